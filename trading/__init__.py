@@ -1,0 +1,1 @@
+"""The pure desk: no I/O, no clock, no randomness, no logging, no threads, no Thespian."""

@@ -1,0 +1,70 @@
+"""What the desk tells its operators and what they may ask of it.
+
+The desk publishes facts (`Published`), each the newest of its ``(topic, key)``; the ops cell keeps a projection of
+them. Commands go the other way, one message each, and are answered once.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+
+class Topic(Enum):
+    """Everything that is published. The body of each is documented beside the actor that publishes it."""
+
+    BOOK = "book"  # key instrument_id
+    VENUE = "venue"  # key venue
+    BRAKES = "brakes"  # key "all": the list of brakes, modes by scope, permit
+    TREE = "tree"  # key cell: supervision tree of that cell
+    POSITION = "position"  # key instrument_id
+    PNL = "pnl"  # key "desk"
+    ORDER = "order"  # key cl_ord_id
+    FILL = "fill"  # key venue:exec_id
+    LATENCY = "latency"  # key path name
+    METRICS = "metrics"  # key cell
+    STRATEGY = "strategy"  # key strategy_id
+    EVENT = "event"  # key running number: what operators should read, newest last
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The newest fact of ``(topic, key)``; conflated by it, except ORDER, FILL and EVENT, which are all delivered."""
+
+    topic: Topic
+    key: str
+    body: dict[str, object]
+    ts_ns: int
+
+
+class CommandKind(Enum):
+    """What an operator may ask. PAUSE, HOLD and KILL act at once; RESUME releases the brakes that an operator may release."""
+
+    HOLD = "hold"
+    PAUSE = "pause"
+    RESUME = "resume"
+    KILL = "kill"
+    CANCEL_ALL = "cancel_all"
+    WHY = "why"
+
+
+class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One request of one identity. ``scope`` is a brake scope; ``argument`` is the cl_ord_id of WHY."""
+
+    command_id: str
+    kind: CommandKind
+    scope: str
+    actor: str
+    cause: str
+    argument: str
+    ts_ns: int
+
+
+class CommandAnswered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The one answer: done or refused, and why, in words."""
+
+    command_id: str
+    done: bool
+    text: str
+    body: dict[str, object]
+    ts_ns: int

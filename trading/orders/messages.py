@@ -1,0 +1,456 @@
+"""The vocabulary from intent to execution, in FIX words.
+
+Quantities and prices are ``Decimal`` from ``ProposedOrder`` on (messages and accounting); intents use integer
+ticks and lots because strategies do. Every message carries the id of its cause.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+
+import msgspec
+
+
+class Side(Enum):
+    """FIX 54."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for buy, -1 for sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrdType(Enum):
+    """FIX 40."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+
+
+class TimeInForce(Enum):
+    """FIX 59; GTX is post-only in the venues' word."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+    GTX = "gtx"
+
+
+class OrdStatus(Enum):
+    """FIX 39 plus the two states honesty needs: JOURNALED (durable, not sent) and UNKNOWN (sent, unanswered)."""
+
+    JOURNALED = "journaled"
+    PENDING_NEW = "pending_new"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
+    CANCELED = "canceled"
+    REPLACED = "replaced"
+    REJECTED = "rejected"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class ExecType(Enum):
+    """FIX 150."""
+
+    NEW = "new"
+    TRADE = "trade"
+    CANCELED = "canceled"
+    REPLACED = "replaced"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    ORDER_STATUS = "order_status"
+
+
+class Liquidity(Enum):
+    """FIX 851: whether an execution added or removed liquidity."""
+
+    MAKER = "maker"
+    TAKER = "taker"
+
+
+class Urgency(Enum):
+    """How a target is to be reached: PASSIVE rests post-only, AGGRESSIVE crosses as IOC."""
+
+    PASSIVE = "passive"
+    AGGRESSIVE = "aggressive"
+
+
+# --- What strategies say -------------------------------------------------------------------------
+
+
+class TargetIntent(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A strategy wants to hold ``target_lots`` (signed) of an instrument, for ``ttl_ns``."""
+
+    intent_id: str
+    strategy_id: str
+    instrument_id: str
+    target_lots: int
+    urgency: Urgency
+    limit_ticks: int | None
+    confidence: float
+    ttl_ns: int
+    reasons: tuple[str, ...]
+    cause: str
+    ts_init_ns: int
+
+
+class QuoteIntent(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A strategy wants to rest a two-sided quote; 0 lots on a side pulls that side. Replaces its earlier quote."""
+
+    intent_id: str
+    strategy_id: str
+    instrument_id: str
+    bid_ticks: int
+    bid_lots: int
+    ask_ticks: int
+    ask_lots: int
+    confidence: float
+    ttl_ns: int
+    reasons: tuple[str, ...]
+    cause: str
+    ts_init_ns: int
+
+
+Intent = TargetIntent | QuoteIntent
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy's share of an order; ``qty`` is positive, in the order's side."""
+
+    strategy_id: str
+    intent_id: str
+    qty: Decimal
+
+
+# --- From arbiter to gateway -----------------------------------------------------------------------
+
+
+class ProposedOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The arbiter's order, before risk. ``replaces`` names the working order it amends (cancel-replace), if any.
+
+    ``story`` explains it in words and numbers (top of book, netting, crossings) and is journalled with the order.
+    """
+
+    cl_ord_id: str
+    venue: str
+    instrument_id: str
+    side: Side
+    ord_type: OrdType
+    time_in_force: TimeInForce
+    order_qty: Decimal
+    price: Decimal | None
+    reduce_only: bool
+    legs: tuple[Leg, ...]
+    replaces: str | None
+    ref_price: Decimal
+    book_update_id: int
+    book_ts_recv_ns: int
+    story: dict[str, str]
+    cause: str
+    ts_init_ns: int
+
+
+class ProposedCancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The arbiter wants a working order gone. Cancels are always allowed."""
+
+    cl_ord_id: str
+    venue: str
+    instrument_id: str
+    reason: str
+    cause: str
+    ts_init_ns: int
+
+
+class ApprovedOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A proposal that passed risk: the only type the order core accepts. ``checks`` lists each limit and its use."""
+
+    order: ProposedOrder
+    epoch: int
+    checks: dict[str, str]
+    ts_init_ns: int
+
+
+class DenyReason(Enum):
+    """Our refusals, a closed set."""
+
+    BRAKE = "brake"
+    BOOK_NOT_SYNCED = "book_not_synced"
+    BOOK_STALE = "book_stale"
+    PRICE_BAND = "price_band"
+    MAX_ORDER_NOTIONAL = "max_order_notional"
+    MAX_ORDER_QTY = "max_order_qty"
+    MAX_POSITION = "max_position"
+    MAX_VENUE_NOTIONAL = "max_venue_notional"
+    MAX_GLOBAL_NOTIONAL = "max_global_notional"
+    ORDER_RATE = "order_rate"
+    DAILY_LOSS = "daily_loss"
+    MAX_INFLIGHT = "max_inflight"
+    FILTER_TICK = "filter_tick"
+    FILTER_LOT = "filter_lot"
+    FILTER_MIN_QTY = "filter_min_qty"
+    FILTER_MIN_NOTIONAL = "filter_min_notional"
+    REDUCE_ONLY = "reduce_only"
+    SELF_TRADE = "self_trade"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    UNKNOWN_INSTRUMENT = "unknown_instrument"
+    POST_ONLY_STALE = "post_only_stale"
+    DUPLICATE = "duplicate"
+    PERMIT_EXPIRED = "permit_expired"
+    PERMIT_EPOCH = "permit_epoch"
+    PERMIT_MODE = "permit_mode"
+    RATE_BUDGET = "rate_budget"
+    FAT_FINGER = "fat_finger"
+
+
+class OrderDenied(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """We refused an order (the venue never saw it)."""
+
+    cl_ord_id: str
+    venue: str
+    instrument_id: str
+    reason: DenyReason
+    text: str
+    legs: tuple[Leg, ...]
+    cause: str
+    ts_init_ns: int
+
+
+# --- To the venue ------------------------------------------------------------------------------------
+
+
+class NewOrderSingle(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """FIX D. ``epoch`` is the fencing token it was approved under."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    side: Side
+    ord_type: OrdType
+    time_in_force: TimeInForce
+    order_qty: Decimal
+    price: Decimal | None
+    reduce_only: bool
+    strategy_ids: tuple[str, ...]
+    epoch: int
+    cause: str
+    ts_init_ns: int
+
+
+class OrderCancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """FIX F."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    orig_cl_ord_id: str
+    epoch: int
+    cause: str
+    ts_init_ns: int
+
+
+class OrderCancelReplaceRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """FIX G: the new order ``cl_ord_id`` takes the place of ``orig_cl_ord_id`` or nothing changes."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    orig_cl_ord_id: str
+    side: Side
+    ord_type: OrdType
+    time_in_force: TimeInForce
+    order_qty: Decimal
+    price: Decimal | None
+    reduce_only: bool
+    strategy_ids: tuple[str, ...]
+    epoch: int
+    cause: str
+    ts_init_ns: int
+
+
+class OrderStatusRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """FIX H: what became of ``cl_ord_id``? Answered by OrderStatusReport."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    cause: str
+    ts_init_ns: int
+
+
+class AccountStateRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Everything needed to reconcile: open orders, executions after ``since_exec_seq``, positions, balances."""
+
+    venue: str
+    since_exec_seq: int
+    cause: str
+    ts_init_ns: int
+
+
+VenueCommand = NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest | OrderStatusRequest | AccountStateRequest
+
+
+# --- From the venue ------------------------------------------------------------------------------------
+
+
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """FIX 8. ``exec_id`` is unique per venue; ``exec_seq`` grows by one per execution event of the venue's account.
+
+    ``fee`` is positive when paid, in ``fee_asset``.
+    """
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    orig_cl_ord_id: str | None
+    order_id: str
+    exec_id: str
+    exec_seq: int
+    exec_type: ExecType
+    ord_status: OrdStatus
+    side: Side
+    ord_type: OrdType
+    time_in_force: TimeInForce
+    order_qty: Decimal
+    price: Decimal | None
+    last_qty: Decimal
+    last_px: Decimal
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal
+    liquidity: Liquidity | None
+    fee: Decimal
+    fee_asset: str
+    text: str
+    ts_event_ns: int
+    ts_init_ns: int
+
+
+class OrderCancelReject(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """FIX 9: the venue refused a cancel or replace."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    orig_cl_ord_id: str
+    ord_status: OrdStatus
+    text: str
+    ts_event_ns: int
+    ts_init_ns: int
+
+
+class OrderStatusReport(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The answer to OrderStatusRequest; ``report`` is None when the venue does not know the order."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    report: ExecutionReport | None
+    ts_init_ns: int
+
+
+class FundingPayment(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One funding settlement; ``amount`` is signed from our side (positive = received), in ``asset``."""
+
+    venue: str
+    instrument_id: str
+    funding_id: str
+    exec_seq: int
+    rate: Decimal
+    position_qty: Decimal
+    mark_price: Decimal
+    amount: Decimal
+    asset: str
+    ts_event_ns: int
+    ts_init_ns: int
+
+
+class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The venue's own account of us: the reference of reconciliation.
+
+    ``positions`` maps instrument_id to signed quantity (derivatives); ``balances`` maps asset to amount.
+    ``executions`` and ``fundings`` are those after the asked ``since_exec_seq``.
+    """
+
+    venue: str
+    exec_seq: int
+    open_orders: tuple[ExecutionReport, ...]
+    executions: tuple[ExecutionReport, ...]
+    fundings: tuple[FundingPayment, ...]
+    positions: dict[str, Decimal]
+    balances: dict[str, Decimal]
+    cause: str
+    ts_init_ns: int
+
+
+VenueEvent = ExecutionReport | OrderCancelReject | OrderStatusReport | FundingPayment | AccountState
+
+
+# --- What the order core tells the rest ---------------------------------------------------------------
+
+
+class OrderUpdated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """An order changed; the whole of its state that others may use. Terminal statuses free its exposure."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    side: Side
+    ord_type: OrdType
+    time_in_force: TimeInForce
+    ord_status: OrdStatus
+    order_qty: Decimal
+    price: Decimal | None
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal
+    reduce_only: bool
+    legs: tuple[Leg, ...]
+    text: str
+    cause: str
+    ts_init_ns: int
+
+
+class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One execution, applied once and attributed: ``legs`` split ``last_qty`` between the strategies exactly."""
+
+    venue: str
+    instrument_id: str
+    cl_ord_id: str
+    exec_id: str
+    exec_seq: int
+    side: Side
+    last_qty: Decimal
+    last_px: Decimal
+    liquidity: Liquidity | None
+    fee: Decimal
+    fee_asset: str
+    legs: tuple[Leg, ...]
+    ts_event_ns: int
+    ts_init_ns: int
+
+
+class InternalCross(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The arbiter crossed two strategies inside the desk: no order, no fee, the price is the proved mid."""
+
+    cross_id: str
+    instrument_id: str
+    buyer_id: str
+    seller_id: str
+    qty: Decimal
+    price: Decimal
+    cause: str
+    ts_init_ns: int
