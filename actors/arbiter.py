@@ -1,0 +1,135 @@
+"""The intent arbiter's actor: intents in, proposed orders, cancels and internal crosses out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from actors.messages import AskEpoch, AskPositions, Epoch, Positions
+from actors.shell import Shell
+from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
+from trading.arbiter.core import Arbiter
+from trading.instruments import Instrument
+from trading.market.events import BookTop, MarkPrice
+from trading.operators import Published, Topic
+from trading.orders.messages import (
+    InternalCross,
+    OrderDenied,
+    OrderFilled,
+    OrderUpdated,
+    ProposedCancel,
+    ProposedOrder,
+    QuoteIntent,
+    TargetIntent,
+)
+
+
+class ArbiterSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What the arbiter is built from. ``digest`` hashes every intent in order, for replays."""
+
+    instruments: dict[str, Instrument]
+    config: ArbiterConfig
+    timer_ns: int = 100_000_000
+    digest: bool = False
+    governor: str = "governor"
+    orders: str = "orders"
+    portfolio: str = "portfolio"
+    ops: str = "ops"
+    cell: str = "desk"
+
+
+class ArbiterActor(Shell):
+    """Silent until it knows its epoch and the positions by strategy."""
+
+    def start(self, setup: ArbiterSetup) -> None:
+        """Ask for the epoch."""
+        self._setup = setup
+        self._core: Arbiter | None = None
+        self._whole = False
+        self._sha = hashlib.sha256()
+        self._encoder = msgspec.msgpack.Encoder()
+        self.intents = 0
+        self.conflicts = 0
+        self.crosses = 0
+        self.tell(setup.governor, AskEpoch(reply_to=self.name))
+
+    @property
+    def intents_sha256(self) -> str:
+        """The digest of all intents so far, in the order they came."""
+        return self._sha.hexdigest()
+
+    def on(self, msg: Any) -> None:
+        """Feed the core; carry out what it says."""
+        kind = type(msg)
+        core = self._core
+        if kind is Epoch:
+            self._core = Arbiter(self._setup.instruments, self._setup.config, msg.epoch)
+            self.tell(self._setup.portfolio, AskPositions(reply_to=self.name))
+            return
+        if core is None:
+            return
+        now = self.now_ns()
+        if kind is BookTop:
+            self._perform(core.on_top(msg, now))
+        elif kind is TargetIntent or kind is QuoteIntent:
+            self.intents += 1
+            if self._setup.digest:
+                self._sha.update(self._encoder.encode(msg))
+            if self._whole:
+                self._perform(core.on_intent(msg, now))
+        elif kind is OrderUpdated:
+            self._perform(core.on_order(msg, now))
+        elif kind is OrderFilled:
+            self._perform(core.on_fill(msg, now))
+        elif kind is OrderDenied:
+            self._perform(core.on_denied(msg, now))
+        elif kind is MarkPrice:
+            pass
+        elif kind is Positions:
+            core.restore(
+                {s: {i: Decimal(q) for i, q in held.items()} for s, held in msg.by_strategy.items()},
+                (),
+            )
+            if not self._whole:
+                self._whole = True
+                self.wake_after(self._setup.timer_ns, "timer")
+        else:
+            self.unknown(msg)
+
+    def on_tick(self, tag: str) -> None:
+        """Expiries, hysteresis, back-off."""
+        self.wake_after(self._setup.timer_ns, "timer")
+        if self._core is not None:
+            self._perform(self._core.on_timer(self.now_ns()))
+
+    def _perform(self, outs: Iterable[ArbiterOut]) -> None:
+        for out in outs:
+            match out:
+                case ProposedOrder():
+                    self.tell(self._setup.governor, out)
+                case ProposedCancel():
+                    self.tell(self._setup.orders, out)
+                case InternalCross():
+                    self.crosses += 1
+                    self.tell(self._setup.orders, out)
+                case ConflictResolved():
+                    self.conflicts += 1
+                    self._metrics()
+
+    def _metrics(self) -> None:
+        now = self.now_ns()
+        series = [
+            ["conflict_resolved_total", "counter", {}, self.conflicts],
+            ["intents_total", "counter", {}, self.intents],
+            ["internal_crosses_total", "counter", {}, self.crosses],
+        ]
+        self.tell(
+            self._setup.ops,
+            Published(
+                topic=Topic.METRICS, key=f"{self._setup.cell}.arbiter", body={"series": series}, ts_ns=now
+            ),
+        )

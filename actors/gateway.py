@@ -1,0 +1,213 @@
+"""The order gateway of one venue: the last gate before the wire.
+
+Reads the permit board synchronously before every write, refuses old epochs, stale commands, fat fingers and an
+exhausted rate budget; cancels and queries always pass. Encodes to the venue's bytes. Owns no order state.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.messages import OrderSent, WireOut
+from actors.shell import Shell
+from adapters.binance.orders_codec import encode_cancel, encode_new_order, encode_replace, encode_status
+from adapters.permit_board import PermitReader, PermitVerdict
+from adapters.sent_log import SentLog
+from trading.instruments import Instrument
+from trading.operators import Published, Topic
+from trading.orders.messages import (
+    AccountStateRequest,
+    DenyReason,
+    NewOrderSingle,
+    OrderCancelReplaceRequest,
+    OrderCancelRequest,
+    OrderDenied,
+    OrderStatusRequest,
+    TimeInForce,
+)
+
+_SECOND_NS = 1_000_000_000
+
+
+class GatewaySetup(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of the last gate. ``max_age_ms``: a command older than this was meant for another market."""
+
+    venue: str
+    instruments: dict[str, Instrument]
+    board: Path
+    sent_log: Path | None
+    max_order_notional_usd: Decimal
+    orders_per_sec: int = 50
+    max_age_ms: int = 1_000
+    connector: str = ""
+    orders: str = "orders"
+    ops: str = "ops"
+    publish_ns: int = 1_000_000_000
+
+
+_REFUSALS = {
+    PermitVerdict.REFUSED_EXPIRED: DenyReason.PERMIT_EXPIRED,
+    PermitVerdict.REFUSED_EPOCH: DenyReason.PERMIT_EPOCH,
+    PermitVerdict.REFUSED_TORN: DenyReason.PERMIT_EXPIRED,
+    PermitVerdict.REFUSED_HOLD: DenyReason.PERMIT_MODE,
+    PermitVerdict.REFUSED_KILL: DenyReason.PERMIT_MODE,
+}
+
+
+class Gateway(Shell):
+    """Permit, age, notional, rate, encode, write: in that order, for every order."""
+
+    def start(self, setup: GatewaySetup) -> None:
+        """Open the board for reading."""
+        self._setup = setup
+        self._reader = PermitReader(setup.board)
+        self._log = SentLog(setup.sent_log) if setup.sent_log is not None else None
+        self._recent: deque[int] = deque()
+        self._scopes: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+        self.sent = 0
+        self.denied = 0
+        self._publish_soon()
+
+    def on(self, msg: Any) -> None:
+        """One command for the venue."""
+        kind = type(msg)
+        if kind is NewOrderSingle or kind is OrderCancelReplaceRequest:
+            self._order(msg)
+        elif kind is OrderCancelRequest:
+            self._write(encode_cancel(msg, self._setup.instruments[msg.instrument_id]), msg)
+        elif kind is OrderStatusRequest:
+            self._write(encode_status(msg, self._setup.instruments[msg.instrument_id]), msg)
+        elif kind is AccountStateRequest:
+            self._write(b"", msg)
+        else:
+            self.unknown(msg)
+
+    def _order(self, msg: NewOrderSingle | OrderCancelReplaceRequest) -> None:
+        started = self.clock.wall_ns()
+        instrument = self._setup.instruments.get(msg.instrument_id)
+        refusal = self._refusal(msg, instrument, started)
+        if refusal is not None:
+            self._deny(msg, *refusal)
+            return
+        assert instrument is not None
+        permitted = self.clock.wall_ns()
+        payload = (
+            encode_new_order(msg, instrument) if type(msg) is NewOrderSingle else encode_replace(msg, instrument)  # type: ignore[arg-type]
+        )
+        encoded = self.clock.wall_ns()
+        if self._log is not None:
+            self._log.append(self.mono_ns(), msg.cl_ord_id)
+        self._write(payload, msg)
+        self.sent += 1
+        self.tell(
+            self._setup.orders,
+            OrderSent(
+                venue=msg.venue,
+                cl_ord_id=msg.cl_ord_id,
+                ts_sent_ns=encoded,
+                permit_ns=permitted - started,
+                encode_ns=encoded - permitted,
+            ),
+        )
+
+    def _refusal(
+        self, msg: NewOrderSingle | OrderCancelReplaceRequest, instrument: Instrument | None, now: int
+    ) -> tuple[DenyReason, str] | None:
+        if instrument is None:
+            return DenyReason.UNKNOWN_INSTRUMENT, f"{msg.instrument_id} is not traded on {self._setup.venue}"
+        verdict = self._reader.check(self._scopes_of(msg), self.mono_ns(), msg.epoch)
+        if verdict is not PermitVerdict.GRANTED:
+            if verdict is PermitVerdict.SAFE_ONLY:
+                if msg.time_in_force is not TimeInForce.GTX and not msg.reduce_only:
+                    return DenyReason.PERMIT_MODE, "mode SAFE lets only post-only orders through"
+            elif verdict is PermitVerdict.REDUCE_ONLY:
+                if not msg.reduce_only:
+                    return DenyReason.PERMIT_MODE, "mode PAUSE lets only reduce-only orders through"
+            else:
+                return _REFUSALS.get(verdict, DenyReason.PERMIT_EXPIRED), f"permit board says {verdict.name}"
+        age_ms = (now - msg.ts_init_ns) / 1e6
+        if age_ms > self._setup.max_age_ms:
+            return DenyReason.PERMIT_EXPIRED, f"command is {age_ms:.0f} ms old, limit {self._setup.max_age_ms} ms"
+        if msg.price is not None:
+            notional = instrument.notional(msg.order_qty, msg.price)
+            if notional > self._setup.max_order_notional_usd:
+                return (
+                    DenyReason.FAT_FINGER,
+                    f"notional {notional:.2f} USD, limit {self._setup.max_order_notional_usd} USD",
+                )
+        return self._rate(now)
+
+    def _rate(self, now: int) -> tuple[DenyReason, str] | None:
+        recent = self._recent
+        while recent and recent[0] <= now - _SECOND_NS:
+            recent.popleft()
+        if len(recent) >= self._setup.orders_per_sec:
+            return DenyReason.RATE_BUDGET, f"{len(recent)} orders in the last second, budget is used up"
+        recent.append(now)
+        return None
+
+    def _scopes_of(self, msg: NewOrderSingle | OrderCancelReplaceRequest) -> tuple[str, ...]:
+        key = (msg.instrument_id, msg.strategy_ids)
+        scopes = self._scopes.get(key)
+        if scopes is None:
+            scopes = (
+                "global",
+                f"venue:{self._setup.venue}",
+                f"symbol:{msg.instrument_id}",
+                *(f"strategy:{s}" for s in msg.strategy_ids),
+            )
+            if len(self._scopes) < 1_024:
+                self._scopes[key] = scopes
+        return scopes
+
+    def _write(self, payload: bytes, msg: Any) -> None:
+        self.tell(
+            self._setup.connector or f"connector.{self._setup.venue}",
+            WireOut(payload=payload, command=msg, ts_sent_ns=self.clock.wall_ns()),
+        )
+
+    def _deny(self, msg: NewOrderSingle | OrderCancelReplaceRequest, reason: DenyReason, text: str) -> None:
+        self.denied += 1
+        self.tell(
+            self._setup.orders,
+            OrderDenied(
+                cl_ord_id=msg.cl_ord_id,
+                venue=msg.venue,
+                instrument_id=msg.instrument_id,
+                reason=reason,
+                text=text,
+                legs=(),
+                cause=msg.cause,
+                ts_init_ns=self.now_ns(),
+            ),
+        )
+
+    def _publish_soon(self) -> None:
+        self.wake_after(self._setup.publish_ns, "publish")
+
+    def on_tick(self, tag: str) -> None:
+        """Counters for the operators."""
+        self._publish_soon()
+        now = self.now_ns()
+        labels = {"venue": self._setup.venue}
+        series = [
+            ["gateway_orders_sent_total", "counter", labels, self.sent],
+            ["gateway_orders_denied_total", "counter", labels, self.denied],
+        ]
+        self.tell(
+            self._setup.ops,
+            Published(
+                topic=Topic.METRICS, key=f"gateway.{self._setup.venue}", body={"series": series}, ts_ns=now
+            ),
+        )
+
+    def stop(self) -> None:
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None

@@ -1,0 +1,105 @@
+"""The order journal's actor: rows in, commits out. The disk is waited for in a writer thread, never in the loop."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.messages import AppendRows, BrakeSet, JournalFailed, JournalHistory, ReadJournal, RowsCommitted
+from actors.shell import Shell
+from adapters.journal.store import MemoryJournal, SqliteJournal, open_reader, read_rows
+from adapters.journal.writer import JournalWriter
+
+
+class JournalSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """``path`` None keeps the journal in memory with a stated commit latency: virtual time only."""
+
+    path: Path | None
+    memory_commit_ns: int = 400_000
+    hashing: bool = True
+    governor: str = "governor"
+
+
+class Journal(Shell):
+    """One writer. A failed commit is a HOLD and the actor's end: what is not durable may not be spoken."""
+
+    def start(self, setup: JournalSetup) -> None:
+        """Open the store; start the writer thread where there is a disk."""
+        self._setup = setup
+        self._waiting: dict[int, str] = {}
+        self._writer: JournalWriter | None = None
+        self._memory: MemoryJournal | None = None
+        self._due: list[tuple[int, str]] = []
+        if setup.path is None:
+            self._memory = MemoryJournal(hashed=setup.hashing)
+            return
+        tell = self.threadsafe_tell()
+        name = self.name
+        setup.path.parent.mkdir(parents=True, exist_ok=True)
+        store = SqliteJournal(setup.path)
+        self._writer = JournalWriter(
+            store,
+            on_committed=lambda ids: tell(name, RowsCommitted(commit_ids=tuple(ids))),
+            on_failed=lambda error: tell(name, JournalFailed(text=str(error))),
+        )
+
+    def on(self, msg: Any) -> None:
+        """Append, acknowledge, read."""
+        kind = type(msg)
+        if kind is AppendRows:
+            if self._memory is not None:
+                self._memory.append(msg.rows)
+                self._due.append((msg.commit_id, msg.reply_to))
+                self.wake_after(self._setup.memory_commit_ns, f"commit:{msg.commit_id}")
+            else:
+                assert self._writer is not None
+                self._waiting[msg.commit_id] = msg.reply_to
+                self._writer.submit(msg.commit_id, msg.rows)
+        elif kind is RowsCommitted:
+            by_reply: dict[str, list[int]] = {}
+            for commit_id in msg.commit_ids:
+                by_reply.setdefault(self._waiting.pop(commit_id), []).append(commit_id)
+            for reply_to, ids in by_reply.items():
+                self.tell(reply_to, RowsCommitted(commit_ids=tuple(ids)))
+        elif kind is ReadJournal:
+            self.tell(msg.reply_to, JournalHistory(rows=self._read()))
+        elif kind is JournalFailed:
+            self.tell(
+                self._setup.governor,
+                BrakeSet(code="JOURNAL_FAILED", scope="global", level=3, cause=msg.text, release="operator"),
+            )
+            raise OSError(f"the order journal could not commit: {msg.text}")
+        else:
+            self.unknown(msg)
+
+    def on_tick(self, tag: str) -> None:
+        """In virtual time a commit takes its stated latency."""
+        commit_id = int(tag.partition(":")[2])
+        for i, (due_id, reply_to) in enumerate(self._due):
+            if due_id == commit_id:
+                del self._due[i]
+                self.tell(reply_to, RowsCommitted(commit_ids=(commit_id,)))
+                return
+
+    def _read(self) -> list[Any]:
+        if self._memory is not None:
+            return list(self._memory.read())
+        assert self._setup.path is not None
+        with closing(open_reader(self._setup.path)) as db:
+            return list(read_rows(db))
+
+    def head(self) -> tuple[int, str]:
+        """Rows and the hash of the newest, for the report of a virtual run."""
+        if self._memory is None:
+            return 0, ""
+        head = self._memory.head()
+        return head.seq, head.hash.hex()
+
+    def stop(self) -> None:
+        """Write what is queued, then close."""
+        if self._writer is not None:
+            self._writer.close(drain=True)
+            self._writer = None

@@ -1,0 +1,43 @@
+"""Brings market data to those in the desk's cell who asked for it: one copy over the link, fanned out here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from actors.shell import Shell
+from trading.market.events import BookTop, MarkPrice, Trade
+
+
+class MarketSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """Who gets what: actor names by instrument. ``always`` get every top and mark first, in this order."""
+
+    always: tuple[str, ...]
+    tops: dict[str, tuple[str, ...]]
+    trades: dict[str, tuple[str, ...]]
+
+
+class Market(Shell):
+    """Order matters: risk and arbitration see a top before the strategies that act on it."""
+
+    def start(self, setup: MarketSetup) -> None:
+        """Take the table."""
+        self._always = setup.always
+        self._tops = {k: setup.always + v for k, v in setup.tops.items()}
+        self._trades = setup.trades
+
+    def on(self, msg: Any) -> None:
+        """Fan out."""
+        kind = type(msg)
+        if kind is BookTop:
+            for name in self._tops.get(msg.instrument_id, self._always):
+                self.tell(name, msg)
+        elif kind is Trade:
+            for name in self._trades.get(msg.instrument_id, ()):
+                self.tell(name, msg)
+        elif kind is MarkPrice:
+            for name in self._tops.get(msg.instrument_id, self._always):
+                self.tell(name, msg)
+        else:
+            self.unknown(msg)

@@ -1,0 +1,18 @@
+"""What the ops cell's actor is built from. The actor itself is a face and lives in ``api``."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class OpsSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to serve, for whom. An empty token means no Telegram."""
+
+    host: str
+    port: int
+    telegram_token: str
+    allowed_chat_ids: tuple[int, ...]
+    version: str
+    profile: str
+    journal: str
+    governor: str = "governor"

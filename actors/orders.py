@@ -1,0 +1,358 @@
+"""The order core's actor: persists, then speaks. Also starts and repeats reconciliation with every venue."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from actors.messages import (
+    ActorReady,
+    AppendRows,
+    AskEpoch,
+    DeskDrained,
+    DrainDesk,
+    Epoch,
+    JournalHistory,
+    ModesChanged,
+    OrderSent,
+    ReadJournal,
+    RowsCommitted,
+    VenueReconciled,
+    VenueUp,
+)
+from actors.shell import Shell
+from trading.brakes import Level
+from trading.instruments import Instrument
+from trading.operators import Published, Topic
+from trading.orders.core import Effect, Emit, Journal, OrderCore, OrderCoreConfig, Reconciled, SendToVenue
+from trading.orders.messages import (
+    AccountState,
+    ApprovedOrder,
+    ExecutionReport,
+    FundingPayment,
+    InternalCross,
+    NewOrderSingle,
+    OrderCancelReject,
+    OrderCancelReplaceRequest,
+    OrderDenied,
+    OrderFilled,
+    OrderStatusReport,
+    OrderUpdated,
+    ProposedCancel,
+)
+
+_VENUE_EVENTS = frozenset({ExecutionReport, OrderCancelReject, OrderStatusReport, FundingPayment, AccountState})
+_DRAIN_TICK_NS = 50_000_000
+_LATENCY_WINDOW = 2_000
+
+
+class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What the order core is built from. ``drain_ns``: how long a shutdown waits for cancels."""
+
+    instruments: dict[str, Instrument]
+    venues: tuple[str, ...]
+    config: OrderCoreConfig
+    timer_ns: int = 50_000_000
+    drain_ns: int = 5_000_000_000
+    publish_ns: int = 1_000_000_000
+    journal: str = "journal"
+    governor: str = "governor"
+    arbiter: str = "arbiter"
+    portfolio: str = "portfolio"
+    ops: str = "ops"
+
+
+class _Stages:
+    """Recent durations of the order path by stage, nanoseconds."""
+
+    def __init__(self) -> None:
+        self._by_stage: dict[str, deque[int]] = {}
+
+    def add(self, stage: str, ns: int) -> None:
+        self._by_stage.setdefault(stage, deque(maxlen=_LATENCY_WINDOW)).append(ns)
+
+    def view(self) -> dict[str, dict[str, float]]:
+        out: dict[str, dict[str, float]] = {}
+        for stage, values in self._by_stage.items():
+            ordered = sorted(values)
+            n = len(ordered)
+            out[stage] = {
+                "p50_us": ordered[n // 2] / 1e3,
+                "p99_us": ordered[min(n - 1, int(n * 0.99))] / 1e3,
+                "n": n,
+            }
+        return out
+
+
+class Orders(Shell):
+    """Silent until it has the epoch and the journal's history; then every venue is reconciled before it trades."""
+
+    def start(self, setup: OrdersSetup) -> None:
+        """Ask for the epoch and the history."""
+        self._setup = setup
+        self._core: OrderCore | None = None
+        self._epoch: int | None = None
+        self._history: Any = None
+        self._up: dict[str, int] = {}
+        self._reconciled: set[str] = set()
+        self._drain_to: str | None = None
+        self._drain_deadline = 0
+        self._stages = _Stages()
+        self._approved_at: dict[str, tuple[int, ApprovedOrder]] = {}
+        self._held: dict[str, int] = {}
+        self.orders = 0
+        self.fills = 0
+        self.unapplied = 0
+        self.tell(setup.governor, AskEpoch(reply_to=self.name))
+        self.tell(setup.journal, ReadJournal(reply_to=self.name))
+
+    @property
+    def core(self) -> OrderCore | None:
+        """For the replay's report."""
+        return self._core
+
+    def on(self, msg: Any) -> None:
+        """Feed the core; carry out what it says."""
+        kind = type(msg)
+        core = self._core
+        if core is None:
+            self._while_waking(msg)
+            return
+        now = self.now_ns()
+        if kind is ApprovedOrder:
+            self._approved(core, msg, now)
+        elif kind is RowsCommitted:
+            for commit_id in msg.commit_ids:
+                self._perform(core.on_committed(commit_id, now))
+        elif kind in _VENUE_EVENTS:
+            if kind is AccountState:
+                self.tell(self._setup.portfolio, msg)
+            self._perform(core.on_venue(msg, now))
+        elif kind is OrderSent:
+            self._sent(msg)
+        elif kind is ProposedCancel:
+            self._perform(core.on_cancel(msg, now))
+        elif kind is InternalCross:
+            self._perform(core.on_cross(msg, now))
+        elif kind is OrderDenied:
+            self._approved_at.pop(msg.cl_ord_id, None)
+            self._perform(core.on_gateway_denied(msg, now))
+        elif kind is VenueUp:
+            self._venue_up(core, msg)
+        elif kind is ModesChanged:
+            self._modes(core, msg.modes)
+        elif kind is DrainDesk:
+            self._drain(core, msg)
+        elif kind is JournalHistory or kind is Epoch:
+            pass
+        else:
+            self.unknown(msg)
+
+    def _while_waking(self, msg: Any) -> None:
+        match msg:
+            case Epoch():
+                self._epoch = msg.epoch
+            case JournalHistory():
+                self._history = msg.rows
+            case VenueUp():
+                self._up[msg.venue] = msg.incarnation
+            case DrainDesk():
+                self.tell(msg.reply_to, DeskDrained(open_orders=0))
+            case _:
+                self.unapplied += 1
+        if self._epoch is None or self._history is None:
+            return
+        self._core = core = OrderCore(self._setup.instruments, self._epoch, self._setup.config)
+        core.restore(self._history)
+        self._history = None
+        self.wake_after(self._setup.timer_ns, "timer")
+        self.wake_after(self._setup.publish_ns, "publish")
+        if self._supervisor is not None:
+            self.tell(self._supervisor, ActorReady(name=self.name))
+        for venue in self._setup.venues:
+            self._perform(core.begin_reconcile(venue, self.now_ns()))
+
+    def _approved(self, core: OrderCore, msg: ApprovedOrder, now: int) -> None:
+        if self._drain_to is not None:
+            return
+        self.orders += 1
+        if len(self._approved_at) > 10_000:
+            self._approved_at.clear()
+        self._approved_at[msg.order.cl_ord_id] = (now, msg)
+        self._perform(core.on_approved(msg, now))
+
+    def _sent(self, msg: OrderSent) -> None:
+        entry = self._approved_at.pop(msg.cl_ord_id, None)
+        self._stages.add("permit", msg.permit_ns)
+        self._stages.add("encode", msg.encode_ns)
+        if entry is not None:
+            approved_ns, approved = entry
+            order = approved.order
+            self._stages.add("decide", order.ts_init_ns - order.book_ts_recv_ns)
+            self._stages.add("governor", approved.ts_init_ns - order.ts_init_ns)
+            self._stages.add("commit", msg.ts_sent_ns - msg.encode_ns - msg.permit_ns - approved_ns)
+            self._stages.add("total", msg.ts_sent_ns - order.book_ts_recv_ns)
+
+    def _venue_up(self, core: OrderCore, msg: VenueUp) -> None:
+        self._up[msg.venue] = msg.incarnation
+        self._reconciled.discard(msg.venue)
+        self._perform(core.begin_reconcile(msg.venue, self.now_ns()))
+
+    def _modes(self, core: OrderCore, modes: Mapping[str, int]) -> None:
+        """Cancel what rests in a scope when the scope enters HOLD: cancels are always allowed."""
+        now = self.now_ns()
+        for scope, level in modes.items():
+            if level >= Level.HOLD and self._held.get(scope, 0) < Level.HOLD:
+                self._cancel_scope(core, scope, f"{scope} is in {Level(level).name}", now)
+        self._held = dict(modes)
+
+    def _cancel_scope(self, core: OrderCore, scope: str, reason: str, now: int) -> None:
+        kind, _, target = scope.partition(":")
+        self._perform(
+            core.cancel_all(
+                now,
+                reason=reason,
+                venue=target if kind == "venue" else None,
+                instrument_id=target if kind == "symbol" else None,
+                strategy_id=target if kind == "strategy" else None,
+            )
+        )
+
+    def _drain(self, core: OrderCore, msg: DrainDesk) -> None:
+        self._drain_to = msg.reply_to
+        self._drain_deadline = self.mono_ns() + self._setup.drain_ns
+        self._cancel_scope(core, "global", "shutdown", self.now_ns())
+        self.wake_after(_DRAIN_TICK_NS, "drain")
+
+    def on_tick(self, tag: str) -> None:
+        """Deadlines, audits, the drain, the operators' view."""
+        core = self._core
+        if core is None:
+            return
+        now = self.now_ns()
+        match tag:
+            case "timer":
+                self.wake_after(self._setup.timer_ns, "timer")
+                self._perform(core.on_timer(now))
+            case "drain":
+                open_orders = len(core.open_orders())
+                if open_orders == 0 or self.mono_ns() > self._drain_deadline:
+                    assert self._drain_to is not None
+                    self.tell(self._drain_to, DeskDrained(open_orders=open_orders))
+                else:
+                    self.wake_after(_DRAIN_TICK_NS, "drain")
+            case _:
+                self.wake_after(self._setup.publish_ns, "publish")
+                self._publish(core, now)
+
+    def _publish(self, core: OrderCore, now: int) -> None:
+        ops = self._setup.ops
+        stages = self._stages.view()
+        self.tell(
+            ops, Published(topic=Topic.LATENCY, key="tick_to_order", body={"stages": stages}, ts_ns=now)
+        )
+        series = [
+            ["orders_total", "counter", {}, self.orders],
+            ["fills_total", "counter", {}, self.fills],
+            ["orders_inflight", "gauge", {}, len(core.open_orders())],
+            ["orders_unknown", "gauge", {}, len(core.unknown_orders())],
+            ["duplicate_suppressed_total", "counter", {}, core.duplicates_suppressed],
+        ]
+        self.tell(ops, Published(topic=Topic.METRICS, key="desk.orders", body={"series": series}, ts_ns=now))
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        setup = self._setup
+        for effect in effects:
+            match effect:
+                case Journal():
+                    self.tell(
+                        setup.journal,
+                        AppendRows(commit_id=effect.commit_id, rows=effect.rows, reply_to=self.name),
+                    )
+                case SendToVenue():
+                    command = effect.command
+                    if type(command) is NewOrderSingle or type(command) is OrderCancelReplaceRequest:
+                        command = msgspec.structs.replace(command, ts_init_ns=self.now_ns())
+                    self.tell(f"gateway.{command.venue}", command)
+                case Emit():
+                    self._emit(effect.message)
+                case Reconciled():
+                    if effect.ok:
+                        self._reconciled.add(effect.venue)
+                    self.tell(
+                        setup.governor, VenueReconciled(venue=effect.venue, ok=effect.ok, text=effect.text)
+                    )
+
+    def _emit(self, message: Any) -> None:
+        setup = self._setup
+        match message:
+            case OrderUpdated():
+                self.tell(setup.governor, message)
+                self.tell(setup.arbiter, message)
+                self.tell(setup.ops, _order_fact(message))
+            case OrderFilled():
+                self.fills += 1
+                self.tell(setup.governor, message)
+                self.tell(setup.arbiter, message)
+                self.tell(setup.portfolio, message)
+                self.tell(setup.ops, _fill_fact(message))
+            case OrderDenied():
+                self.tell(setup.governor, message)
+                self.tell(setup.arbiter, message)
+            case InternalCross():
+                self.tell(setup.portfolio, message)
+                self.tell(setup.governor, message)
+            case FundingPayment():
+                self.tell(setup.portfolio, message)
+                self.tell(setup.ops, _funding_fact(message))
+            case _:
+                self.unknown(message)
+
+
+def _order_fact(m: OrderUpdated) -> Published:
+    body: dict[str, object] = {
+        "cl_ord_id": m.cl_ord_id,
+        "venue": m.venue,
+        "instrument_id": m.instrument_id,
+        "side": m.side.value,
+        "ord_type": m.ord_type.value,
+        "time_in_force": m.time_in_force.value,
+        "ord_status": m.ord_status.value,
+        "order_qty": str(m.order_qty),
+        "price": None if m.price is None else str(m.price),
+        "cum_qty": str(m.cum_qty),
+        "leaves_qty": str(m.leaves_qty),
+        "avg_px": str(m.avg_px),
+        "reduce_only": m.reduce_only,
+        "strategies": [leg.strategy_id for leg in m.legs],
+        "text": m.text,
+        "ts_ns": m.ts_init_ns,
+    }
+    return Published(topic=Topic.ORDER, key=m.cl_ord_id, body=body, ts_ns=m.ts_init_ns)
+
+
+def _fill_fact(m: OrderFilled) -> Published:
+    body: dict[str, object] = {
+        "cl_ord_id": m.cl_ord_id,
+        "venue": m.venue,
+        "instrument_id": m.instrument_id,
+        "exec_id": m.exec_id,
+        "side": m.side.value,
+        "last_qty": str(m.last_qty),
+        "last_px": str(m.last_px),
+        "liquidity": None if m.liquidity is None else m.liquidity.value,
+        "fee": str(m.fee),
+        "fee_asset": m.fee_asset,
+        "strategies": [leg.strategy_id for leg in m.legs],
+        "ts_ns": m.ts_event_ns,
+    }
+    return Published(topic=Topic.FILL, key=f"{m.venue}:{m.exec_id}", body=body, ts_ns=m.ts_init_ns)
+
+
+def _funding_fact(m: FundingPayment) -> Published:
+    text = f"{m.instrument_id}: funding {m.amount} {m.asset} at rate {m.rate} on {m.position_qty}"
+    body: dict[str, object] = {"level": "info", "code": "FUNDING", "text": text, "ts_ns": m.ts_init_ns, "cell": "desk"}
+    return Published(topic=Topic.EVENT, key=m.funding_id, body=body, ts_ns=m.ts_init_ns)

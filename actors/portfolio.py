@@ -1,0 +1,206 @@
+"""The portfolio's actor: positions, ledger and PnL, all folded from what the journal holds."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from actors.messages import AskPositions, DayPnl, JournalHistory, OwnFill, Positions, ReadJournal
+from actors.shell import Shell
+from trading.instruments import Instrument, InstrumentKind
+from trading.ledger.portfolio import Portfolio
+from trading.market.events import BookState, BookTop, MarkPrice
+from trading.operators import Published, Topic
+from trading.orders.messages import AccountState, FundingPayment, InternalCross, OrderFilled
+
+
+_CENT_OF_CENT = Decimal("0.00000001")
+
+
+class PortfolioSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What the portfolio is built from; what it opens with, each venue says in its first account."""
+
+    instruments: dict[str, Instrument]
+    publish_ns: int = 500_000_000
+    journal: str = "journal"
+    governor: str = "governor"
+    ops: str = "ops"
+
+
+class PortfolioActor(Shell):
+    """Rebuilds itself from the journal, then follows it."""
+
+    def start(self, setup: PortfolioSetup) -> None:
+        """Ask for the journal's rows."""
+        self._setup = setup
+        self._core = Portfolio(setup.instruments)
+        self._opened: set[str] = set()
+        self.fills_by_strategy: dict[str, int] = {}
+        self._whole = False
+        self._askers: list[str] = []
+        self._early: list[Any] = []
+        self._mids: dict[str, tuple[int, int]] = {}
+        self.tell(setup.journal, ReadJournal(reply_to=self.name))
+
+    @property
+    def core(self) -> Portfolio:
+        """For the replay's report; live readers get `Published` facts."""
+        return self._core
+
+    def on(self, msg: Any) -> None:
+        """Fold facts; answer who asks what we hold."""
+        kind = type(msg)
+        if kind is BookTop:
+            if msg.state is BookState.SYNCED and msg.bids and msg.asks:
+                self._mids[msg.instrument_id] = (msg.bids[0][0], msg.asks[0][0])
+        elif kind is JournalHistory:
+            self._core.rebuild(msg.rows)
+            self._opened.update(self._core.balances_by_venue())
+            self._whole = True
+            for early in self._early:
+                self._fold(early)
+            self._early.clear()
+            for asker in self._askers:
+                self._answer(asker)
+            self._askers.clear()
+            self.wake_after(self._setup.publish_ns, "publish")
+        elif kind is AskPositions:
+            if self._whole:
+                self._answer(msg.reply_to)
+            else:
+                self._askers.append(msg.reply_to)
+        elif kind is OrderFilled or kind is InternalCross or kind is FundingPayment or kind is AccountState:
+            if self._whole:
+                self._fold(msg)
+            else:
+                self._early.append(msg)
+        elif kind is MarkPrice:
+            self._core.mark(msg.instrument_id, msg.mark_price)
+        else:
+            self.unknown(msg)
+
+    def _fold(self, msg: OrderFilled | InternalCross | FundingPayment | AccountState) -> None:
+        match msg:
+            case AccountState():
+                if msg.venue not in self._opened:
+                    self._opened.add(msg.venue)
+                    self._core.opening(msg.venue, msg.balances, msg.ts_init_ns)
+            case OrderFilled():
+                self._core.apply_fill(msg)
+                buy = msg.side.sign > 0
+                for leg in msg.legs:
+                    self.fills_by_strategy[leg.strategy_id] = self.fills_by_strategy.get(leg.strategy_id, 0) + 1
+                    self._own(leg.strategy_id, msg.instrument_id, buy, leg.qty, msg.last_px)
+            case InternalCross():
+                self._core.apply_cross(msg)
+                self._own(msg.buyer_id, msg.instrument_id, True, msg.qty, msg.price)
+                self._own(msg.seller_id, msg.instrument_id, False, msg.qty, msg.price)
+            case FundingPayment():
+                self._core.apply_funding(msg)
+
+    def _own(self, strategy_id: str, instrument_id: str, buy: bool, qty: Decimal, price: Decimal) -> None:
+        self.tell(
+            f"strategy.{strategy_id}",
+            OwnFill(instrument_id=instrument_id, buy=buy, qty=str(qty), price=str(price)),
+        )
+
+    def _answer(self, asker: str) -> None:
+        self.tell(
+            asker,
+            Positions(
+                by_instrument={k: str(p.qty) for k, p in self._core.positions().items()},
+                by_strategy={
+                    s: {k: str(p.qty) for k, p in held.items()}
+                    for s, held in self._core.positions_by_strategy().items()
+                },
+            ),
+        )
+
+    def on_tick(self, tag: str) -> None:
+        """Mark to the proved mids, tell the governor and the operators."""
+        self.wake_after(self._setup.publish_ns, "publish")
+        self.mark_to_mid()
+        now = self.now_ns()
+        self._core.roll(now)
+        body = self.pnl_body()
+        ops = self._setup.ops
+        self.tell(self._setup.governor, DayPnl(day_usd=str(body["day_usd"]), equity_usd=str(body["equity_usd"])))
+        self.tell(ops, Published(topic=Topic.PNL, key="desk", body=body, ts_ns=now))
+        for row in self.position_bodies():
+            self.tell(ops, Published(topic=Topic.POSITION, key=str(row["instrument_id"]), body=row, ts_ns=now))
+
+    def mark_to_mid(self) -> None:
+        """Value every instrument at its proved mid."""
+        for instrument_id, (bid, ask) in self._mids.items():
+            self._core.mark(instrument_id, self._setup.instruments[instrument_id].tick_size * (bid + ask) / 2)
+
+    def pnl_body(self) -> dict[str, Any]:
+        """PnL for operators: USD as decimal strings, 8 digits where a division was needed."""
+        view = self._core.pnl_view()
+        balances = self._core.balances_by_venue()
+
+        def rows(table: Any) -> dict[str, dict[str, str]]:
+            return {k: {f"{name}_usd": _usd(v) for name, v in row.items()} for k, row in table.items()}
+
+        return {
+            "total_usd": _usd(view["total"]),
+            "realized_usd": _usd(view["realized"]),
+            "unrealized_usd": _usd(view["unrealized"]),
+            "fees_usd": _usd(view["fees"]),
+            "funding_usd": _usd(view["funding"]),
+            "day_usd": _usd(view["day"]),
+            "equity_usd": _usd(self._equity(balances)),
+            "by_strategy": rows(view["by_strategy"]),
+            "by_instrument": rows(view["by_instrument"]),
+            "ledger_residual": str(view["ledger_residual"]),
+            "unvalued": view["unvalued"],
+            "balances": {v: {a: str(q) for a, q in held.items()} for v, held in balances.items()},
+        }
+
+    def _equity(self, balances: dict[str, dict[str, Decimal]]) -> Decimal:
+        """Cash of every venue in USD plus open profit of derivatives."""
+        prices: dict[str, Decimal] = {}
+        for instrument_id, (bid, ask) in self._mids.items():
+            instrument = self._setup.instruments[instrument_id]
+            prices.setdefault(instrument.base, instrument.tick_size * (bid + ask) / 2)
+        cash = sum(
+            (q * prices.get(a, Decimal(1)) for held in balances.values() for a, q in held.items()), Decimal(0)
+        )
+        open_profit = Decimal(0)
+        by_instrument: Any = self._core.pnl_view()["by_instrument"]
+        for instrument_id, row in by_instrument.items():
+            if self._setup.instruments[instrument_id].kind is not InstrumentKind.SPOT:
+                open_profit += row["unrealized"]
+        return cash + open_profit
+
+    def position_bodies(self) -> list[dict[str, object]]:
+        """One row an instrument that was ever traded; a flat one says so."""
+        pnl: Any = self._core.pnl_view()["by_instrument"]
+        held = self._core.positions()
+        shares = self._core.positions_by_strategy()
+        out: list[dict[str, object]] = []
+        for instrument_id, row in pnl.items():
+            instrument = self._setup.instruments[instrument_id]
+            position = held.get(instrument_id)
+            qty = position.qty if position is not None else Decimal(0)
+            mark = position.mark_px if position is not None else None
+            out.append(
+                {
+                    "instrument_id": instrument_id,
+                    "venue": instrument.venue,
+                    "qty": str(qty),
+                    "avg_px": str(position.avg_px) if position is not None else None,
+                    "mark": None if mark is None else str(mark),
+                    "notional_usd": "0" if mark is None else _usd(instrument.notional(qty, mark) * (1 if qty >= 0 else -1)),
+                    "unrealized_usd": _usd(row["unrealized"]),
+                    "realized_usd": _usd(row["realized"]),
+                    "by_strategy": {s: str(h[instrument_id].qty) for s, h in shares.items() if instrument_id in h},
+                }
+            )
+        return out
+
+
+def _usd(amount: Any) -> str:
+    return str(Decimal(amount).quantize(_CENT_OF_CENT))

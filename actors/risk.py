@@ -1,0 +1,366 @@
+"""The risk governor's actor: decides on every proposal, owns the brakes, renews the permit.
+
+No mailbox stands between HOLD and the wire: the permit that this actor renews every 100 ms expires by itself, and
+the board's operator section is read here only to be shown and remembered.
+"""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.messages import (
+    AskEpoch,
+    BrakeCleared,
+    BrakeSet,
+    DayPnl,
+    Epoch,
+    ModesChanged,
+    VenueDown,
+    VenueReconciled,
+    VenueUp,
+)
+from actors.shell import Shell
+from adapters.permit_board import OperatorBoard, PermitWriter
+from trading.brakes import Brake, BrakeBook, Level, Release, ReleaseRefused
+from trading.instruments import Instrument
+from trading.market.events import BookTop, MarkPrice
+from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published, Topic
+from trading.orders.messages import ApprovedOrder, InternalCross, OrderDenied, OrderFilled, OrderUpdated, ProposedOrder
+from trading.risk.governor import RiskGovernor
+from trading.risk.limits import RiskLimits
+
+_LEVELS = {CommandKind.HOLD: Level.HOLD, CommandKind.PAUSE: Level.PAUSE, CommandKind.KILL: Level.KILL}
+_FIRST_RECON = "waiting for the first reconciliation since the start"
+_APPROVAL_NS = 600_000_000_000
+
+
+class GovernorSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What the governor is built from."""
+
+    instruments: dict[str, Instrument]
+    venues: tuple[str, ...]
+    limits: RiskLimits
+    board: Path
+    brakes_file: Path | None
+    renew_ns: int = 100_000_000
+    ttl_ns: int = 500_000_000
+    publish_ns: int = 500_000_000
+    arbiter: str = "arbiter"
+    orders: str = "orders"
+    ops: str = "ops"
+    cell: str = "desk"
+
+
+class Governor(Shell):
+    """Starts with every venue braked: trading is permitted, never assumed."""
+
+    def start(self, setup: GovernorSetup) -> None:
+        """Take a new epoch, remember the brakes that survive, hold every venue until it is reconciled."""
+        self._setup = setup
+        self._writer = PermitWriter(setup.board, now_wall_ns=self.now_ns())
+        self._operator = OperatorBoard(setup.board)
+        self._epoch = self._writer.next_epoch()
+        self._serial = 0
+        self._core = RiskGovernor(setup.instruments, setup.limits, self._epoch)
+        self._book = BrakeBook()
+        self._approvals: dict[str, tuple[str, int]] = {}
+        self._modes: dict[str, int] = {}
+        self._from_board: set[tuple[str, str]] = set()
+        self._dirty = True
+        self.denied: dict[str, int] = {}
+        self.approved = 0
+        if setup.brakes_file is not None and setup.brakes_file.exists():
+            self._book = BrakeBook.load(setup.brakes_file.read_bytes())
+        for brake in self._book.brakes():
+            if brake.release is Release.AUTO:
+                self._book.clear(brake.code, brake.scope, "auto", None, self.now_ns())
+        for venue in setup.venues:
+            self._brake("RECON", f"venue:{venue}", Level.HOLD, _FIRST_RECON, Release.AUTO)
+        self._renew()
+        self.wake_after(setup.publish_ns, "publish")
+
+    @property
+    def core(self) -> RiskGovernor:
+        """For the replay's report."""
+        return self._core
+
+    @property
+    def brakes(self) -> tuple[Brake, ...]:
+        """For the replay's report."""
+        return tuple(self._book.brakes())
+
+    def on(self, msg: Any) -> None:
+        """Decide, or take in a fact."""
+        kind = type(msg)
+        now = self.now_ns()
+        if kind is BookTop:
+            self._core.on_top(msg)
+        elif kind is ProposedOrder:
+            self._decide(msg, now)
+        elif kind is OrderUpdated:
+            self._core.on_order(msg)
+        elif kind is OrderFilled:
+            self._core.on_fill(msg)
+        elif kind is InternalCross:
+            self._core.on_cross(msg)
+        elif kind is MarkPrice:
+            self._core.on_mark(msg)
+        elif kind is OrderDenied:
+            self._count(msg)
+            self._core.on_denied(msg)
+        elif kind is BrakeSet:
+            self._brake(msg.code, msg.scope, Level(msg.level), msg.cause, Release(msg.release))
+        elif kind is BrakeCleared:
+            self._clear(msg.code, msg.scope)
+        elif kind is VenueReconciled:
+            self._reconciled(msg)
+        elif kind is VenueUp:
+            self._brake("RECON", f"venue:{msg.venue}", Level.HOLD, "venue came up, not reconciled yet", Release.AUTO)
+            self._clear("VENUE_DOWN", f"venue:{msg.venue}")
+            self.tell(self._setup.orders, msg)
+        elif kind is VenueDown:
+            self._brake("VENUE_DOWN", f"venue:{msg.venue}", Level.HOLD, "the venue's cell is away", Release.AUTO)
+        elif kind is DayPnl:
+            self._core.set_pnl(Decimal(msg.day_usd))
+        elif kind is AskEpoch:
+            self._serial += 1
+            self.tell(msg.reply_to, Epoch(epoch=self._epoch, serial=self._serial))
+        elif kind is OperatorCommand:
+            self._command(msg, now)
+        else:
+            self.unknown(msg)
+
+    def _decide(self, msg: ProposedOrder, now: int) -> None:
+        verdict = self._core.decide(msg, now)
+        if type(verdict) is ApprovedOrder:
+            self.approved += 1
+            self.tell(self._setup.orders, verdict)
+        elif type(verdict) is OrderDenied:
+            self._count(verdict)
+            self.tell(self._setup.arbiter, verdict)
+            self._deny_fact(verdict)
+
+    def _count(self, denied: OrderDenied) -> None:
+        reason = denied.reason.value
+        self.denied[reason] = self.denied.get(reason, 0) + 1
+
+    def _deny_fact(self, m: OrderDenied) -> None:
+        body: dict[str, object] = {
+            "cl_ord_id": m.cl_ord_id,
+            "venue": m.venue,
+            "instrument_id": m.instrument_id,
+            "ord_status": "denied",
+            "strategies": [leg.strategy_id for leg in m.legs],
+            "text": f"{m.reason.value}: {m.text}",
+            "ts_ns": m.ts_init_ns,
+        }
+        self.tell(self._setup.ops, Published(topic=Topic.ORDER, key=m.cl_ord_id, body=body, ts_ns=m.ts_init_ns))
+
+    def _reconciled(self, msg: VenueReconciled) -> None:
+        scope = f"venue:{msg.venue}"
+        if msg.ok:
+            self._clear("RECON", scope)
+        else:
+            self._brake("RECON", scope, Level.HOLD, msg.text, Release.AUTO)
+
+    # Brakes.
+
+    def _brake(self, code: str, scope: str, level: Level, cause: str, release: Release, by: str = "desk") -> None:
+        known = next((b for b in self._book.brakes() if b.code == code and b.scope == scope), None)
+        if known is not None and known.level == level and known.cause == cause:
+            return
+        since = self.now_ns() if known is None else known.since_ns
+        self._book.set(
+            Brake(code=code, scope=scope, level=level, cause=cause, since_ns=since, release=release, set_by=by)
+        )
+        self._changed()
+        if known is None or known.level != level:
+            self._event("warning", f"BRAKE:{code}", f"{scope} -> {level.name}: {cause}")
+
+    def _clear(self, code: str, scope: str, by: str = "auto", two_man: tuple[str, str] | None = None) -> str | None:
+        if not any(b.code == code and b.scope == scope for b in self._book.brakes()):
+            return None
+        outcome = self._book.clear(code, scope, by, two_man, self.now_ns())
+        if isinstance(outcome, ReleaseRefused):
+            return outcome.text
+        self._changed()
+        self._event("info", f"RELEASED:{code}", f"{scope}: released by {by}")
+        return None
+
+    def _drop(self, code: str, scope: str) -> None:
+        """The board no longer has an operator's brake: who took it off was checked there."""
+        kept = [b for b in self._book.brakes() if (b.code, b.scope) != (code, scope)]
+        self._book = BrakeBook()
+        for brake in kept:
+            self._book.set(brake)
+        self._changed()
+        self._event("info", f"RELEASED:{code}", f"{scope}: taken off the board")
+
+    def _changed(self) -> None:
+        """Modes reach the board at once, not at the next renewal."""
+        modes = {scope: int(level) for scope, level in self._book.modes().items()}
+        self._dirty = True
+        if modes != self._modes:
+            self._modes = modes
+            self._core.set_modes(modes)
+            self._permit()
+            self.tell(self._setup.orders, ModesChanged(modes=modes))
+        if self._setup.brakes_file is not None:
+            _write_atomically(self._setup.brakes_file, self._book.dump())
+
+    def _renew(self) -> None:
+        self._absorb_operator()
+        for request in self._core.trips(self.now_ns()):
+            self._brake(
+                request.code, request.scope, Level(request.level), request.cause, Release(request.release), by="governor"
+            )
+        self._permit()
+        self.wake_after(self._setup.renew_ns, "renew")
+
+    def _permit(self) -> None:
+        self._writer.renew(self._epoch, self.mono_ns() + self._setup.ttl_ns, self._book.modes())
+
+    def _absorb_operator(self) -> None:
+        """What operators wrote on the board becomes brakes; what they took off it is released."""
+        found = self._operator.read()
+        seen = {(brake.code, brake.scope) for brake in found}
+        for brake in found:
+            self._brake(brake.code, brake.scope, brake.level, brake.cause, brake.release, by=brake.set_by)
+        for code, scope in self._from_board - seen:
+            self._drop(code, scope)
+        self._from_board = seen
+
+    def on_tick(self, tag: str) -> None:
+        """Renew the permit; show the brakes."""
+        if tag == "renew":
+            self._renew()
+            return
+        self.wake_after(self._setup.publish_ns, "publish")
+        self._publish()
+
+    def _publish(self) -> None:
+        now = self.now_ns()
+        modes = {scope: Level(level).name for scope, level in self._modes.items()}
+        body: dict[str, object] = {
+            "brakes": [
+                {
+                    "code": b.code,
+                    "scope": b.scope,
+                    "level": Level(b.level).name,
+                    "cause": b.cause,
+                    "since_ns": b.since_ns,
+                    "release": b.release.value,
+                    "set_by": b.set_by,
+                }
+                for b in self._book.brakes()
+            ],
+            "modes": modes,
+            "global_mode": modes.get("global", "RUN"),
+            "permit": {
+                "epoch": self._epoch,
+                "expires_in_ms": self._setup.ttl_ns // 1_000_000,
+                "valid": True,
+                "renewed_ns": now,
+            },
+            "risk": self._core.view(),
+        }
+        self.tell(self._setup.ops, Published(topic=Topic.BRAKES, key="all", body=body, ts_ns=now))
+        series: list[list[object]] = [["orders_approved_total", "counter", {}, self.approved]]
+        series.extend(["orders_denied_total", "counter", {"reason": r}, n] for r, n in self.denied.items())
+        series.append(["brakes_active", "gauge", {}, len(self._book.brakes())])
+        series.append(["permit_epoch", "gauge", {}, self._epoch])
+        self.tell(
+            self._setup.ops,
+            Published(topic=Topic.METRICS, key=f"{self._setup.cell}.governor", body={"series": series}, ts_ns=now),
+        )
+
+    # Operators.
+
+    def _command(self, msg: OperatorCommand, now: int) -> None:
+        level = _LEVELS.get(msg.kind)
+        if level is not None:
+            self._operator.set(msg.scope, level, msg.cause, msg.actor, now)
+            self._absorb_operator()
+            self._answer(msg, True, f"{msg.scope} is in {level.name}: {msg.cause}")
+        elif msg.kind is CommandKind.RESUME:
+            self._answer(msg, *self._resume(msg, now))
+        elif msg.kind is CommandKind.CANCEL_ALL:
+            self.tell(self._setup.orders, ModesChanged(modes={**self._modes, msg.scope: int(Level.HOLD)}))
+            self.tell(self._setup.orders, ModesChanged(modes=self._modes))
+            self._answer(msg, True, f"cancels sent for {msg.scope}")
+        else:
+            self._answer(msg, False, f"the desk does not answer {msg.kind.value}")
+
+    def _resume(self, msg: OperatorCommand, now: int) -> tuple[bool, str]:
+        released: list[str] = []
+        refused: list[str] = []
+        scopes = {b.scope for b in self._book.brakes()} if msg.scope == "global" else {msg.scope}
+        for brake in self._book.brakes():
+            if brake.scope not in scopes:
+                continue
+            name = f"{brake.code} on {brake.scope}"
+            if brake.release is Release.AUTO:
+                refused.append(f"{name} goes when its cause does: {brake.cause}")
+                continue
+            two_man = self._approved(brake, msg.actor, now) if brake.release is Release.TWO_MAN else None
+            if brake.release is Release.TWO_MAN and two_man is None:
+                refused.append(f"{name} needs a second person; your approval is noted")
+                continue
+            if (brake.code, brake.scope) in self._from_board:
+                answers = self._operator.clear(brake.scope, msg.actor, two_man, now)
+                texts = [answer.text for answer in answers if isinstance(answer, ReleaseRefused)]
+            else:
+                text = self._clear(brake.code, brake.scope, by=msg.actor, two_man=two_man)
+                texts = [text] if text else []
+            refused.extend(texts)
+            if not texts:
+                released.append(name)
+        self._absorb_operator()
+        parts = [f"released: {', '.join(released)}"] if released else ["nothing to release"]
+        if refused:
+            parts.append("still on: " + "; ".join(refused))
+        return bool(released) or not refused, ". ".join(parts)
+
+    def _approved(self, brake: Brake, actor: str, now: int) -> tuple[str, str] | None:
+        key = f"{brake.code}|{brake.scope}|{brake.since_ns}"
+        first = self._approvals.get(key)
+        if first is None or first[0] == actor or now - first[1] > _APPROVAL_NS:
+            self._approvals[key] = (actor, now)
+            return None
+        del self._approvals[key]
+        return first[0], actor
+
+    def _answer(self, msg: OperatorCommand, done: bool, text: str) -> None:
+        now = self.now_ns()
+        self._event("info", f"OPERATOR:{msg.kind.value}", f"{msg.actor}: {text}")
+        self._publish()
+        self.tell(
+            self._setup.ops,
+            CommandAnswered(command_id=msg.command_id, done=done, text=text, body={}, ts_ns=now),
+        )
+
+    def _event(self, level: str, code: str, text: str) -> None:
+        now = self.now_ns()
+        self._serial += 1
+        body: dict[str, object] = {"level": level, "code": code, "text": text, "ts_ns": now, "cell": self._setup.cell}
+        self.tell(
+            self._setup.ops, Published(topic=Topic.EVENT, key=f"governor:{now}:{self._serial}", body=body, ts_ns=now)
+        )
+
+    def stop(self) -> None:
+        """Leaving takes the permit along."""
+        self._writer.revoke()
+
+
+def _write_atomically(path: Path, blob: bytes) -> None:
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(blob)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

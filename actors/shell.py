@@ -1,0 +1,195 @@
+"""The one base class of our actors: the only mailbox, the only place where an exception out of a core is caught.
+
+Order of work, said once: decide, journal, commit, act. A handler that raises is a bug of ours: it is reported to
+the supervisor once, and the actor exits; Thespian never sees the exception, so it never runs the handler again.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from thespian.actors import (
+    Actor,
+    ActorAddress,
+    ActorExitRequest,
+    ChildActorExited,
+    DeadEnvelope,
+    PoisonMessage,
+    WakeupMessage,
+)
+
+from actors.messages import ActorFailed, DrillFault, Flood, StartActor, Tick
+from adapters.clock import Clock, SystemClock
+
+_STORY_CHARS = 2_000
+
+
+class Shell(Actor):
+    """A named actor around a pure core.
+
+    Subclasses implement `start` (build the core from the setup), `on` (one message) and, if they own resources,
+    `stop`. They talk by name: `tell("orders", message)`. Names are resolved by the system base, so an actor class
+    does not know whether its peer lives in its own cell.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = type(self).__name__
+        self.clock: Clock = SystemClock()
+        self._supervisor: str | None = None
+        self._addresses: dict[str, ActorAddress] = {}
+        self._generation: dict[str, int] = {}
+        self._failed = False
+        self._fault: str | None = None
+        self.unknown_messages = 0
+
+    # What subclasses implement.
+
+    def start(self, setup: Any) -> None:
+        """Build the core. Called once, with the setup of `StartActor`."""
+
+    def on(self, msg: Any) -> None:
+        """Handle one message of the actor's inbox; unknown ones go to `unknown`."""
+        self.unknown(msg)
+
+    def on_tick(self, tag: str) -> None:
+        """A wake-up asked for with `wake_after` came due."""
+
+    def on_child_exited(self, address: ActorAddress) -> None:
+        """A child is gone."""
+
+    def stop(self) -> None:
+        """Let go of resources; called once before the actor leaves."""
+
+    # What subclasses use.
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds of the injected clock."""
+        return self.clock.wall_ns()
+
+    def mono_ns(self) -> int:
+        """Monotonic nanoseconds of the injected clock."""
+        return self.clock.mono_ns()
+
+    def tell(self, to: str, msg: object) -> None:
+        """Send to an actor by its well-known name."""
+        address = self._addresses.get(to)
+        if address is None:
+            address = self._addresses[to] = ActorAddress(to)
+        self.send(address, msg)
+
+    def wake_after(self, delay_ns: int, tag: str) -> None:
+        """Ask for `on_tick(tag)`; a later call with the same tag replaces the earlier."""
+        generation = self._generation.get(tag, 0) + 1
+        self._generation[tag] = generation
+        # Thespian counts microseconds: rounded up, so that a wake-up never comes before its time.
+        self.wakeupAfter(timedelta(microseconds=-(-max(0, delay_ns) // 1_000)), Tick(tag=tag, generation=generation))
+
+    def threadsafe_tell(self) -> Callable[[str, object], None]:
+        """A function that other threads may call to send a message by name."""
+        inject = self._myRef.base.inject_threadsafe
+
+        def tell(to: str, msg: object) -> None:
+            inject(to, msg)
+
+        return tell
+
+    def unknown(self, msg: object) -> None:
+        """Count and report a message nobody expected; it is never dropped in silence."""
+        self.unknown_messages += 1
+        if self._supervisor is not None:
+            self.tell(
+                self._supervisor,
+                ActorFailed(
+                    name=self.name,
+                    message_type=type(msg).__name__,
+                    error="unknown message (reported, actor goes on)",
+                    story="",
+                    ts_ns=self.now_ns(),
+                ),
+            )
+
+    # The mailbox.
+
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
+        """Thespian's entry: dispatch, and turn any exception into one report and an exit."""
+        if self._failed:
+            return
+        try:
+            kind = type(msg)
+            if kind is WakeupMessage:
+                tick = msg.payload
+                if type(tick) is Tick and self._generation.get(tick.tag) == tick.generation:
+                    self.on_tick(tick.tag)
+            elif kind in _RARE:
+                self._rare(msg)
+            else:
+                if self._fault is None:
+                    self.on(msg)
+                else:
+                    self._on_drilled(msg)
+        except Exception as exc:  # noqa: BLE001 - the one place: a bug becomes a report and an exit
+            self._crash(msg, exc)
+
+    def _on_drilled(self, msg: Any) -> None:
+        if self._fault == "raise_after_effect":
+            self.on(msg)
+        raise DrillError(f"drill: {self.name} was told to {self._fault}")
+
+    def _rare(self, msg: Any) -> None:
+        match msg:
+            case StartActor():
+                self.name = msg.name
+                self._supervisor = msg.supervisor
+                self.clock = getattr(self._myRef, "clock", None) or self.clock
+                self.start(msg.setup)
+            case ActorExitRequest():
+                self.stop()
+            case ChildActorExited():
+                self.on_child_exited(msg.childAddress)
+            case DrillFault():
+                self._fault = msg.kind
+            case Flood():
+                pass
+            case PoisonMessage():
+                self.unknown(msg.poisonMessage)
+            case DeadEnvelope():
+                self.unknown(msg)
+            case _:
+                self.unknown(msg)
+
+    def _crash(self, msg: object, exc: Exception) -> None:
+        self._failed = True
+        story = "".join(traceback.format_exception(exc))[-_STORY_CHARS:]
+        if self._supervisor is not None:
+            self.tell(
+                self._supervisor,
+                ActorFailed(
+                    name=self.name,
+                    message_type=type(msg).__name__,
+                    error=f"{type(exc).__name__}: {exc}",
+                    story=story,
+                    ts_ns=self.now_ns(),
+                ),
+            )
+        try:
+            self.stop()
+        except Exception as stop_error:  # noqa: BLE001 - leaving must not fail
+            if self._supervisor is not None:
+                self.tell(
+                    self._supervisor,
+                    ActorFailed(
+                        name=self.name, message_type="stop", error=str(stop_error), story="", ts_ns=self.now_ns()
+                    ),
+                )
+        self.send(self.myAddress, ActorExitRequest())
+
+
+class DrillError(RuntimeError):
+    """Raised on purpose by a drill."""
+
+
+_RARE = frozenset({StartActor, ActorExitRequest, ChildActorExited, DrillFault, Flood, PoisonMessage, DeadEnvelope})

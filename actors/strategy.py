@@ -1,0 +1,107 @@
+"""One strategy: hears its instruments, says what it wants to the arbiter. Knows no order, no venue, no balance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from actors.messages import ActorReady, AskEpoch, AskPositions, Epoch, OwnFill, Positions
+from actors.shell import Shell
+from trading.instruments import Instrument
+from trading.market.events import BookTop, MarkPrice, Trade
+from trading.operators import Published, Topic
+from trading.orders.messages import Intent, Side
+from trading.strategies.base import Strategy, build_strategy
+
+_SERIALS_PER_EPOCH = 100_000
+
+
+class StrategySetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy is built from, and how often its timer runs."""
+
+    strategy_id: str
+    kind: str
+    instruments: dict[str, Instrument]
+    params: dict[str, object]
+    timer_ns: int = 100_000_000
+    publish_ns: int = 500_000_000
+    arbiter: str = "arbiter"
+    governor: str = "governor"
+    portfolio: str = "portfolio"
+    ops: str = "ops"
+
+
+class StrategyActor(Shell):
+    """Silent until it knows its epoch and what it already holds."""
+
+    def start(self, setup: StrategySetup) -> None:
+        """Ask for the epoch; the strategy is built when it comes."""
+        self._setup = setup
+        self._core: Strategy | None = None
+        self._whole = False
+        self.tell(setup.governor, AskEpoch(reply_to=self.name))
+
+    def on(self, msg: Any) -> None:
+        """Hand market facts and own fills to the strategy, its intents to the arbiter."""
+        kind = type(msg)
+        core = self._core
+        if kind is Epoch:
+            setup = self._setup
+            self._core = build_strategy(
+                setup.kind,
+                setup.strategy_id,
+                setup.instruments,
+                dict(setup.params),
+                msg.epoch * _SERIALS_PER_EPOCH + msg.serial,
+            )
+            self.tell(setup.portfolio, AskPositions(reply_to=self.name))
+            return
+        if core is None:
+            return
+        if kind is Positions:
+            mine = msg.by_strategy.get(self._setup.strategy_id, {})
+            core.restore_position({k: Decimal(v) for k, v in mine.items()}, self.now_ns())
+            if not self._whole:
+                self._whole = True
+                self.wake_after(self._setup.timer_ns, "timer")
+                self.wake_after(self._setup.publish_ns, "publish")
+                if self._supervisor is not None:
+                    self.tell(self._supervisor, ActorReady(name=self.name))
+            return
+        if not self._whole:
+            return
+        now = self.now_ns()
+        if kind is BookTop:
+            self._say(core.on_book(msg, now))
+        elif kind is Trade:
+            self._say(core.on_trade(msg, now))
+        elif kind is MarkPrice:
+            self._say(core.on_mark(msg, now))
+        elif kind is OwnFill:
+            side = Side.BUY if msg.buy else Side.SELL
+            self._say(core.on_fill(msg.instrument_id, side, Decimal(msg.qty), Decimal(msg.price), now))
+        else:
+            self.unknown(msg)
+
+    def on_tick(self, tag: str) -> None:
+        """The strategy's own timer, and its view for the operators."""
+        if self._core is None:
+            return
+        now = self.now_ns()
+        if tag == "timer":
+            self.wake_after(self._setup.timer_ns, "timer")
+            self._say(self._core.on_timer(now))
+        else:
+            self.wake_after(self._setup.publish_ns, "publish")
+            body = {"strategy_id": self._setup.strategy_id, "kind": self._setup.kind, **self._core.view()}
+            self.tell(
+                self._setup.ops,
+                Published(topic=Topic.STRATEGY, key=self._setup.strategy_id, body=body, ts_ns=now),
+            )
+
+    def _say(self, intents: Sequence[Intent]) -> None:
+        for intent in intents:
+            self.tell(self._setup.arbiter, intent)

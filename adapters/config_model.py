@@ -1,0 +1,328 @@
+"""The desk's configuration: every key, its unit, its default and its bounds.
+
+Owns the model and what may not be configured. Reading files and the environment, and wording what is wrong, is
+`config.py`. Secrets are not configuration: keys name the environment variables that carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+PROJECT_ROOT: Final = Path(__file__).resolve().parents[1]
+DEFAULT: Final = "default"
+LOOPBACK: Final = "127.0.0.1"
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return value
+    return Decimal(str(value))
+
+
+def _float(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+Money = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, allow_inf_nan=False)]
+Ratio = Annotated[float, BeforeValidator(_float), Field(ge=0, allow_inf_nan=False)]
+Ms = Annotated[int, Field(ge=1, le=3_600_000)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+InstrumentId = Annotated[str, Field(pattern=r"^[A-Z0-9]+:[A-Z]+:[A-Z0-9]+-[A-Z0-9]+(:[A-Z]+)?$")]
+Scalar = Annotated[bool | int | Decimal | str, BeforeValidator(_decimal)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class ServerConfig(_Model):
+    """Where the operators' HTTP listens."""
+
+    host: str = LOOPBACK
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, host: str) -> str:
+        if host != LOOPBACK:
+            raise ValueError(f"the desk listens on {LOOPBACK} only; use a tunnel to reach it from elsewhere")
+        return host
+
+
+class SimConfig(_Model):
+    """The simulated venue: latencies one way, in milliseconds, and what the account holds at first, by asset."""
+
+    order_latency_ms: Annotated[int, Field(ge=0, le=60_000)] = 15
+    report_latency_ms: Annotated[int, Field(ge=0, le=60_000)] = 15
+    jitter_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
+    initial_balances: dict[str, Amount] = {}
+
+
+class VenueConfig(_Model):
+    """One venue and what is traded there."""
+
+    instruments: Annotated[list[InstrumentId], Field(min_length=1, max_length=64)]
+    sim: SimConfig = SimConfig()
+
+
+class GeneratorConfig(_Model):
+    """The synthetic market; equal seeds, equal markets. Activity, volatility and basis multiply the calibrated ones."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 7
+    funding_interval_s: Annotated[int, Field(ge=10, le=86_400)] = 28_800
+    activity: Annotated[Ratio, Field(ge=0.01, le=20)] = 1.0
+    volatility: Annotated[Ratio, Field(le=20)] = 1.0
+    basis: Annotated[Ratio, Field(le=20)] = 1.0
+
+
+class StrategyConfig(_Model):
+    """One strategy. ``params`` belong to its kind, which validates them; a smaller ``priority`` goes first."""
+
+    kind: Name
+    instruments: Annotated[list[InstrumentId], Field(min_length=1, max_length=16)]
+    params: Annotated[dict[str, Scalar], Field(max_length=64)] = {}
+    priority: Annotated[int, Field(ge=0, le=1000)] = 100
+    budget_usd: Money = Decimal(1000)
+
+
+class NotionalCaps(_Model):
+    """Worst-case notional in USD. ``default`` in a table holds for those that it does not name."""
+
+    per_symbol: dict[str, Money] = {DEFAULT: Decimal(2000)}
+    per_venue: dict[str, Money] = {DEFAULT: Decimal(5000)}
+    gross: Money = Decimal(12000)
+
+    @field_validator("per_symbol", "per_venue")
+    @classmethod
+    def _has_default(cls, table: dict[str, Decimal]) -> dict[str, Decimal]:
+        if DEFAULT not in table:
+            raise ValueError(f"add a key {DEFAULT!r}: the cap of those that are not named")
+        return table
+
+    def symbol(self, instrument_id: str) -> Decimal:
+        """The cap of one instrument, USD."""
+        return self.per_symbol.get(instrument_id, self.per_symbol[DEFAULT])
+
+    def venue(self, venue: str) -> Decimal:
+        """The cap of one venue, USD."""
+        return self.per_venue.get(venue, self.per_venue[DEFAULT])
+
+
+class RiskConfig(_Model):
+    """Limits. 0 allows nothing; there is no value for "unlimited", and a live profile refuses 0."""
+
+    per_order_notional_cap: Money = Decimal(500)
+    notional_caps: NotionalCaps = NotionalCaps()
+    price_band_bps: Money = Decimal(100)
+    max_slippage_bps: Money = Decimal(20)
+    throttle_orders_per_sec: Annotated[int, Field(ge=0, le=1000)] = 5
+    max_inflight_orders: Annotated[int, Field(ge=0, le=1000)] = 20
+    daily_loss_cap_usd: Money = Decimal(500)
+    stale_ms: Ms = 1200
+    max_clock_skew_ms: Ms = 2000
+
+
+class DeadlinesMs(_Model):
+    """How long an answer of the venue may take before the order is UNKNOWN, milliseconds."""
+
+    place: Ms = 400
+    cancel: Ms = 300
+
+
+class PostOnlyConfig(_Model):
+    """Post-only orders are refused on a book older than this."""
+
+    staleness_ms: Ms = 500
+
+
+class ExecutionConfig(_Model):
+    """Orders on their way."""
+
+    deadlines_ms: DeadlinesMs = DeadlinesMs()
+    post_only: PostOnlyConfig = PostOnlyConfig()
+
+
+class BackoffConfig(_Model):
+    """The wait before a restart: doubles from ``initial_ms`` to ``max_ms``, plus up to ``jitter`` of itself."""
+
+    initial_ms: Ms = 100
+    max_ms: Ms = 5000
+    jitter: Annotated[Ratio, Field(le=1)] = 0.2
+
+
+class SupervisionConfig(_Model):
+    """Restarts and hangs: more than ``intensity`` restarts within ``period_s`` escalate, at last to HOLD."""
+
+    heartbeat_ms: Ms = 100
+    hang_ms: Ms = 600
+    intensity: Annotated[int, Field(ge=0, le=100)] = 5
+    period_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    backoff: BackoffConfig = BackoffConfig()
+
+    @model_validator(mode="after")
+    def _hang_outlasts_beats(self) -> SupervisionConfig:
+        if self.hang_ms < 3 * self.heartbeat_ms:
+            raise ValueError(f"hang_ms {self.hang_ms} must be at least 3 heartbeats of {self.heartbeat_ms} ms")
+        return self
+
+
+class PermitConfig(_Model):
+    """The permit's renewal and life; what lies between is how often a renewal may be late."""
+
+    renew_ms: Ms = 100
+    ttl_ms: Annotated[int, Field(ge=1, le=5000)] = 500
+
+    @model_validator(mode="after")
+    def _outlives_renewals(self) -> PermitConfig:
+        if self.ttl_ms < 2 * self.renew_ms:
+            raise ValueError(f"ttl_ms {self.ttl_ms} must be at least 2 renewals of {self.renew_ms} ms")
+        return self
+
+
+class TelegramConfig(_Model):
+    """The Telegram face: off without chats. ``token_env`` names the variable that holds the bot's token."""
+
+    token_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] = "TELEGRAM_BOT_TOKEN"  # noqa: S105  # a name
+    allowed_chat_ids: Annotated[list[int], Field(max_length=32)] = []
+
+
+class LoggingConfig(_Model):
+    """Logs on stderr."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = "text"
+
+
+def _default_venues() -> dict[str, VenueConfig]:
+    def sim(**balances: str) -> SimConfig:
+        return SimConfig(initial_balances={asset: Decimal(amount) for asset, amount in balances.items()})
+
+    return {
+        "binance": VenueConfig(instruments=["BINANCE:SPOT:BTC-USDT"], sim=sim(USDT="50000", BTC="0.5")),
+        "binanceusdm": VenueConfig(instruments=["BINANCEUSDM:PERP:BTC-USDT:LINEAR"], sim=sim(USDT="50000")),
+        "binancecoinm": VenueConfig(instruments=["BINANCECOINM:PERP:BTC-USD:INVERSE"], sim=sim(BTC="0.8")),
+    }
+
+
+def _default_strategies() -> dict[str, StrategyConfig]:
+    spot, usdm, coinm = (venue.instruments[0] for venue in _default_venues().values())
+    return {
+        "maker-usdm": StrategyConfig(kind="maker", instruments=[usdm], priority=100, budget_usd=Decimal(2000)),
+        "maker-coinm": StrategyConfig(kind="maker", instruments=[coinm], priority=100, budget_usd=Decimal(2000)),
+        "momentum-usdm": StrategyConfig(kind="momentum", instruments=[usdm], priority=50, budget_usd=Decimal(1000)),
+        "basis-spot-usdm": StrategyConfig(
+            kind="basis", instruments=[spot, usdm], priority=20, budget_usd=Decimal(1000)
+        ),
+    }
+
+
+class DeskConfig(_Model):
+    """Everything that can be configured. ``speed`` multiplies the session's time; 1 is real time."""
+
+    profile: Literal["paper", "live"] = "paper"
+    server: ServerConfig = ServerConfig()
+    admin_port: Annotated[int, Field(ge=1024, le=65435)] = 19000
+    data_dir: Annotated[str, Field(min_length=1)] = "data"
+    session: Annotated[str, Field(min_length=1)] = DEFAULT
+    speed: Annotated[Ratio, Field(gt=0, le=1000)] = 1.0
+    placement: dict[Name, list[str]] = {}
+    venues: Annotated[dict[Name, VenueConfig], Field(min_length=1, max_length=16)] = Field(
+        default_factory=_default_venues
+    )
+    generator: GeneratorConfig = GeneratorConfig()
+    strategies: Annotated[dict[Name, StrategyConfig], Field(max_length=64)] = Field(default_factory=_default_strategies)
+    risk: RiskConfig = RiskConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+    supervision: SupervisionConfig = SupervisionConfig()
+    permit: PermitConfig = PermitConfig()
+    telegram: TelegramConfig = TelegramConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _place_by_default(cls, given: Any) -> Any:  # pydantic hands over whatever it was given
+        if isinstance(given, Mapping) and not given.get("placement"):
+            venues = given.get("venues") or _default_venues()
+            if isinstance(venues, Mapping):
+                cells = {f"venue-{venue}": [f"venue:{venue}"] for venue in venues}
+                return {**given, "placement": {"desk": ["desk"], **cells, "ops": ["ops"]}}
+        return given
+
+    @model_validator(mode="after")
+    def _whole(self) -> DeskConfig:
+        self._check_placement()
+        self._check_instruments()
+        self._check_caps()
+        return self
+
+    @property
+    def data_path(self) -> Path:
+        """``data_dir`` as a path; a relative one lies in the project, so that every command finds the same boards."""
+        return PROJECT_ROOT / self.data_dir
+
+    @property
+    def permit_board_path(self) -> Path:
+        """The permit board."""
+        return self.data_path / "permit.board"
+
+    @property
+    def heartbeat_board_path(self) -> Path:
+        """The heartbeat board."""
+        return self.data_path / "heartbeat.board"
+
+    @property
+    def pid_path(self) -> Path:
+        """The daemon's process id, in decimal."""
+        return self.data_path / "propdesk.pid"
+
+    def _check_placement(self) -> None:
+        wanted = {"desk", "ops", *(f"venue:{venue}" for venue in self.venues)}
+        placed = [role for roles in self.placement.values() for role in roles]
+        for role in placed:
+            if role not in wanted:
+                raise ValueError(f"placement: no role {role!r}; roles are {', '.join(sorted(wanted))}")
+            if placed.count(role) > 1:
+                raise ValueError(f"placement: {role!r} is placed more than once")
+        missing = sorted(wanted - set(placed))
+        if missing:
+            raise ValueError(f"placement: {', '.join(missing)} is in no cell; add it to one")
+
+    def _check_instruments(self) -> None:
+        listed = [name for venue in self.venues.values() for name in venue.instruments]
+        for name in listed:
+            if listed.count(name) > 1:
+                raise ValueError(f"venues: {name} is listed more than once")
+        for strategy_id, strategy in self.strategies.items():
+            for name in strategy.instruments:
+                if name not in listed:
+                    raise ValueError(f"strategies.{strategy_id}.instruments: no venue lists {name}")
+        known = {*listed, DEFAULT}
+        for name in self.risk.notional_caps.per_symbol:
+            if name not in known:
+                raise ValueError(f"risk.notional_caps.per_symbol: no venue lists {name}")
+        for venue in self.risk.notional_caps.per_venue:
+            if venue not in {*self.venues, DEFAULT}:
+                raise ValueError(f"risk.notional_caps.per_venue: no venue {venue!r}")
+
+    def _check_caps(self) -> None:
+        if self.profile != "live":
+            return
+        caps = self.risk.notional_caps
+        tables = {"per_symbol": caps.per_symbol, "per_venue": caps.per_venue}
+        limits: dict[str, Decimal | int] = {
+            f"notional_caps.{table}.{name}": cap for table, rows in tables.items() for name, cap in rows.items()
+        }
+        limits["notional_caps.gross"] = caps.gross
+        for name in ("per_order_notional_cap", "price_band_bps", "max_slippage_bps", "daily_loss_cap_usd"):
+            limits[name] = getattr(self.risk, name)
+        for name in ("throttle_orders_per_sec", "max_inflight_orders"):
+            limits[name] = getattr(self.risk, name)
+        for name, limit in limits.items():
+            if limit == 0:
+                raise ValueError(f"risk.{name}: 0 allows nothing and is refused in live; set the limit that you mean")

@@ -1,0 +1,1 @@
+"""The order journal on disk: store, writer thread, verification."""

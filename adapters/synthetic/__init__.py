@@ -1,0 +1,1 @@
+"""The embedded market: seeded, synthetic, in the venues' own wire formats."""

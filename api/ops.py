@@ -1,0 +1,73 @@
+"""Everything that operators see, composed: one projection, its HTTP face and, with a token, its Telegram face."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adapters.clock import Clock
+from api.control import CommandBus
+from api.http import HttpServer, start_http
+from api.metrics import OpsCounters
+from api.projection import Projection
+from api.telegram import TelegramFace
+
+
+class OpsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to serve and whom to obey. An empty token means no Telegram."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    telegram_token: str = ""
+    telegram_base_url: str = ""
+    allowed_chat_ids: tuple[int, ...] = ()
+    version: str = "0"
+    profile: str = ""
+    stream_hz: int = 4
+
+    def __repr__(self) -> str:
+        """Without the token: configurations are logged."""
+        token = "set" if self.telegram_token else "none"
+        return f"OpsConfig(host={self.host!r}, port={self.port}, telegram={token}, profile={self.profile!r})"
+
+
+class OpsHandles(msgspec.Struct, kw_only=True):
+    """What runs. ``close`` stops all of it."""
+
+    http: HttpServer
+    telegram: TelegramFace | None
+    counters: OpsCounters
+
+    async def close(self) -> None:
+        """Stop Telegram, end the streams, release the port."""
+        if self.telegram is not None:
+            await self.telegram.close()
+        await self.http.close()
+
+
+async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, clock: Clock) -> OpsHandles:
+    """Start the faces. ``ValueError`` and ``OSError`` say in words why the server could not start."""
+    counters = OpsCounters()
+    http = await start_http(
+        projection,
+        bus,
+        config.host,
+        config.port,
+        version=config.version,
+        clock=clock,
+        profile=config.profile,
+        counters=counters,
+        stream_hz=config.stream_hz,
+    )
+    telegram = None
+    if config.telegram_token:
+        telegram = TelegramFace(
+            projection,
+            bus,
+            config.telegram_token,
+            config.allowed_chat_ids,
+            clock,
+            base_url=config.telegram_base_url or None,
+            counters=counters,
+        )
+        telegram.start()
+    return OpsHandles(http=http, telegram=telegram, counters=counters)

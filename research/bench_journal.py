@@ -1,0 +1,108 @@
+"""How much of the disk's own speed the journal keeps: durable group commits against append+fdatasync of the same bytes.
+
+Interleaved on one disk in one run; medians. `ratio` starts from encoded rows on both sides (`SqliteJournal.commit`:
+uniqueness, insert, sync), `ratio_from_rows` from row structs on both sides. Chain, index and checkpoints happen between
+timings, as the writer does them when idle; their cost is `tending_us_per_row`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+from adapters.journal.store import Prepared, SqliteJournal
+from trading.orders.journal_rows import JournalKind, RowDraft, encode_group
+
+GOAL_RATIO = 0.7
+GROUPS = (1, 10, 100)
+BODY_BYTES = 210
+
+
+def run(quick: bool, directory: Path) -> dict[str, object]:
+    """``{"groups": {"1": {...}}, "goal_ratio", "met"}``; microseconds, ratio = rate of the journal / of the raw file."""
+    place = directory / f"bench-journal-{os.getpid()}"
+    place.mkdir(parents=True)
+    try:
+        return _run(60 if quick else 400, place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _run(rounds: int, place: Path) -> dict[str, object]:
+    fd = os.open(place / "raw", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    groups: dict[str, object] = {}
+    seq = 0
+    tending_us: list[float] = []
+    row_bytes = 0.0
+    with SqliteJournal(place / "journal.db") as store:
+        for size in GROUPS:
+            samples: dict[str, list[int]] = {"journal": [], "raw": [], "journal_from_rows": [], "raw_from_rows": []}
+            for _ in range(rounds):
+                for from_rows in (False, True):
+                    batches = [_rows(seq + i * size, size) for i in range(5)]
+                    seq += 5 * size
+                    row_bytes = _one_round(store, fd, batches, samples, from_rows=from_rows)
+                    started = time.perf_counter_ns()
+                    while store.tend(idle=True):
+                        pass
+                    tending_us.append((time.perf_counter_ns() - started) / 1e3 / (5 * size))
+            groups[str(size)] = _compared(samples)
+        head = store.head().seq
+    os.close(fd)
+    met = all(isinstance(g, dict) and g["ratio"] >= GOAL_RATIO for g in groups.values())
+    return {
+        "groups": groups,
+        "row_bytes": round(row_bytes),
+        "tending_us_per_row": round(statistics.median(tending_us[-2 * rounds :]), 2),
+        "rows": head,
+        "goal_ratio": GOAL_RATIO,
+        "met": met,
+    }
+
+
+def _one_round(
+    store: SqliteJournal, fd: int, batches: list[list[RowDraft]], samples: dict[str, list[int]], *, from_rows: bool
+) -> float:
+    suffix = "_from_rows" if from_rows else ""
+    for rows in batches:
+        prepared = Prepared(rows)
+        started = time.perf_counter_ns()
+        store.commit((Prepared(rows) if from_rows else prepared,))
+        samples["journal" + suffix].append(time.perf_counter_ns() - started)
+    for rows in batches:
+        group = encode_group(rows)
+        started = time.perf_counter_ns()
+        os.write(fd, encode_group(rows) if from_rows else group)
+        os.fdatasync(fd)
+        samples["raw" + suffix].append(time.perf_counter_ns() - started)
+    return len(group) / len(rows)
+
+
+def _compared(samples: dict[str, list[int]]) -> dict[str, float]:
+    medians = {name: statistics.median(values) / 1e3 for name, values in samples.items()}
+    return {
+        **{f"{name}_p50_us": round(value, 1) for name, value in medians.items()},
+        "journal_p99_us": round(statistics.quantiles(samples["journal"], n=100)[98] / 1e3, 1),
+        "raw_p99_us": round(statistics.quantiles(samples["raw"], n=100)[98] / 1e3, 1),
+        "ratio": round(medians["raw"] / medians["journal"], 3),
+        "ratio_from_rows": round(medians["raw_from_rows"] / medians["journal_from_rows"], 3),
+    }
+
+
+def _rows(start: int, count: int) -> list[RowDraft]:
+    return [
+        RowDraft(
+            ts_ns=1_790_000_000_000_000_000 + i,
+            kind=JournalKind.PLACE if i % 3 else JournalKind.FILL,
+            venue="BINANCEUSDM",
+            cl_ord_id=f"e7-{i:010d}",
+            exec_id=None if i % 3 else f"{i:012d}",
+            parent_id=f"momentum-{i // 4:08d}",
+            epoch=7,
+            body=i.to_bytes(8, "big") * (BODY_BYTES // 8),
+        )
+        for i in range(start, start + count)
+    ]

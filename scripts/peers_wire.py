@@ -1,0 +1,114 @@
+"""One round of a peer over the recorded depth bytes, on demand: the other half of `research/bench_wire.py`.
+
+Runs in the peers' own environment (nautilus_trader, ccxt, orjson), never in ours. Reads the recordings by itself,
+then answers each line ``<market> <peer> verify|time`` on stdin with one JSON line
+``{"seconds": .., "frames": .., "tops": sha256 of every best bid and ask}``.
+Each peer takes the path that its own adapter takes for these frames.
+"""
+
+import gc
+import hashlib
+import json
+import lzma
+import sys
+import time
+from pathlib import Path
+
+
+def load(path: Path, limit: int) -> tuple[dict, list[bytes]]:
+    """The snapshot and the diffs after it (the frames that a book applies), as raw bytes."""
+    snapshot: dict = {}
+    frames: list[bytes] = []
+    with lzma.open(path) as stream:
+        for line in stream:
+            payload = line.partition(b" ")[2].strip()
+            if payload.startswith(b'{"lastUpdateId"'):
+                snapshot = json.loads(payload)
+            elif b"@depth" in payload[:60]:
+                frames.append(payload)
+    last = snapshot["lastUpdateId"]
+    kept = [frame for frame in frames if json.loads(frame)["data"]["u"] > last]
+    return snapshot, kept[:limit]
+
+
+def nautilus(snapshot: dict):  # noqa: ANN201
+    """The adapter's wrapper probe, its schema classes, its deltas, its book."""
+    import msgspec
+    from nautilus_trader.adapters.binance.common.schemas.market import (
+        BinanceDataMsgWrapper,
+        BinanceOrderBookData,
+        BinanceOrderBookMsg,
+    )
+    from nautilus_trader.model.book import OrderBook
+    from nautilus_trader.model.enums import BookType
+    from nautilus_trader.model.identifiers import InstrumentId
+
+    instrument_id = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
+    probe = msgspec.json.Decoder(BinanceDataMsgWrapper).decode
+    decode = msgspec.json.Decoder(BinanceOrderBookMsg).decode
+    book = OrderBook(instrument_id, BookType.L2_MBP)
+    whole = {"e": "", "E": 0, "s": "", "U": 0, "u": 0, "b": snapshot["bids"], "a": snapshot["asks"]}
+    book.apply_deltas(msgspec.convert(whole, BinanceOrderBookData).parse_to_order_book_deltas(instrument_id, 0))
+
+    def step(raw: bytes) -> tuple:
+        if not probe(raw).stream:
+            return ()
+        book.apply_deltas(decode(raw).data.parse_to_order_book_deltas(instrument_id, 0))
+        return book.best_bid_price(), book.best_ask_price()
+
+    return step
+
+
+def ccxt_pro(snapshot: dict):  # noqa: ANN201
+    """The handler of ccxt.pro's binance class over its own order book, fed by orjson."""
+    import ccxt.pro
+    import orjson
+    from ccxt.async_support.base.ws.order_book import OrderBook
+
+    exchange = ccxt.pro.binance()
+    sides = {side: [[float(p), float(q)] for p, q in snapshot[side]] for side in ("bids", "asks")}
+    book = OrderBook(sides)
+
+    def step(raw: bytes) -> tuple:
+        exchange.handle_order_book_message(None, orjson.loads(raw)["data"], book)
+        return book["bids"][0][0], book["asks"][0][0]
+
+    return step
+
+
+PEERS = {"nautilus": nautilus, "ccxt_pro": ccxt_pro}
+
+
+def versions() -> dict[str, str]:
+    """What is compared."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("nautilus_trader", "ccxt", "orjson", "msgspec")}
+
+
+def main() -> None:
+    """Load, say ready, then one round per line."""
+    folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+    data = {path.name.partition("_")[0]: load(path, limit) for path in sorted(folder.glob("*.dat.xz"))}
+    print(json.dumps({"ready": versions()}), flush=True)
+    for line in sys.stdin:
+        market, peer, verify = line.split()
+        snapshot, frames = data[market]
+        step = PEERS[peer](snapshot)
+        gc.collect()
+        gc.disable()
+        start = time.perf_counter()
+        for frame in frames:
+            step(frame)
+        seconds = time.perf_counter() - start
+        gc.enable()
+        digest = ""
+        if verify == "verify":  # a second pass, untimed
+            step = PEERS[peer](snapshot)
+            text = ";".join(f"{float(bid):.2f},{float(ask):.2f}" for bid, ask in map(step, frames))
+            digest = hashlib.sha256(text.encode()).hexdigest()
+        print(json.dumps({"seconds": seconds, "frames": len(frames), "tops": digest}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""``propdesk bench NAME``: ratios against peers, measured in one run on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from supervision.bench_desk import replay_bench, tick_to_order
+
+NAMES = ("actors", "wire-to-top", "journal", "tick-to-order", "replay", "memory")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: every goal that could be measured was met; 1: one was not; 2: could not run."""
+    names = NAMES[:-1] if args.suite == "all" else (args.suite,)
+    out: dict[str, Any] = {}
+    for name in names:
+        if name not in NAMES:
+            print(f"propdesk bench: no bench {name!r}; there are: {', '.join(NAMES)}", file=sys.stderr)  # noqa: T201
+            return 2
+        print(f"bench {name} ...", file=sys.stderr, flush=True)  # noqa: T201
+        try:
+            out[name] = _BENCHES[name](args)
+        except (OSError, RuntimeError, ValueError) as error:
+            print(f"propdesk bench {name}: {error}", file=sys.stderr)  # noqa: T201
+            return 2
+    if args.json:
+        print(json.dumps(out if args.suite == "all" else out[args.suite]))  # noqa: T201
+    else:
+        print(json.dumps(out, indent=2))  # noqa: T201
+    return 0
+
+
+def _data(args: argparse.Namespace) -> Path | None:
+    path = Path(args.data) if args.data else Path(__file__).resolve().parents[3] / "shared" / "data"
+    return path if path.exists() else None
+
+
+def _peers_dir(args: argparse.Namespace) -> Path | None:
+    path = Path(args.peers_dir) if args.peers_dir else Path(__file__).resolve().parents[3] / "shared" / "peers"
+    return path if path.exists() else None
+
+
+def _research(module: str) -> Callable[..., dict[str, Any]]:
+    """Research is a ring beside this one: found by name."""
+    found: Callable[..., dict[str, Any]] = importlib.import_module(f"research.{module}").run
+    return found
+
+
+def _actors(args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = importlib.import_module("supervision.bench_actors").run(quick=args.quick)
+    return found
+
+
+def _wire(args: argparse.Namespace) -> dict[str, Any]:
+    data = _data(args)
+    if data is None:
+        raise OSError("wire-to-top needs the recordings: give --data PATH")
+    return _research("bench_wire")(
+        peers_python=args.peers_python, peers_dir=_peers_dir(args), data=data, quick=args.quick
+    )
+
+
+def _journal(args: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="propdesk-bench-", dir=args.disk) as directory:
+        return _research("bench_journal")(quick=args.quick, directory=Path(directory))
+
+
+def _tick(args: argparse.Namespace) -> dict[str, Any]:
+    return tick_to_order(quick=args.quick, peers_python=args.peers_python, peers_dir=_peers_dir(args))
+
+
+def _replay(args: argparse.Namespace) -> dict[str, Any]:
+    return replay_bench(
+        quick=args.quick, data=_data(args), peers_python=args.peers_python, peers_dir=_peers_dir(args)
+    )
+
+
+def _memory(args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = importlib.import_module("supervision.bench_memory").run(minutes=args.minutes)
+    return found
+
+
+_BENCHES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "actors": _actors,
+    "wire-to-top": _wire,
+    "journal": _journal,
+    "tick-to-order": _tick,
+    "replay": _replay,
+    "memory": _memory,
+}

@@ -1,0 +1,58 @@
+"""``propdesk replay``: a session through the whole decision path in virtual time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from adapters.config import ConfigError, load_config
+from adapters.sources import SessionFacts, inspect_session
+from adapters.wirelog import open_session
+from supervision.replay import Line, explain, recorded_lines, replay, synthetic_lines
+from supervision.wiring import restrict
+from trading.market.events import WireRejected
+
+_DEFAULT_DURATION_S = 300.0
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: replayed and the books balance; 1: replayed, they do not; 2: could not replay."""
+    try:
+        config = load_config(args.config)
+        left_out: list[str] = []
+        lines: Iterable[Line | WireRejected]
+        name = args.session or "default"
+        if name == "default":
+            facts = SessionFacts()
+            lines = synthetic_lines(config, args.duration or _DEFAULT_DURATION_S)
+        else:
+            session = open_session(Path(name))
+            facts = inspect_session(session)
+            config = load_config(args.config, overrides={"session": str(Path(name).resolve())})
+            config, left_out = restrict(config, facts)
+            lines = recorded_lines(session)
+        result = replay(
+            config,
+            facts,
+            lines,
+            name=name,
+            left_out=left_out,
+            progress=_progress if sys.stderr.isatty() else None,
+            schedule_seed=args.schedule_seed,
+        )
+    except (ConfigError, ValueError, OSError) as error:
+        print(f"propdesk replay: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    if args.json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201
+    else:
+        print(explain(result))  # noqa: T201
+    return 0 if result.ledger_residual in {"0", "0E-8", "0.00"} or float(result.ledger_residual) == 0 else 1
+
+
+def _progress(count: int, ts_ns: int) -> None:
+    print(f"\r{count:,} events, market time {ts_ns / 1e9:.0f}", end="", file=sys.stderr, flush=True)  # noqa: T201

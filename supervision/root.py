@@ -1,0 +1,310 @@
+"""The root of the outer tree: starts the cells, hears their heartbeats, kills what hangs, restarts what dies.
+
+Single-threaded, because its children are forked from it. When the root, the admin or the process that started them
+is gone there is no supervision, and without supervision there is no trading: cells fence themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from thespian.actors import Actor, ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
+
+from adapters.clock import SystemClock
+from adapters.heartbeat_board import HeartbeatBoard
+from adapters.permit_board import OperatorBoard, PermitWriter
+from supervision.cell import CellDrained, CellRuntime, DrainCell, StartCell, die_with_parent
+from supervision.policy import (
+    Beyond,
+    ChildSpec,
+    Escalate,
+    HoldScope,
+    StartChild,
+    StopChild,
+    Strategy,
+    SupervisorCore,
+    SupervisorEffect,
+    SupervisorSpec,
+)
+from supervision.wiring import RootPlan, cell_plan, decode_cell_plan, encode_cell_plan
+from trading.brakes import Level
+
+_TICK = timedelta(milliseconds=50)
+_DRAIN_LIMIT_NS = 6_000_000_000
+EXIT_UNSUPERVISED = 72
+
+
+class StartRoot(msgspec.Struct, frozen=True):
+    """The process that started the tree to the root: these are the cells."""
+
+    plan: bytes
+
+
+class DrainRoot(msgspec.Struct, frozen=True):
+    """Stop in order: intake, orders, venues, desk, ops, self."""
+
+
+class Cell(Actor):
+    """The outer actor of a cell: starts the loop's thread, and takes its leave with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runtime: CellRuntime | None = None
+        self._root: ActorAddress | None = None
+
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
+        """The outer mailbox sees life cycle only; everything else travels on links."""
+        match msg:
+            case StartCell():
+                die_with_parent()
+                plan = decode_cell_plan(msg.plan)
+                self._root = sender
+                self._runtime = CellRuntime(plan)
+                self._runtime.start()
+            case DrainCell():
+                if self._runtime is not None:
+                    self._runtime.drain()
+                    self.wakeupAfter(_TICK, "drain")
+            case WakeupMessage():
+                self._drained()
+            case ActorExitRequest():
+                if self._runtime is not None:
+                    self._runtime.stop()
+            case _:
+                print(f"cell: unknown message {msg!r}", file=sys.stderr)  # noqa: T201
+
+    def _drained(self) -> None:
+        runtime = self._runtime
+        if runtime is None or self._root is None:
+            return
+        if runtime.drained is None:
+            self.wakeupAfter(_TICK, "drain")
+        else:
+            self.send(self._root, CellDrained(cell=runtime.plan.cell, open_orders=runtime.drained))
+
+
+class Root(Actor):
+    """Supervises processes by the same table and policy that supervisors inside cells use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = SystemClock()
+        self._plan: RootPlan | None = None
+        self._by_address: dict[str, str] = {}
+        self._addresses: dict[str, ActorAddress] = {}
+        self._due: dict[str, int] = {}
+        self._killed: dict[str, str] = {}
+        self._started_ns: dict[str, int] = {}
+        self._draining_until: int | None = None
+        self._leaving = False
+
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
+        """Nothing in here may raise: Thespian would run it again."""
+        try:
+            match msg:
+                case StartRoot():
+                    self._start(msg)
+                case WakeupMessage():
+                    self._tick()
+                case ChildActorExited():
+                    self._exited(msg.childAddress)
+                case CellDrained():
+                    self._leave()
+                case DrainRoot():
+                    self._drain()
+                case ActorExitRequest():
+                    pass
+                case _:
+                    self._say(f"unknown message {msg!r}")
+        except Exception as error:  # noqa: BLE001 - a root that cannot supervise must not pretend to
+            self._abandon(f"{type(error).__name__}: {error}")
+
+    def _start(self, msg: StartRoot) -> None:
+        self._plan = plan = msgspec.msgpack.decode(msg.plan, type=RootPlan)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        board = HeartbeatBoard(plan.paths.heartbeat)
+        self._board = board
+        self._slot = board.claim("root", os.getpid())
+        self._slot.beat(self._clock.mono_ns())
+        self._admin_pid = os.getppid()
+        board.claim("admin", self._admin_pid).beat(self._clock.mono_ns())
+        spec = SupervisorSpec(
+            id="root",
+            strategy=Strategy.ONE_FOR_ONE,
+            children=tuple(ChildSpec(id=cell, scope="global") for cell in plan.placement),
+            intensity=plan.intensity,
+            period_ms=plan.period_ms,
+            backoff_ms_min=plan.backoff_ms_min,
+            backoff_ms_max=plan.backoff_ms_max,
+            beyond=Beyond.HOLD_CHILD,
+        )
+        self._core = SupervisorCore(spec)
+        self._perform(self._core.start())
+        self.wakeupAfter(_TICK, "tick")
+
+    def _tick(self) -> None:
+        assert self._plan is not None
+        now = self._clock.mono_ns()
+        self._slot.beat(now)
+        self.wakeupAfter(_TICK, "tick")
+        if not alive(self._admin_pid):
+            self._abandon("the admin process is gone")
+        if not alive(self._plan.starter_pid):
+            self._abandon("the process that started the desk is gone")
+        for cell, due in list(self._due.items()):
+            if due <= now:
+                del self._due[cell]
+                self._start_cell(cell)
+        self._reap_hung(now)
+        if self._draining_until is not None and now > self._draining_until:
+            self._leave()
+
+    def _reap_hung(self, now: int) -> None:
+        assert self._plan is not None
+        hang_ns = self._plan.hang_ms * 1_000_000
+        boot_ns = self._plan.boot_ms * 1_000_000
+        beats = {beat.name: beat for beat in self._board.read()}
+        for cell, started in self._started_ns.items():
+            beat = beats.get(cell)
+            if cell in self._killed or cell not in self._addresses:
+                continue
+            if beat is None or beat.mono_ns < started:
+                if now - started > boot_ns:
+                    self._kill(cell, beat.pid if beat else 0, f"did not come up within {self._plan.boot_ms} ms")
+                continue
+            if now - beat.mono_ns > hang_ns:
+                self._kill(cell, beat.pid, f"silent for {(now - beat.mono_ns) / 1e6:.0f} ms")
+
+    def _kill(self, cell: str, pid: int, why: str) -> None:
+        self._killed[cell] = why
+        self._say(f"{cell} (pid {pid}) {why}: killing it")
+        if pid > 0:
+            _kill(pid)
+
+    def _exited(self, address: ActorAddress) -> None:
+        cell = self._by_address.pop(str(address), None)
+        if cell is None:
+            return
+        self._addresses.pop(cell, None)
+        cause = self._killed.pop(cell, "the process exited")
+        if self._leaving:
+            self._core.exited(cell, 0, normal=True, cause=cause)
+            if not self._addresses:
+                self.send(self.myAddress, ActorExitRequest())
+            else:
+                self._stop_next()
+            return
+        self._say(f"{cell} is down: {cause}")
+        self._perform(
+            self._core.exited(cell, self._clock.mono_ns() // 1_000_000, normal=False, cause=f"{cell}: {cause}")
+        )
+
+    def _perform(self, effects: list[SupervisorEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case StartChild():
+                    if effect.delay_ms == 0:
+                        self._start_cell(effect.id)
+                    else:
+                        self._due[effect.id] = self._clock.mono_ns() + effect.delay_ms * 1_000_000
+                case StopChild():
+                    self.send(self._addresses[effect.id], ActorExitRequest())
+                case HoldScope():
+                    if effect.release == "operator":
+                        self._hold(effect.cause)
+                case Escalate():
+                    self._hold(effect.cause)
+
+    def _hold(self, cause: str) -> None:
+        """The end of every escalation: a HOLD that an operator must lift, written past every mailbox."""
+        assert self._plan is not None
+        self._say(f"HOLD: {cause}")
+        OperatorBoard(self._plan.paths.board).set("global", Level.HOLD, cause, "root", self._clock.wall_ns())
+
+    def _start_cell(self, cell: str) -> None:
+        assert self._plan is not None
+        self._started_ns[cell] = self._clock.mono_ns()
+        address = self.createActor(Cell)
+        self._by_address[str(address)] = cell
+        self._addresses[cell] = address
+        self._core.started(cell)
+        self.send(address, StartCell(plan=encode_cell_plan(cell_plan(self._plan, cell, os.getpid()))))
+
+    # Leaving.
+
+    def _drain(self) -> None:
+        assert self._plan is not None
+        if self._draining_until is not None:
+            return
+        self._draining_until = self._clock.mono_ns() + _DRAIN_LIMIT_NS
+        desk = next((c for c, roles in self._plan.placement.items() if "desk" in roles), None)
+        address = self._addresses.get(desk) if desk is not None else None
+        if address is None:
+            self._leave()
+        else:
+            self.send(address, DrainCell())
+
+    def _leave(self) -> None:
+        """Venues first, then the desk, then ops: nobody sends to whom has gone."""
+        if self._leaving:
+            return
+        self._leaving = True
+        self._due.clear()
+        self._core.stopping = True
+        self._draining_until = None
+        if self._addresses:
+            self._stop_next()
+        else:
+            self.send(self.myAddress, ActorExitRequest())
+
+    def _stop_next(self) -> None:
+        assert self._plan is not None
+        order = sorted(self._addresses, key=lambda cell: _stop_rank(self._plan.placement[cell]))  # type: ignore[union-attr]
+        rank = _stop_rank(self._plan.placement[order[0]])
+        for cell in order:
+            if _stop_rank(self._plan.placement[cell]) == rank and cell not in self._killed:
+                self._killed[cell] = "asked to stop"
+                self.send(self._addresses[cell], ActorExitRequest())
+
+    def _abandon(self, why: str) -> None:
+        """Supervision is broken: take the permit along, end the cells, end ourselves."""
+        self._say(f"leaving at once: {why}")
+        if self._plan is not None:
+            try:
+                PermitWriter(self._plan.paths.board, now_wall_ns=self._clock.wall_ns()).revoke()
+            except OSError as error:
+                self._say(f"the permit could not be revoked and will expire: {error}")
+            for beat in self._board.read():
+                if beat.name in self._plan.placement:
+                    _kill(beat.pid)
+        os._exit(EXIT_UNSUPERVISED)
+
+    def _say(self, text: str) -> None:
+        print(f"root: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _stop_rank(roles: tuple[str, ...]) -> int:
+    if "ops" in roles:
+        return 2
+    return 1 if "desk" in roles else 0
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - every tick, keep it light
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,545 @@
+"""Who runs where: from the configuration to cells, supervisors' tables and actors' setups.
+
+One table for every base: the daemon's cells, a single cell with everything, and replay in virtual time are built
+from the same functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.arbiter import ArbiterActor, ArbiterSetup
+from actors.connector import Connector, ConnectorSetup
+from actors.gateway import Gateway, GatewaySetup
+from actors.journal import Journal, JournalSetup
+from actors.market import Market, MarketSetup
+from actors.messages import BrakeCleared, BrakeSet, Flood, RawFrame
+from actors.ops import OpsSetup
+from actors.orders import Orders, OrdersSetup
+from actors.portfolio import PortfolioActor, PortfolioSetup
+from actors.risk import Governor, GovernorSetup
+from actors.strategy import StrategyActor, StrategySetup
+from adapters.binance.instruments import INSTRUMENTS as LISTED
+from adapters.config import DeskConfig
+from adapters.sources import SessionFacts, SourceSpec
+from supervision.bases.mailbox import MessageClass, OverflowPolicy
+from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
+from supervision.supervisor import ChildStart, Supervisor, SupervisorSetup
+from trading.arbiter.config import ArbiterConfig, StrategyBudget
+from trading.instruments import Instrument
+from trading.market.events import BookTop, MarkPrice, Trade
+from trading.market.gates import GateLimits
+from trading.operators import OperatorCommand, Published
+from trading.orders.core import OrderCoreConfig
+from trading.risk.limits import InstrumentLimits, RiskLimits
+from trading.sim.config import SimConfig
+
+VERSION = "0.1.0"
+INSTRUMENTS = {x.instrument_id: x for x in LISTED}
+OPS_ACTOR = "api.actor.OpsActor"
+"""By name: the faces are a ring of their own, and only the cell that serves them pays for an HTTP server."""
+_SOCKET_PATH_MAX = 100
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """Where a desk keeps things; ``links`` is apart because a Unix socket's path may have 108 bytes at most."""
+
+    data: str
+    links: str
+
+    @property
+    def board(self) -> Path:
+        """The permit board."""
+        return Path(self.data) / "permit.board"
+
+    @property
+    def heartbeat(self) -> Path:
+        """The heartbeat board."""
+        return Path(self.data) / "heartbeat.board"
+
+    @property
+    def journal(self) -> Path:
+        """The order journal."""
+        return Path(self.data) / "journal.db"
+
+    @property
+    def brakes(self) -> Path:
+        """The brakes that survive a restart."""
+        return Path(self.data) / "brakes.msgpack"
+
+    @property
+    def paper(self) -> Path:
+        """The simulated venues' accounts."""
+        return Path(self.data) / "paper"
+
+    def sent(self, venue: str) -> Path:
+        """The log of orders that left for a venue."""
+        return Path(self.data) / "sent" / f"{venue}.log"
+
+    def link(self, cell: str) -> Path:
+        """The socket on which a cell hears the others."""
+        return Path(self.links) / f"{cell}.sock"
+
+
+def paths_of(data: Path) -> Paths:
+    """The paths of a desk whose data directory is ``data``."""
+    links = data / "links"
+    if len(str(links)) > _SOCKET_PATH_MAX - 40:
+        digest = hashlib.sha256(str(data).encode()).hexdigest()[:12]
+        links = Path(tempfile.gettempdir()) / f"propdesk-{os.getuid()}-{digest}"
+    return Paths(data=str(data), links=str(links))
+
+
+class RootPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the root needs to know; crosses process boundaries."""
+
+    config: bytes
+    placement: dict[str, tuple[str, ...]]
+    paths: Paths
+    anchor_ns: int
+    facts: SessionFacts
+    starter_pid: int
+    hang_ms: int
+    boot_ms: int = 8_000
+    heartbeat_ms: int
+    orphan_ms: int
+    intensity: int
+    period_ms: int
+    backoff_ms_min: int
+    backoff_ms_max: int
+
+
+class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cell needs to know."""
+
+    cell: str
+    roles: tuple[str, ...]
+    placement: dict[str, tuple[str, ...]]
+    paths: Paths
+    config: bytes
+    anchor_ns: int
+    facts: SessionFacts
+    root_pid: int
+    heartbeat_ms: int
+    orphan_ms: int
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The other cells."""
+        return tuple(cell for cell in self.placement if cell != self.cell)
+
+    def cell_of(self, name: str) -> str | None:
+        """The cell in which an actor of this name lives; None when no role has it."""
+        role = role_of(name)
+        if role is None:
+            kind, _, cell = name.partition(".")
+            return cell if kind in {"status", "drain"} and cell in self.placement else None
+        return next((cell for cell, roles in self.placement.items() if role in roles), None)
+
+
+def role_of(name: str) -> str | None:
+    """The role that an actor's name belongs to."""
+    head, _, rest = name.partition(".")
+    if head in {"gateway", "connector", "venue"}:
+        return f"venue:{rest}"
+    if head in {"journal", "governor", "arbiter", "orders", "portfolio", "market", "strategy", "strategies", "core"}:
+        return "desk"
+    return "ops" if head == "ops" else None
+
+
+def root_plan(config: DeskConfig, *, anchor_ns: int, facts: SessionFacts) -> RootPlan:
+    """The plan of a whole desk started by this process."""
+    supervision = config.supervision
+    return RootPlan(
+        config=config.model_dump_json().encode(),
+        placement={cell: tuple(roles) for cell, roles in config.placement.items()},
+        paths=paths_of(config.data_path),
+        anchor_ns=anchor_ns,
+        facts=facts,
+        starter_pid=os.getpid(),
+        hang_ms=supervision.hang_ms,
+        heartbeat_ms=supervision.heartbeat_ms,
+        orphan_ms=supervision.hang_ms + 2 * supervision.heartbeat_ms,
+        intensity=supervision.intensity,
+        period_ms=supervision.period_s * 1_000,
+        backoff_ms_min=supervision.backoff.initial_ms,
+        backoff_ms_max=supervision.backoff.max_ms,
+    )
+
+
+def cell_plan(root: RootPlan, cell: str, root_pid: int) -> CellPlan:
+    """One cell's part of the root's plan."""
+    return CellPlan(
+        cell=cell,
+        roles=root.placement[cell],
+        placement=root.placement,
+        paths=root.paths,
+        config=root.config,
+        anchor_ns=root.anchor_ns,
+        facts=root.facts,
+        root_pid=root_pid,
+        heartbeat_ms=root.heartbeat_ms,
+        orphan_ms=root.orphan_ms,
+    )
+
+
+def encode_cell_plan(plan: CellPlan) -> bytes:
+    """Bytes for the outer mailbox."""
+    return msgspec.msgpack.encode(plan)
+
+
+def decode_cell_plan(blob: bytes) -> CellPlan:
+    """The plan of `encode_cell_plan`."""
+    return msgspec.msgpack.decode(blob, type=CellPlan)
+
+
+def overflow_policy() -> OverflowPolicy:
+    """What a full mailbox does, by message class: order events are never dropped, market data is conflated."""
+    return OverflowPolicy(classify=_classify)
+
+
+def _classify(msg: Any) -> tuple[MessageClass, object | None]:
+    kind = type(msg)
+    if kind is BookTop or kind is MarkPrice:
+        return MessageClass.MARKET, msg.instrument_id
+    if kind is Trade:
+        return MessageClass.MARKET, (msg.instrument_id, msg.trade_id)
+    if kind is Published:
+        return MessageClass.REPORT, None
+    if kind is OperatorCommand or kind is BrakeSet or kind is BrakeCleared:
+        return MessageClass.CONTROL, None
+    if kind is RawFrame or kind is Flood:
+        return MessageClass.ORDER, None
+    return MessageClass.ORDER, None
+
+
+# --- Setups ------------------------------------------------------------------------------------------
+
+
+class Wiring:
+    """Builds the setups of one desk's actors. ``replay`` leaves out disks, sources and faces."""
+
+    def __init__(
+        self,
+        config: DeskConfig,
+        paths: Paths,
+        *,
+        anchor_ns: int = 0,
+        facts: SessionFacts | None = None,
+        replay: bool = False,
+        hashing: bool = True,
+    ) -> None:
+        self.config = config
+        self.paths = paths
+        self._anchor_ns = anchor_ns
+        self._facts = facts or SessionFacts()
+        self._replay = replay
+        self._hashing = hashing
+        self.instruments = instruments_of(config)
+        self.venues = tuple(config.venues)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the market is our own generator."""
+        return self.config.session == "default"
+
+    @property
+    def bbo_only(self) -> tuple[str, ...]:
+        """Instruments whose recording has no snapshot: the venue's own best bid and ask is all that can be proved."""
+        seeded = set(self._facts.with_snapshot)
+        return tuple(
+            i for i, x in self.instruments.items() if not self.synthetic and (x.venue, x.symbol) not in seeded
+        )
+
+    def of_venue(self, venue: str) -> dict[str, Instrument]:
+        """The instruments traded on one venue."""
+        return {i: x for i, x in self.instruments.items() if x.venue == venue}
+
+    def gateway(self, venue: str) -> GatewaySetup:
+        """The order gateway of a venue."""
+        return GatewaySetup(
+            venue=venue,
+            instruments=self.of_venue(venue),
+            board=self.paths.board,
+            sent_log=None if self._replay else self.paths.sent(venue),
+            max_order_notional_usd=self.config.risk.per_order_notional_cap * 2,
+        )
+
+    def connector(self, venue: str) -> ConnectorSetup:
+        """The connector of a venue."""
+        config = self.config
+        sim = config.venues[venue].sim
+        return ConnectorSetup(
+            venue=venue,
+            instruments=self.of_venue(venue),
+            sim=SimConfig(
+                initial_balances=dict(sim.initial_balances),
+                order_latency_ns=sim.order_latency_ms * 1_000_000,
+                report_latency_ns=sim.report_latency_ms * 1_000_000,
+                latency_jitter_ns=sim.jitter_ms * 1_000_000,
+                write_ahead=not self._replay,
+            ),
+            sim_seed=config.generator.seed,
+            paper_dir=None if self._replay else self.paths.paper,
+            source=None if self._replay else self.source(venue),
+            bbo_only=self.bbo_only,
+            synthetic=self.synthetic,
+            incarnation=1 if self._replay else 0,
+            gates=GateLimits(
+                stream_stale_ms=config.risk.stale_ms, max_clock_skew_ms=config.risk.max_clock_skew_ms
+            ),
+        )
+
+    def source(self, venue: str) -> SourceSpec:
+        """Where a venue's bytes come from."""
+        config = self.config
+        return SourceSpec(
+            anchor_ns=self._anchor_ns,
+            session=None if self.synthetic else config.session,
+            speed=config.speed,
+            seed=config.generator.seed,
+            funding_interval_s=config.generator.funding_interval_s,
+            instruments=tuple(self.instruments),
+            first_ns=self._facts.first_ns,
+            last_ns=self._facts.last_ns,
+        )
+
+    def journal(self) -> JournalSetup:
+        """The order journal."""
+        return JournalSetup(path=None if self._replay else self.paths.journal, hashing=self._hashing)
+
+    def governor(self) -> GovernorSetup:
+        """The risk governor."""
+        config = self.config
+        return GovernorSetup(
+            instruments=self.instruments,
+            venues=self.venues,
+            limits=limits_of(config, self.instruments),
+            board=self.paths.board,
+            brakes_file=None if self._replay else self.paths.brakes,
+            renew_ns=config.permit.renew_ms * 1_000_000,
+            ttl_ns=config.permit.ttl_ms * 1_000_000,
+        )
+
+    def arbiter(self) -> ArbiterSetup:
+        """The intent arbiter."""
+        return ArbiterSetup(
+            instruments=self.instruments,
+            config=arbiter_config(self.config, self.instruments),
+            digest=self._replay,
+        )
+
+    def orders(self) -> OrdersSetup:
+        """The order core."""
+        deadlines = self.config.execution.deadlines_ms
+        return OrdersSetup(
+            instruments=self.instruments,
+            venues=self.venues,
+            config=OrderCoreConfig(place_deadline_ms=deadlines.place, cancel_deadline_ms=deadlines.cancel),
+        )
+
+    def portfolio(self) -> PortfolioSetup:
+        """Positions and ledger."""
+        return PortfolioSetup(instruments=self.instruments)
+
+    def market(self) -> MarketSetup:
+        """The fan-out of market data."""
+        listeners: dict[str, tuple[str, ...]] = dict.fromkeys(self.instruments, ())
+        for strategy_id, strategy in self.config.strategies.items():
+            for instrument_id in strategy.instruments:
+                listeners[instrument_id] = (*listeners[instrument_id], f"strategy.{strategy_id}")
+        return MarketSetup(always=("governor", "arbiter", "portfolio"), tops=listeners, trades=listeners)
+
+    def strategy(self, strategy_id: str) -> StrategySetup:
+        """One strategy."""
+        strategy = self.config.strategies[strategy_id]
+        return StrategySetup(
+            strategy_id=strategy_id,
+            kind=strategy.kind,
+            instruments={i: self.instruments[i] for i in strategy.instruments},
+            params=dict(strategy.params),
+        )
+
+    # Supervisors' tables.
+
+    def core_tree(self, cell: str) -> SupervisorSetup:
+        """journal, governor, arbiter, orders and portfolio stand and fall together."""
+        starts: dict[str, ChildStart] = {
+            "journal": ChildStart(Journal, self.journal),
+            "governor": ChildStart(Governor, self.governor),
+            "orders": ChildStart(Orders, self.orders),
+            "portfolio": ChildStart(PortfolioActor, self.portfolio),
+            "arbiter": ChildStart(ArbiterActor, self.arbiter),
+            "market": ChildStart(Market, self.market),
+        }
+        return self._table("core", Strategy.ONE_FOR_ALL, starts, cell, Beyond.ESCALATE, {})
+
+    def strategies_tree(self, cell: str) -> SupervisorSetup:
+        """Strategies fail alone, and beyond their intensity stay stopped under HOLD."""
+        starts = {
+            f"strategy.{s}": ChildStart(StrategyActor, _bind(self.strategy, s)) for s in self.config.strategies
+        }
+        scopes = {f"strategy.{s}": f"strategy:{s}" for s in self.config.strategies}
+        return self._table("strategies", Strategy.ONE_FOR_ONE, starts, cell, Beyond.HOLD_CHILD, scopes)
+
+    def venue_tree(self, venue: str, cell: str) -> SupervisorSetup:
+        """Gateway, then connector: what is upstream of a failure stays."""
+        starts = {
+            f"gateway.{venue}": ChildStart(Gateway, _bind(self.gateway, venue)),
+            f"connector.{venue}": ChildStart(Connector, _bind(self.connector, venue)),
+        }
+        return self._table(f"venue.{venue}", Strategy.REST_FOR_ONE, starts, cell, Beyond.ESCALATE, {})
+
+    def _table(
+        self,
+        name: str,
+        strategy: Strategy,
+        starts: dict[str, ChildStart],
+        cell: str,
+        beyond: Beyond,
+        scopes: Mapping[str, str],
+    ) -> SupervisorSetup:
+        supervision = self.config.supervision
+        spec = SupervisorSpec(
+            id=name,
+            strategy=strategy,
+            children=tuple(ChildSpec(id=i, scope=scopes.get(i)) for i in starts),
+            intensity=supervision.intensity,
+            period_ms=supervision.period_s * 1_000,
+            backoff_ms_min=supervision.backoff.initial_ms,
+            backoff_ms_max=supervision.backoff.max_ms,
+            beyond=beyond,
+        )
+        return SupervisorSetup(spec=spec, starts=starts, cell=cell)
+
+
+def _bind(make: Callable[[str], object], argument: str) -> Callable[[], object]:
+    return lambda: make(argument)
+
+
+def plan_cell(plan: CellPlan) -> list[tuple[str, type[Any], object]]:
+    """The top supervisors of a cell: name, class, setup."""
+    config = DeskConfig.model_validate_json(plan.config)
+    wiring = Wiring(config, plan.paths, anchor_ns=plan.anchor_ns, facts=plan.facts)
+    tops: list[tuple[str, type[Any], object]] = []
+    if "desk" in plan.roles:
+        tops.append(("core", Supervisor, wiring.core_tree(plan.cell)))
+        tops.append(("strategies", Supervisor, wiring.strategies_tree(plan.cell)))
+    for role in plan.roles:
+        if role.startswith("venue:"):
+            venue = role.removeprefix("venue:")
+            tops.append((f"venue.{venue}", Supervisor, wiring.venue_tree(venue, plan.cell)))
+    if "ops" in plan.roles:
+        tops.append(("ops-top", Supervisor, _ops_tree(config, plan)))
+    return tops
+
+
+def _ops_tree(config: DeskConfig, plan: CellPlan) -> SupervisorSetup:
+    def setup() -> object:
+        return OpsSetup(
+            host=config.server.host,
+            port=config.server.port,
+            telegram_token=os.environ.get(config.telegram.token_env, ""),
+            allowed_chat_ids=tuple(config.telegram.allowed_chat_ids),
+            version=VERSION,
+            profile=config.profile,
+            journal=str(plan.paths.journal),
+        )
+
+    spec = SupervisorSpec(
+        id="ops-top",
+        strategy=Strategy.ONE_FOR_ONE,
+        children=(ChildSpec(id="ops"),),
+        intensity=config.supervision.intensity,
+        period_ms=config.supervision.period_s * 1_000,
+        backoff_ms_min=config.supervision.backoff.initial_ms,
+        backoff_ms_max=config.supervision.backoff.max_ms,
+    )
+    return SupervisorSetup(spec=spec, starts={"ops": ChildStart(OPS_ACTOR, setup)}, cell=plan.cell)
+
+
+def restrict(config: DeskConfig, facts: SessionFacts) -> tuple[DeskConfig, list[str]]:
+    """The configuration without what a recording does not have, and what was left out, in words."""
+    left_out: list[str] = []
+    have = {i for i, x in INSTRUMENTS.items() if (x.venue, x.symbol) in set(facts.symbols)}
+    given = config.model_dump()
+    for venue, venue_config in list(given["venues"].items()):
+        kept = [i for i in venue_config["instruments"] if i in have]
+        left_out.extend(f"instrument {i}" for i in venue_config["instruments"] if i not in have)
+        if kept:
+            venue_config["instruments"] = kept
+        else:
+            del given["venues"][venue]
+    for strategy_id, strategy in list(given["strategies"].items()):
+        if not all(i in have for i in strategy["instruments"]):
+            left_out.append(f"strategy {strategy_id}")
+            del given["strategies"][strategy_id]
+    if not given["venues"]:
+        raise ValueError(f"the session has none of the configured instruments; it has {facts.symbols}")
+    roles = {"desk", "ops", *(f"venue:{v}" for v in given["venues"])}
+    placement = {c: [r for r in rs if r in roles] for c, rs in given["placement"].items()}
+    given["placement"] = {c: rs for c, rs in placement.items() if rs}
+    caps = given["risk"]["notional_caps"]
+    caps["per_symbol"] = {k: v for k, v in caps["per_symbol"].items() if k in have or k == "default"}
+    caps["per_venue"] = {k: v for k, v in caps["per_venue"].items() if k in given["venues"] or k == "default"}
+    return DeskConfig.model_validate(given), left_out
+
+
+def instruments_of(config: DeskConfig) -> dict[str, Instrument]:
+    """The instruments that the configuration trades; ``ValueError`` for one that nobody described."""
+    found: dict[str, Instrument] = {}
+    for venue, venue_config in config.venues.items():
+        for instrument_id in venue_config.instruments:
+            instrument = INSTRUMENTS.get(instrument_id)
+            if instrument is None or instrument.venue != venue:
+                known = sorted(i for i, x in INSTRUMENTS.items() if x.venue == venue)
+                raise ValueError(f"venues.{venue}.instruments: {instrument_id} is not known there; known: {known}")
+            found[instrument_id] = instrument
+    return found
+
+
+def limits_of(config: DeskConfig, instruments: Mapping[str, Instrument]) -> RiskLimits:
+    """The governor's limits."""
+    risk = config.risk
+    caps = risk.notional_caps
+    return RiskLimits(
+        max_order_notional_usd=risk.per_order_notional_cap,
+        max_position_notional_usd=caps.per_symbol["default"],
+        max_venue_notional_usd=caps.per_venue["default"],
+        max_global_notional_usd=caps.gross,
+        max_long_notional_usd=caps.gross,
+        max_short_notional_usd=caps.gross,
+        max_inflight_orders=risk.max_inflight_orders,
+        price_band_bps=risk.price_band_bps,
+        max_slippage_bps=risk.max_slippage_bps,
+        orders_per_sec=risk.throttle_orders_per_sec,
+        daily_loss_cap_usd=risk.daily_loss_cap_usd,
+        stale_book_ms=risk.stale_ms,
+        post_only_staleness_ms=config.execution.post_only.staleness_ms,
+        by_instrument={i: InstrumentLimits(max_position_notional_usd=caps.symbol(i)) for i in instruments},
+        by_venue_notional_usd={v: caps.venue(v) for v in config.venues},
+    )
+
+
+def arbiter_config(config: DeskConfig, instruments: Mapping[str, Instrument]) -> ArbiterConfig:
+    """Budgets, priorities and pace of the arbiter; it keeps a little inside the governor's limits."""
+    caps = config.risk.notional_caps
+    return ArbiterConfig(
+        budgets={
+            s: StrategyBudget(priority=c.priority, max_notional_usd=c.budget_usd) for s, c in config.strategies.items()
+        },
+        max_position_notional_usd=caps.per_symbol["default"],
+        by_instrument_notional_usd={i: caps.symbol(i) for i in instruments},
+        max_order_notional_usd=config.risk.per_order_notional_cap * Decimal("0.9"),
+        stale_book_ms=config.risk.stale_ms,
+        post_only_staleness_ms=int(config.execution.post_only.staleness_ms * 0.9),
+        max_orders_per_sec=config.risk.throttle_orders_per_sec,
+    )

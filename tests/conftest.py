@@ -1,0 +1,53 @@
+"""Records which requirement each test proves: outcomes by id go to `.pytest_cache/req.json` for `make spec`."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+TABLE = PROJECT / "tests" / "requirements.tsv"
+_OUTCOMES = pytest.StashKey[dict[str, dict[str, str]]]()
+
+
+def _known() -> set[str]:
+    return {line.split("\t")[0] for line in TABLE.read_text("utf-8").splitlines() if line}
+
+
+def _ids(item: pytest.Item) -> set[str]:
+    return {name for mark in item.iter_markers("req") for name in mark.args}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_OUTCOMES] = defaultdict(dict)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    known = _known()
+    for item in items:
+        unknown = _ids(item) - known
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid}: {', '.join(sorted(unknown))} is not in {TABLE.name}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    for name in _ids(item):
+        outcomes = item.config.stash[_OUTCOMES][name]
+        if report.when == "call" or report.outcome != "passed":
+            before = outcomes.get(item.nodeid)
+            outcomes[item.nodeid] = "failed" if before == "failed" else report.outcome
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    outcomes = session.config.stash.get(_OUTCOMES, None)
+    if outcomes is None or session.config.option.collectonly:
+        return
+    cache = PROJECT / ".pytest_cache"
+    cache.mkdir(exist_ok=True)
+    (cache / "req.json").write_text(json.dumps(outcomes, indent=1, sort_keys=True), "utf-8")

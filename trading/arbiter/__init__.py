@@ -1,0 +1,1 @@
+"""Between strategies and orders: netting, internal crosses, budgets, priorities and order slots."""

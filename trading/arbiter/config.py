@@ -1,0 +1,68 @@
+"""What the arbiter is allowed and what it reports besides orders. Owns numbers and words, no behaviour."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from trading.orders.messages import InternalCross, ProposedCancel, ProposedOrder
+
+
+class StrategyBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy's place: a lower ``priority`` is served first, ``max_notional_usd`` caps each instrument."""
+
+    priority: int
+    max_notional_usd: Decimal
+
+
+class ArbiterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits and pace of the arbiter; 0 allows nothing.
+
+    ``max_position_notional_usd`` caps the combination of all strategies per instrument, worst case of resting quotes
+    included; ``by_instrument_notional_usd`` replaces it where named. A strategy without a budget may do nothing.
+    """
+
+    budgets: dict[str, StrategyBudget]
+    max_position_notional_usd: Decimal = Decimal(4000)
+    by_instrument_notional_usd: dict[str, Decimal] = {}
+    max_order_notional_usd: Decimal = Decimal(900)
+    aggressive_slippage_bps: float = 2.0
+    stale_book_ms: int = 1200
+    post_only_staleness_ms: int = 450
+    quote_hysteresis_ticks: int = 1
+    min_order_interval_ms: int = 250
+    min_quote_interval_ms: int = 400
+    max_orders_per_sec: int = 5
+    orders_per_symbol_per_min: int = 230
+    cool_off_after_errors: int = 3
+    cool_off_on_errors_ms: int = 5000
+    retry_ms: int = 250
+    cancel_retry_ms: int = 2000
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(type(self)):
+            value = getattr(self, field.name)
+            if isinstance(value, Decimal | int | float) and not (Decimal(value).is_finite() and value >= 0):
+                raise ValueError(f"{field.name}: {value} must be a finite number, not negative; 0 allows nothing")
+        for strategy_id, budget in self.budgets.items():
+            if not (budget.max_notional_usd.is_finite() and budget.max_notional_usd >= 0):
+                raise ValueError(f"budgets.{strategy_id}.max_notional_usd: {budget.max_notional_usd} must be >= 0")
+        if self.cool_off_after_errors < 1:
+            raise ValueError("cool_off_after_errors: must be at least 1")
+
+
+class ConflictResolved(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A strategy got less than it asked for. ``rule`` is budget, priority, cross, self_trade or no_budget."""
+
+    instrument_id: str
+    strategy_id: str
+    intent_id: str
+    rule: str
+    wanted_lots: int
+    got_lots: int
+    text: str
+    ts_init_ns: int
+
+
+ArbiterOut = ProposedOrder | ProposedCancel | InternalCross | ConflictResolved

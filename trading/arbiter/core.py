@@ -1,0 +1,232 @@
+"""The intent arbiter: what all strategies want together, as few orders as possible, each attributed exactly.
+
+Owns netting, internal crosses, budgets, priorities, order slots and their pace. Does not own risk limits (the governor
+may still deny) nor order state (the order core's updates are the truth).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
+from trading.arbiter.desk import MS, InstrumentDesk
+from trading.arbiter.round import Round, Shared
+from trading.arbiter.slots import Slot, WorkingOrder
+from trading.arbiter.story import tell_view
+from trading.instruments import Instrument
+from trading.market.events import BookTop
+from trading.orders.messages import (
+    DenyReason,
+    Intent,
+    OrderDenied,
+    OrderFilled,
+    OrderUpdated,
+    OrdStatus,
+    QuoteIntent,
+    TargetIntent,
+)
+from trading.risk.exposure import TERMINAL
+
+# A refusal of these kinds will not change within a retry, so the slot rests at once.
+_LASTING = frozenset(
+    {
+        DenyReason.BRAKE,
+        DenyReason.DAILY_LOSS,
+        DenyReason.PERMIT_EXPIRED,
+        DenyReason.PERMIT_EPOCH,
+        DenyReason.PERMIT_MODE,
+        DenyReason.INSUFFICIENT_BALANCE,
+        DenyReason.UNKNOWN_INSTRUMENT,
+    }
+)
+
+
+class Arbiter:
+    """Pure core: every method takes a fact and returns what is to be done about it, in order."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], config: ArbiterConfig, epoch: int) -> None:
+        self.config = config
+        self.epoch = epoch
+        self._shared = Shared(config, epoch)
+        codes = _codes(instruments)
+        self._desks = {
+            i: InstrumentDesk(spec, codes[i], config.orders_per_symbol_per_min) for i, spec in instruments.items()
+        }
+        longest = max((len(f"pd{epoch:x}-{code}-") for code in codes.values()), default=0)
+        if longest > 26:
+            raise ValueError(f"epoch: {epoch} makes a cl_ord_id longer than the venues' 36 characters")
+
+    # --- inbox -----------------------------------------------------------------------------------------
+
+    def on_top(self, top: BookTop, now_ns: int) -> list[ArbiterOut]:
+        """A book changed; most of the time there is nothing to do about it."""
+        desk = self._desks.get(top.instrument_id)
+        if desk is None:
+            return []
+        was_tradable = desk.tradable
+        moved = desk.set_top(top)
+        if desk.dirty or now_ns >= desk.wake_ns or (moved and (desk.follows_touch or was_tradable != desk.tradable)):
+            return Round(self._shared, desk, now_ns).run()
+        return []
+
+    def on_intent(self, intent: Intent, now_ns: int) -> list[ArbiterOut]:
+        """A strategy's word replaces its earlier one of the same kind on the instrument."""
+        desk = self._desks.get(intent.instrument_id)
+        if desk is None or intent.strategy_id not in self.config.budgets:
+            self._shared.conflicts += 1
+            return [
+                ConflictResolved(
+                    instrument_id=intent.instrument_id,
+                    strategy_id=intent.strategy_id,
+                    intent_id=intent.intent_id,
+                    rule="no_budget",
+                    wanted_lots=0,
+                    got_lots=0,
+                    text=f"{intent.strategy_id} has no budget on {intent.instrument_id}",
+                    ts_init_ns=now_ns,
+                )
+            ]
+        match intent:
+            case TargetIntent():
+                desk.targets[intent.strategy_id] = intent
+            case QuoteIntent():
+                desk.quotes[intent.strategy_id] = intent
+        return Round(self._shared, desk, now_ns).run()
+
+    def on_order(self, update: OrderUpdated, now_ns: int) -> list[ArbiterOut]:
+        """An order changed; one that is open and not ours counts, but is nobody's slot."""
+        desk = self._desks.get(update.instrument_id)
+        if desk is None:
+            return []
+        order = desk.orders.get(update.cl_ord_id)
+        if order is None:
+            if update.ord_status in TERMINAL:
+                return []
+            order = self._adopt(desk, update)
+        unfilled = update.cum_qty == 0
+        order.update(update.ord_status, desk.instrument.lots_floor(update.cum_qty))
+        slot = None if order.owner is None else desk.slot(order.owner, order.side)
+        if slot is not None:
+            if not unfilled or (update.ord_status is OrdStatus.NEW and slot.owner):
+                # A resting quote has succeeded when it rests, an aggressive order only when it filled.
+                slot.succeeded()
+            elif update.ord_status in (OrdStatus.REJECTED, OrdStatus.DENIED):
+                self._failed(slot, now_ns)
+            elif unfilled and update.ord_status in TERMINAL and not order.canceled_ns and not order.replaced_by:
+                # An IOC that met nobody or a quote that would have crossed: try again, slower each time.
+                self._failed(slot, now_ns)
+        if order.done:
+            desk.remove(order)
+        return Round(self._shared, desk, now_ns).run()
+
+    def on_denied(self, denied: OrderDenied, now_ns: int) -> list[ArbiterOut]:
+        """We refused an order ourselves: its slot is free again, after a pause."""
+        desk = self._desks.get(denied.instrument_id)
+        order = desk.orders.get(denied.cl_ord_id) if desk is not None else None
+        if desk is None or order is None:
+            return []
+        order.update(OrdStatus.DENIED, 0)
+        if order.owner is not None:
+            slot = desk.slot(order.owner, order.side)
+            self._failed(slot, now_ns)
+            if denied.reason in _LASTING:
+                slot.next_ns = max(slot.next_ns, now_ns + self.config.cool_off_on_errors_ms * MS)
+        desk.remove(order)
+        return Round(self._shared, desk, now_ns).run()
+
+    def on_fill(self, fill: OrderFilled, now_ns: int) -> list[ArbiterOut]:
+        """One execution, attributed by its legs whether or not its order is still known."""
+        desk = self._desks.get(fill.instrument_id)
+        if desk is None:
+            return []
+        desk.move(fill.legs, fill.side)
+        order = desk.orders.get(fill.cl_ord_id)
+        if order is not None:
+            order.filled_lots += desk.instrument.lots_floor(fill.last_qty)
+            if order.done:
+                desk.remove(order)
+        return Round(self._shared, desk, now_ns).run()
+
+    def on_timer(self, now_ns: int) -> list[ArbiterOut]:
+        """Expiry, staleness and whatever waited for its time."""
+        out: list[ArbiterOut] = []
+        for desk in self._desks.values():
+            stale = desk.top is None or now_ns - desk.top.ts_recv_ns > self._shared.stale_ns
+            if desk.dirty or desk.orphans or now_ns >= desk.wake_ns or (stale and desk.orders):
+                out.extend(Round(self._shared, desk, now_ns).run())
+        return out
+
+    def restore(
+        self, positions_by_strategy: Mapping[str, Mapping[str, Decimal]], open_orders: Iterable[OrderUpdated]
+    ) -> None:
+        """After a restart: attributed positions of the ledger (strategy, instrument), and orders of an earlier life.
+
+        Those orders count as exposure and are canceled at the next timer: nobody remembers why they rest.
+        """
+        for strategy_id, positions in positions_by_strategy.items():
+            for instrument_id, qty in positions.items():
+                if instrument_id in self._desks:
+                    self._desks[instrument_id].set_position(strategy_id, qty)
+        for update in open_orders:
+            desk = self._desks.get(update.instrument_id)
+            if desk is not None and update.ord_status not in TERMINAL:
+                self._adopt(desk, update)
+                desk.orphans.add(update.cl_ord_id)
+
+    def position_lots(self, instrument_id: str) -> dict[str, int]:
+        """Attributed lots by strategy."""
+        return dict(self._desks[instrument_id].position_lots)
+
+    @property
+    def conflicts_resolved(self) -> int:
+        """How often strategies got less than they asked for, crosses included (``conflict_resolved_total``)."""
+        return self._shared.conflicts
+
+    def view(self) -> dict[str, object]:
+        """Intents, positions and working orders by instrument, JSON-able."""
+        return {
+            "epoch": self.epoch,
+            "proposed": self._shared.orders,
+            "crosses": self._shared.crosses,
+            "conflict_resolved_total": self._shared.conflicts,
+            "instruments": {i: tell_view(desk) for i, desk in self._desks.items()},
+        }
+
+    # --- orders -----------------------------------------------------------------------------------------
+
+    def _adopt(self, desk: InstrumentDesk, update: OrderUpdated) -> WorkingOrder:
+        spec = desk.instrument
+        price = update.price if update.price is not None else Decimal(0)
+        order = WorkingOrder(
+            update.cl_ord_id,
+            None,
+            update.side,
+            price_ticks=int(price / spec.tick_size),
+            lots=spec.lots_floor(update.order_qty),
+            replaces=None,
+        )
+        order.filled_lots = spec.lots_floor(update.cum_qty)
+        order.ord_status = update.ord_status
+        desk.orders[update.cl_ord_id] = order
+        return order
+
+    def _failed(self, slot: Slot, now_ns: int) -> None:
+        c = self.config
+        slot.failed(now_ns, c.retry_ms * MS, c.cool_off_on_errors_ms * MS, c.cool_off_after_errors)
+
+
+def _codes(instruments: Mapping[str, Instrument]) -> dict[str, str]:
+    """A short word for each instrument, unique within the desk: symbol and kind, numbered if need be."""
+    codes: dict[str, str] = {}
+    taken: set[str] = set()
+    for instrument_id in sorted(instruments):
+        spec = instruments[instrument_id]
+        word = "".join(c for c in spec.symbol.lower() if c.isascii() and c.isalnum())[:8] + spec.kind.value[0]
+        code, n = word, 1
+        while code in taken:
+            n += 1
+            code = f"{word}{n}"
+        taken.add(code)
+        codes[instrument_id] = code
+    return codes

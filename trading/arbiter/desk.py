@@ -1,0 +1,143 @@
+"""One instrument as the arbiter sees it: intents, attributed positions and order slots.
+
+Owns the state and its bookkeeping. Does not decide: `trading.arbiter.core` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from trading.arbiter.slots import NET_OWNER, Slot, WorkingOrder
+from trading.instruments import Instrument, InstrumentKind
+from trading.market.events import BookState, BookTop
+from trading.orders.messages import Leg, QuoteIntent, Side, TargetIntent
+from trading.risk.rate import RateWindow
+
+MS = 1_000_000
+FAR_FUTURE_NS = 2**63 - 1
+
+
+class InstrumentDesk:
+    """State of one instrument. ``dirty`` asks for an evaluation now, ``wake_ns`` at a time."""
+
+    def __init__(self, instrument: Instrument, code: str, orders_per_min: int) -> None:
+        self.instrument = instrument
+        self.code = code
+        self.top: BookTop | None = None
+        self.bid = 0
+        self.ask = 0
+        self.tradable = False
+        self.targets: dict[str, TargetIntent] = {}
+        self.quotes: dict[str, QuoteIntent] = {}
+        self.position_qty: dict[str, Decimal] = {}
+        self.position_lots: dict[str, int] = {}
+        self.net_lots = 0
+        self.slots: dict[tuple[str, bool], Slot] = {}
+        self.orders: dict[str, WorkingOrder] = {}
+        self.orphans: set[str] = set()
+        self.dirty = False
+        self.follows_touch = False
+        self.wake_ns = FAR_FUTURE_NS
+        self.next_aggressive_ns = 0
+        self.rate = RateWindow(orders_per_min, 60_000 * MS)
+        self.told: dict[tuple[str, str], str] = {}
+        i = instrument
+        self._lot_base = float(i.lot_size * i.multiplier)
+        self._tick = float(i.tick_size)
+        self._lot_value = Decimal(0)
+        self._valued_at = 0
+        self._inverse = i.kind is InstrumentKind.INVERSE
+        self.min_lots = max(1, -int(-i.min_qty // i.lot_size))
+        self.max_lots = int(i.max_qty // i.lot_size)
+        self.min_notional = float(i.min_notional)
+
+    def set_top(self, top: BookTop) -> bool:
+        """Take a book; True when the touch moved or the book became usable or unusable."""
+        self.top = top
+        bids, asks = top.bids, top.asks
+        tradable = top.state is BookState.SYNCED and bool(bids) and bool(asks)
+        if not tradable:
+            changed = self.tradable
+            self.tradable = False
+            return changed
+        bid, ask = bids[0][0], asks[0][0]
+        if bid == self.bid and ask == self.ask and self.tradable:
+            return False
+        self.bid, self.ask, self.tradable = bid, ask, True
+        return True
+
+    def lot_usd(self) -> float:
+        """Value of one lot at the mid, in quote currency."""
+        return self._lot_base if self._inverse else self._lot_base * (self.bid + self.ask) * 0.5 * self._tick
+
+    def lots_within(self, notional_usd: Decimal) -> int:
+        """Whole lots worth at most ``notional_usd`` at the mid; exact, because it guards a limit."""
+        doubled_mid = self.bid + self.ask
+        if doubled_mid != self._valued_at:
+            i = self.instrument
+            self._lot_value = i.notional(i.lot_size, doubled_mid * i.tick_size / 2)
+            self._valued_at = doubled_mid
+        return int(notional_usd // self._lot_value)
+
+    def large_enough(self, lots: int) -> bool:
+        """Whether the venue would take an order of this size."""
+        return lots >= self.min_lots and lots * self.lot_usd() >= self.min_notional * 1.0005
+
+    def slot(self, owner: str, side: Side) -> Slot:
+        """The slot of an owner and side, made when first asked for."""
+        # The key is a truth value because hashing an enum member costs more than finding the slot.
+        key = (owner, side is Side.BUY)
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots[key] = Slot(owner, side)
+        return slot
+
+    def move(self, legs: Iterable[Leg], side: Side) -> None:
+        """Attribute executed quantities to strategies."""
+        for leg in legs:
+            self.set_position(leg.strategy_id, self.position_qty.get(leg.strategy_id, Decimal(0)) + side.sign * leg.qty)
+
+    def set_position(self, strategy_id: str, qty: Decimal) -> None:
+        """Set a strategy's signed quantity; lots are rounded towards zero, so that dust is never sold twice."""
+        self.position_qty[strategy_id] = qty
+        self.position_lots[strategy_id] = self.instrument.lots_floor(qty)
+        self.net_lots = self.instrument.lots_floor(sum(self.position_qty.values(), Decimal(0)))
+
+    def open_lots(self, side: Side) -> int:
+        """Worst case of all working orders of a side."""
+        return sum(order.open_lots for order in self.orders.values() if order.side is side)
+
+    def owned_open_lots(self, owner: str, side: Side) -> int:
+        """Worst case of one owner's working orders of a side."""
+        return sum(o.open_lots for o in self.orders.values() if o.owner == owner and o.side is side)
+
+    def own_best(self, side: Side) -> int | None:
+        """The price in ticks of our own most aggressive open order of ``side``."""
+        prices = [o.price_ticks for o in self.orders.values() if o.side is side and o.open_lots]
+        if not prices:
+            return None
+        return max(prices) if side is Side.BUY else min(prices)
+
+    def net_order(self) -> WorkingOrder | None:
+        """The aggressive order in flight, if any; UNKNOWN is in flight."""
+        for order in self.orders.values():
+            if order.owner == NET_OWNER:
+                return order
+        return None
+
+    def remove(self, order: WorkingOrder) -> None:
+        """Forget an order that is over; its slot returns to what it was to replace, if that still lives."""
+        self.orders.pop(order.cl_ord_id, None)
+        self.orphans.discard(order.cl_ord_id)
+        if order.owner is None:
+            return
+        slot = self.slot(order.owner, order.side)
+        if slot.current is order:
+            slot.current = self.orders.get(order.replaces) if order.replaces else None
+            if slot.current is not None:
+                slot.current.replaced_by = None
+
+    def wake_at(self, at_ns: int) -> None:
+        """Ask for an evaluation at or after a time."""
+        self.wake_ns = min(self.wake_ns, at_ns)

@@ -1,0 +1,493 @@
+"""One evaluation of one instrument: from what is wanted and what is working to what is to be done now.
+
+Owns the decisions: netting, crossing, cuts, the net order, quotes, self-trade avoidance. The state is the
+instrument's desk and what all instruments share; a round lives for one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
+from trading.arbiter.desk import FAR_FUTURE_NS, MS, InstrumentDesk
+from trading.arbiter.netting import Need, allocate, by_priority, clip, cross
+from trading.arbiter.slots import NET_OWNER, Slot, WorkingOrder, pegged, unpegged
+from trading.arbiter.story import tell_story
+from trading.instruments import InstrumentKind
+from trading.orders.messages import (
+    InternalCross,
+    Leg,
+    OrdType,
+    ProposedCancel,
+    ProposedOrder,
+    QuoteIntent,
+    Side,
+    TargetIntent,
+    TimeInForce,
+    Urgency,
+)
+from trading.risk.rate import RateWindow
+
+_SOON_NS = 500 * MS
+# The governor sees a proposal a little later than it was made, so our window is a little longer than its second.
+_SECOND_NS = 1_050 * MS
+
+
+class Shared:
+    """What all instruments share: configuration, counters and the order rate."""
+
+    def __init__(self, config: ArbiterConfig, epoch: int) -> None:
+        self.config = config
+        self.epoch = epoch
+        self.orders = 0
+        self.crosses = 0
+        self.conflicts = 0
+        self.rate = RateWindow(config.max_orders_per_sec, _SECOND_NS)
+        self.stale_ns = config.stale_book_ms * MS
+        self.post_only_stale_ns = config.post_only_staleness_ms * MS
+
+
+class Round:
+    """One evaluation; `run` returns its outputs."""
+
+    __slots__ = ("desk", "now_ns", "out", "shared")
+
+    def __init__(self, shared: Shared, desk: InstrumentDesk, now_ns: int) -> None:
+        self.shared = shared
+        self.desk = desk
+        self.now_ns = now_ns
+        self.out: list[ArbiterOut] = []
+
+    def run(self) -> list[ArbiterOut]:
+        """Everything that is to be done now, in order."""
+        desk = self.desk
+        desk.dirty = desk.follows_touch = False
+        desk.wake_ns = FAR_FUTURE_NS
+        self._expire()
+        for cl_ord_id in desk.orphans:
+            self._cancel(desk.orders[cl_ord_id], "left from an earlier life")
+        top = desk.top
+        fresh = top is not None and 0 < self.shared.stale_ns >= self.now_ns - top.ts_recv_ns
+        if not fresh or not desk.tradable:
+            self._pull_all()
+            desk.dirty = bool(desk.targets or desk.quotes)
+            return self.out
+        needs, crossing = self._cross(self._needs())
+        cap = desk.lots_within(self._cap_usd())
+        aggressive = [n for n in needs if desk.targets[n.strategy_id].urgency is Urgency.AGGRESSIVE]
+        quotes = by_priority(self._quote_needs(needs))
+        allowed = self._allocate(aggressive + quotes, cap)
+        net = [allowed[n] for n in aggressive if allowed[n].lots]
+        guard = self._propose_net(net, cap, crossing)
+        for quote in quotes:
+            self._work_quote(quote, abs(allowed[quote].lots), guard, cap)
+        self._cancel_unwanted(quotes)
+        return self.out
+
+    def _expire(self) -> None:
+        desk = self.desk
+        # An expired target leaves its strategy where it is, an expired quote is pulled.
+        for book in (desk.targets, desk.quotes):
+            over = [s for s, i in book.items() if self.now_ns >= i.ts_init_ns + i.ttl_ns]
+            for strategy_id in over:
+                del book[strategy_id]
+            for intent in book.values():
+                desk.wake_at(intent.ts_init_ns + intent.ttl_ns)
+
+    def _pull_all(self) -> None:
+        desk = self.desk
+        state = "never seen" if desk.top is None else "stale" if desk.tradable else desk.top.state.value
+        for order in list(desk.orders.values()):
+            if order.owner:
+                self._cancel(order, f"book {state}")
+
+    def _needs(self) -> list[Need]:
+        """What each strategy lacks to its target, the target cut to its budget, less what already works for it."""
+        desk = self.desk
+        needs: list[Need] = []
+        if not desk.targets:
+            return needs
+        flying = desk.net_order()
+        for strategy_id, intent in desk.targets.items():
+            # One aggressive order at a time, and nobody in it is netted again while its outcome is open.
+            if flying is not None and (intent.urgency is Urgency.AGGRESSIVE or strategy_id in flying.strategies):
+                continue
+            budget = self.shared.config.budgets[strategy_id]
+            cap = desk.lots_within(budget.max_notional_usd)
+            target = max(-cap, min(cap, intent.target_lots))
+            held = desk.position_lots.get(strategy_id, 0)
+            if target != intent.target_lots and abs(held) > abs(target) and held * target >= 0:
+                # A budget forbids growth; it does not by itself make anybody sell because the price moved.
+                target = (
+                    max(min(held, intent.target_lots), target)
+                    if held > 0
+                    else min(max(held, intent.target_lots), target)
+                )
+            if target != intent.target_lots:
+                text = f"target {intent.target_lots} cut to {target} by budget {budget.max_notional_usd} USD"
+                self._resolve(
+                    intent.strategy_id, intent.intent_id, "budget", wanted=intent.target_lots, got=target, text=text
+                )
+            lots = target - held
+            if intent.urgency is Urgency.AGGRESSIVE and lots:
+                lots -= _toward_zero(
+                    lots, desk.owned_open_lots(pegged(strategy_id), Side.BUY if lots > 0 else Side.SELL)
+                )
+            if lots:
+                needs.append(Need(strategy_id, intent.intent_id, budget.priority, lots, intent.limit_ticks))
+        return needs
+
+    def _cross(self, needs: list[Need]) -> tuple[list[Need], str]:
+        desk = self.desk
+        top = desk.top
+        assert top is not None
+        if len(needs) < 2 or desk.net_order() is not None:
+            return needs, ""
+        free = [n for n in needs if not desk.owned_open_lots(pegged(n.strategy_id), _side(n.lots))]
+        crossed, _ = cross(free, desk.bid + desk.ask)
+        if not crossed:
+            return needs, ""
+        mid = desk.instrument.tick_size * (desk.bid + desk.ask) / 2
+        left = {n.strategy_id: n.lots for n in needs}
+        words: list[str] = []
+        for pair in crossed:
+            qty = desk.instrument.qty(pair.lots)
+            buyer, seller = pair.buyer.strategy_id, pair.seller.strategy_id
+            left[buyer] -= pair.lots
+            left[seller] += pair.lots
+            desk.move((Leg(strategy_id=buyer, intent_id=pair.buyer.intent_id, qty=qty),), Side.BUY)
+            desk.move((Leg(strategy_id=seller, intent_id=pair.seller.intent_id, qty=qty),), Side.SELL)
+            self.shared.crosses += 1
+            self.out.append(
+                InternalCross(
+                    cross_id=f"x{self.shared.epoch:x}-{desk.code}-{self.shared.crosses:x}",
+                    instrument_id=desk.instrument.instrument_id,
+                    buyer_id=buyer,
+                    seller_id=seller,
+                    qty=qty,
+                    price=mid,
+                    cause=f"{top.instrument_id}@{top.update_id}",
+                    ts_init_ns=self.now_ns,
+                )
+            )
+            text = f"{buyer} bought {pair.lots} lots from {seller} at mid {mid}"
+            words.append(text)
+            self._resolve(buyer, pair.buyer.intent_id, "cross", wanted=pair.buyer.lots, got=left[buyer], text=text)
+        return [n._replace(lots=left[n.strategy_id]) for n in needs if left[n.strategy_id]], "; ".join(words)[:240]
+
+    def _quote_needs(self, needs: Sequence[Need]) -> list[Need]:
+        """Sides of quotes, and passive targets as quotes pegged to the touch, as needs with their price."""
+        desk = self.desk
+        out: list[Need] = []
+        for strategy_id, quote in desk.quotes.items():
+            budget = self.shared.config.budgets[strategy_id]
+            cap = desk.lots_within(budget.max_notional_usd)
+            held = desk.position_lots.get(strategy_id, 0)
+            bid_lots, ask_lots = min(quote.bid_lots, cap - held), min(quote.ask_lots, cap + held)
+            if bid_lots > 0:
+                out.append(Need(strategy_id, quote.intent_id, budget.priority, bid_lots, quote.bid_ticks))
+            if ask_lots > 0:
+                out.append(Need(strategy_id, quote.intent_id, budget.priority, -ask_lots, quote.ask_ticks))
+        for need in needs:
+            if desk.targets[need.strategy_id].urgency is Urgency.PASSIVE:
+                desk.follows_touch = True
+                price = _peg(need, desk.bid, desk.ask)
+                out.append(need._replace(strategy_id=pegged(need.strategy_id), limit_ticks=price))
+        return out
+
+    def _allocate(self, wanted: list[Need], cap: int) -> dict[Need, Need]:
+        """What each need may have, so that all of them filled at once stay within the cap."""
+        desk = self.desk
+        served = by_priority(wanted)
+        got = allocate(served, desk.net_lots, cap)
+        for before, after in zip(served, got, strict=True):
+            if before.lots != after.lots:
+                text = f"{before.lots} lots cut to {after.lots}: all together may hold {cap}, hold {desk.net_lots}"
+                owner, intent_id = before.strategy_id, before.intent_id
+                self._resolve(owner, intent_id, "priority", wanted=before.lots, got=after.lots, text=text)
+        return dict(zip(served, got, strict=True))
+
+    # --- the netted aggressive order ----------------------------------------------------------------------------
+
+    def _propose_net(self, needs: list[Need], cap: int, crossing: str) -> tuple[Side, int] | None:
+        """Send the net of what is left as one IOC; returns the side and limit that our own quotes must not meet."""
+        desk = self.desk
+        working = desk.net_order()
+        if working is not None:
+            return working.side, working.price_ticks
+        marketable = [n for n in needs if _marketable(n, desk.bid, desk.ask)]
+        if len(marketable) < len(needs):
+            desk.follows_touch = True
+        net = sum(n.lots for n in marketable)
+        if net == 0:
+            return None
+        # Limits can leave both signs; the heavier side goes first and the other waits for the next round.
+        side = _side(net)
+        same = [n for n in marketable if _side(n.lots) is side]
+        limit = self._limit_ticks(side, same)
+        blocked = False
+        for order in list(desk.orders.values()):
+            if order.side is not side and order.open_lots and (order.price_ticks - limit) * side.sign <= 0:
+                # Our own quote in the way is moved out of it first; the order follows when it is gone.
+                self._cancel(order, f"self-trade: a {side.value} up to {limit} would meet it")
+                text = f"{order.cl_ord_id} makes way for {side.value} up to {limit} ticks"
+                if order.owner:
+                    wanted = order.side.sign * order.open_lots
+                    self._resolve(order.owner, order.cl_ord_id, "self_trade", wanted=wanted, got=0, text=text)
+                blocked = True
+        slot = desk.slot(NET_OWNER, side)
+        ready_ns = max(slot.next_ns, desk.next_aggressive_ns)
+        if self.now_ns < ready_ns:
+            desk.wake_at(ready_ns)
+            # Quotes keep clear of an order that is due soon, and do not wait for one that rests after errors.
+            return (side, limit) if ready_ns - self.now_ns <= _SOON_NS else None
+        if blocked:
+            return side, limit
+        room = min(cap - side.sign * desk.net_lots - desk.open_lots(side), desk.max_lots)
+        room = min(room, desk.lots_within(self.shared.config.max_order_notional_usd))
+        legs = clip(same, max(0, room))
+        lots = sum(abs(n.lots) for n in legs)
+        if not desk.large_enough(lots):
+            return None
+        if not self._pace(0):
+            return None
+        desk.next_aggressive_ns = self.now_ns + self.shared.config.min_order_interval_ms * MS
+        self._propose(slot, limit, legs, TimeInForce.IOC, crossing=crossing)
+        return side, limit
+
+    def _limit_ticks(self, side: Side, needs: Sequence[Need]) -> int:
+        desk = self.desk
+        slip = int(self.shared.config.aggressive_slippage_bps * 1e-4 * (desk.bid + desk.ask) * 0.5)
+        own = [n.limit_ticks for n in needs if n.limit_ticks is not None]
+        theirs = desk.own_best(side.opposite)
+        if side is Side.BUY:
+            limit = min([desk.ask + slip, *own])
+            # A quote of ours deeper in the book only shortens the reach; at the touch it has to go.
+            return min(limit, theirs - 1) if theirs is not None and theirs > desk.ask else limit
+        limit = max([desk.bid - slip, *own])
+        return max(limit, theirs + 1) if theirs is not None and theirs < desk.bid else limit
+
+    # --- resting quotes -----------------------------------------------------------------------------------------
+
+    def _work_quote(self, quote: Need, lots: int, guard: tuple[Side, int] | None, cap: int) -> None:
+        """Place, replace, cancel or leave the one order of a quote's side; ``lots`` is what it may have."""
+        desk = self.desk
+        side = _side(quote.lots)
+        slot = desk.slot(quote.strategy_id, side)
+        price = self._safe_price(slot, quote.limit_ticks or 0)
+        if price is None:
+            return
+        meets = guard is not None and guard[0] is not side and (price - guard[1]) * guard[0].sign <= 0
+        order = slot.current
+        if meets or not desk.large_enough(lots):
+            if order is not None:
+                why = "an aggressive order would meet it" if meets else f"{lots} lots are allowed"
+                self._cancel(order, why)
+            return
+        if order is not None:
+            if order.canceled_ns:
+                # A cancel that was lost is asked for again; until it is answered the slot stays taken.
+                self._cancel(order, "canceled before, still open")
+                return
+            if not order.accepted or order.replaced_by or not order.open_lots:
+                # Nothing is open any more where the last fill came before the terminal word.
+                return
+            too_large = order.open_lots > lots
+            if not too_large and not self._off(order, price, lots):
+                return
+            if too_large and lots < abs(quote.lots):
+                self._cancel(order, f"only {lots} lots are allowed")
+                return
+        if self.now_ns < slot.next_ns:
+            desk.wake_at(slot.next_ns)
+            return
+        top = desk.top
+        if top is None or self.now_ns - top.ts_recv_ns > self.shared.post_only_stale_ns:
+            desk.dirty = True
+            return
+        # An order and its replacement may both fill before the venue has decided, so both need room.
+        if lots > cap - side.sign * desk.net_lots - desk.open_lots(side):
+            if order is not None:
+                self._cancel(order, "no room for it and its replacement")
+            return
+        if not self._pace(1):
+            return
+        slot.next_ns = self.now_ns + self.shared.config.min_quote_interval_ms * MS
+        leg = quote._replace(lots=side.sign * lots, strategy_id=unpegged(quote.strategy_id))
+        self._propose(slot, price, [leg], TimeInForce.GTX, replaces=order)
+
+    def _safe_price(self, slot: Slot, price: int) -> int | None:
+        """A price that neither crosses the book, so that post-only is accepted, nor meets our own other side.
+
+        None while the owner's own other side has still to move out of the way.
+        """
+        desk = self.desk
+        side = slot.side
+        touch = desk.ask - 1 if side is Side.BUY else desk.bid + 1
+        price = min(price, touch) if side is Side.BUY else max(price, touch)
+        own = desk.own_best(side.opposite)
+        if own is None or (own - price) * side.sign > 0:
+            return price
+        other = desk.slot(slot.owner, side.opposite).current
+        if other is not None and (other.price_ticks - price) * side.sign <= 0:
+            return None
+        return own - side.sign
+
+    def _off(self, order: WorkingOrder, price: int, lots: int) -> bool:
+        moved = abs(order.price_ticks - price)
+        return moved > self.shared.config.quote_hysteresis_ticks or order.open_lots * 2 < lots
+
+    def _cancel_unwanted(self, quotes: Sequence[Need]) -> None:
+        desk = self.desk
+        wanted = {(n.strategy_id, n.lots > 0) for n in quotes}
+        for order in list(desk.orders.values()):
+            if order.owner and (order.owner, order.side is Side.BUY) not in wanted:
+                self._cancel(order, "no longer wanted")
+
+    # --- effects ---------------------------------------------------------------------------------------------------
+
+    def _pace(self, spare: int) -> bool:
+        """Whether the order rate allows one more; quotes leave ``spare`` places to aggressive orders."""
+        desk = self.desk
+        spare = spare if self.shared.config.max_orders_per_sec > 1 else 0
+        if self.shared.rate.allows(self.now_ns, spare) and desk.rate.allows(self.now_ns, spare):
+            return True
+        desk.wake_at(self.now_ns + 50 * MS)
+        return False
+
+    def _propose(
+        self,
+        slot: Slot,
+        price_ticks: int,
+        needs: Sequence[Need],
+        time_in_force: TimeInForce,
+        *,
+        replaces: WorkingOrder | None = None,
+        crossing: str = "",
+    ) -> None:
+        desk = self.desk
+        instrument, top = desk.instrument, desk.top
+        assert top is not None
+        self.shared.orders += 1
+        cl_ord_id = f"pd{self.shared.epoch:x}-{desk.code}-{self.shared.orders:x}"
+        lots = sum(abs(n.lots) for n in needs)
+        order = WorkingOrder(
+            cl_ord_id,
+            slot.owner,
+            slot.side,
+            price_ticks=price_ticks,
+            lots=lots,
+            replaces=None if replaces is None else replaces.cl_ord_id,
+        )
+        reduce_only = (
+            time_in_force is TimeInForce.IOC
+            and instrument.kind is not InstrumentKind.SPOT
+            and lots <= -slot.side.sign * desk.net_lots - desk.open_lots(slot.side)
+        )
+        if replaces is not None:
+            replaces.replaced_by = cl_ord_id
+        desk.orders[cl_ord_id] = order
+        order.strategies = frozenset(n.strategy_id for n in needs)
+        slot.current = order
+        self.shared.rate.add(self.now_ns)
+        desk.rate.add(self.now_ns)
+        intents = [_intent_of(desk, n) for n in needs]
+        self.out.append(
+            ProposedOrder(
+                cl_ord_id=cl_ord_id,
+                venue=instrument.venue,
+                instrument_id=instrument.instrument_id,
+                side=slot.side,
+                ord_type=OrdType.LIMIT,
+                time_in_force=time_in_force,
+                order_qty=instrument.qty(lots),
+                price=instrument.price(price_ticks),
+                reduce_only=reduce_only,
+                legs=tuple(
+                    Leg(strategy_id=n.strategy_id, intent_id=n.intent_id, qty=instrument.qty(abs(n.lots)))
+                    for n in needs
+                ),
+                replaces=order.replaces,
+                ref_price=instrument.tick_size * (desk.bid + desk.ask) / 2,
+                book_update_id=top.update_id,
+                book_ts_recv_ns=top.ts_recv_ns,
+                story=tell_story(desk, top, slot.side, needs, intents, crossing=crossing),
+                cause=intents[0].cause,
+                ts_init_ns=self.now_ns,
+            )
+        )
+
+    def _cancel(self, order: WorkingOrder, reason: str) -> None:
+        desk = self.desk
+        if not order.open_lots or order.terminal_lots is not None:
+            return
+        if order.canceled_ns and self.now_ns - order.canceled_ns < self.shared.config.cancel_retry_ms * MS:
+            desk.wake_at(order.canceled_ns + self.shared.config.cancel_retry_ms * MS)
+            return
+        order.canceled_ns = self.now_ns
+        desk.wake_at(self.now_ns + self.shared.config.cancel_retry_ms * MS)
+        self.out.append(
+            ProposedCancel(
+                cl_ord_id=order.cl_ord_id,
+                venue=desk.instrument.venue,
+                instrument_id=desk.instrument.instrument_id,
+                reason=reason,
+                cause=f"{desk.instrument.instrument_id}@{desk.top.update_id if desk.top else 0}",
+                ts_init_ns=self.now_ns,
+            )
+        )
+
+    def _resolve(self, strategy_id: str, intent_id: str, rule: str, *, wanted: int, got: int, text: str) -> None:
+        """Tell of a conflict once per strategy, rule and intent, however often it is found again."""
+        desk = self.desk
+        key = (strategy_id, f"{rule}{'+' if wanted > 0 else '-'}")
+        if rule != "cross" and desk.told.get(key) == intent_id:
+            return
+        desk.told[key] = intent_id
+        self.shared.conflicts += 1
+        self.out.append(
+            ConflictResolved(
+                instrument_id=desk.instrument.instrument_id,
+                strategy_id=unpegged(strategy_id),
+                intent_id=intent_id,
+                rule=rule,
+                wanted_lots=wanted,
+                got_lots=got,
+                text=text,
+                ts_init_ns=self.now_ns,
+            )
+        )
+
+    def _cap_usd(self) -> Decimal:
+        desk = self.desk
+        own = self.shared.config.by_instrument_notional_usd.get(desk.instrument.instrument_id)
+        return self.shared.config.max_position_notional_usd if own is None else own
+
+
+def _side(lots: int) -> Side:
+    return Side.BUY if lots > 0 else Side.SELL
+
+
+def _toward_zero(lots: int, by: int) -> int:
+    """The part of ``lots`` that ``by`` covers, with the sign of ``lots``."""
+    return min(lots, by) if lots > 0 else max(lots, -by)
+
+
+def _marketable(need: Need, bid: int, ask: int) -> bool:
+    if need.limit_ticks is None:
+        return True
+    return need.limit_ticks >= ask if need.lots > 0 else need.limit_ticks <= bid
+
+
+def _peg(need: Need, bid: int, ask: int) -> int:
+    if need.lots > 0:
+        return bid if need.limit_ticks is None else min(bid, need.limit_ticks)
+    return ask if need.limit_ticks is None else max(ask, need.limit_ticks)
+
+
+def _intent_of(desk: InstrumentDesk, need: Need) -> TargetIntent | QuoteIntent:
+    target = desk.targets.get(need.strategy_id)
+    if target is not None and target.intent_id == need.intent_id:
+        return target
+    return desk.quotes[need.strategy_id]

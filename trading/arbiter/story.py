@@ -1,0 +1,66 @@
+"""Words for operators: why an order exists, what an instrument looks like to the arbiter. No decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trading.arbiter.desk import InstrumentDesk
+from trading.arbiter.netting import Need
+from trading.market.events import BookTop
+from trading.orders.messages import QuoteIntent, Side, TargetIntent
+
+_TEXT_MAX = 200
+_INTENTS_MAX = 4
+
+
+def tell_story(
+    desk: InstrumentDesk,
+    top: BookTop,
+    side: Side,
+    needs: Sequence[Need],
+    intents: Sequence[TargetIntent | QuoteIntent],
+    *,
+    crossing: str,
+) -> dict[str, str]:
+    """Top of book, who wanted what and why, the arithmetic of netting and what was crossed inside."""
+    i = desk.instrument
+    (bid, bid_lots), (ask, ask_lots) = top.bids[0], top.asks[0]
+    story = {
+        "book": f"{bid_lots} lots at {i.price(bid)} / {ask_lots} at {i.price(ask)}, update {top.update_id}"
+        + (" (synthetic)" if top.synthetic else "")
+    }
+    for intent in intents[:_INTENTS_MAX]:
+        story[f"intent {intent.strategy_id}"] = tell_intent(intent)[:_TEXT_MAX]
+    held = " ".join(f"{s} {lots:+d}" for s, lots in desk.position_lots.items() if lots) or "nobody holds anything"
+    legs = " ".join(f"{n.strategy_id} {n.lots:+d}" for n in needs)
+    total = sum(abs(n.lots) for n in needs)
+    story["netting"] = f"held: {held}; legs: {legs} = {side.value} {total} lots"[:_TEXT_MAX]
+    if crossing:
+        story["crossing"] = crossing
+    return story
+
+
+def tell_intent(intent: TargetIntent | QuoteIntent) -> str:
+    """One intent in words."""
+    reasons = "; ".join(intent.reasons)
+    match intent:
+        case TargetIntent():
+            what = f"target {intent.target_lots:+d} lots {intent.urgency.value}, confidence {intent.confidence:.2f}"
+        case QuoteIntent():
+            what = f"quote {intent.bid_lots} at {intent.bid_ticks} / {intent.ask_lots} at {intent.ask_ticks} ticks"
+    return f"{intent.intent_id} {what}: {reasons}"
+
+
+def tell_view(desk: InstrumentDesk) -> dict[str, object]:
+    """One instrument for operators."""
+    return {
+        "tradable": desk.tradable,
+        "net_lots": desk.net_lots,
+        "positions": {s: str(q) for s, q in desk.position_qty.items() if q},
+        "intents": {s: tell_intent(i)[:_TEXT_MAX] for book in (desk.targets, desk.quotes) for s, i in book.items()},
+        "working": {
+            o.cl_ord_id: f"{o.side.value} {o.open_lots} lots at {o.price_ticks} ticks, {o.ord_status.value}"
+            for o in desk.orders.values()
+        },
+        "errors": {f"{s.owner or 'net'} {s.side.value}": s.errors for s in desk.slots.values() if s.errors},
+    }

@@ -1,0 +1,323 @@
+"""What the desk holds and what it made: positions, average cost, profit, by instrument and by strategy.
+
+Every fact is booked twice: here by the average-cost method, and in the double-entry `Ledger`; `pnl_view` carries the
+difference, which is zero. Amounts are kept in the asset they were paid in and valued in USD at the marks of the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import msgspec
+
+from trading.instruments import Instrument, InstrumentKind
+from trading.ledger.accounts import Holding, to_cash
+from trading.ledger.ledger import Account, Book, Ledger
+from trading.orders.journal_rows import CrossBody, FundingBody, JournalRow, ReconcileBody, ReportBody, decode_body
+from trading.orders.messages import ExecType, FundingPayment, InternalCross, OrderFilled
+from trading.orders.order import EXTERNAL, filled
+
+DAY_NS = 86_400_000_000_000
+USD_ASSETS = frozenset({"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI"})
+"""Valued at 1 USD."""
+
+
+class Line(msgspec.Struct, kw_only=True):
+    """One instrument of one owner (the desk or a strategy).
+
+    Amounts are exact, by asset; fees are positive when paid.
+    """
+
+    holding: Holding = msgspec.field(default_factory=Holding)
+    realized: dict[str, Fraction] = {}
+    fees: dict[str, Fraction] = {}
+    funding: dict[str, Fraction] = {}
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """A holding as others see it. ``avg_px`` is rounded for display; 0 when flat."""
+
+    instrument_id: str
+    qty: Decimal
+    avg_px: Decimal
+    mark_px: Decimal | None
+
+
+class Portfolio:
+    """Books fills, crosses and fundings, each once (the order core has seen to that), and values them."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], ledger: Ledger | None = None) -> None:
+        self.ledger = ledger if ledger is not None else Ledger()
+        self._instruments = instruments
+        self._desk: dict[str, Line] = {}
+        self._strategies: dict[tuple[str, str], Line] = {}
+        self._marks: dict[str, Decimal] = {}
+        self._opened: dict[tuple[str, str], Decimal] = {}
+        self._day = -1
+        self._day_start = Decimal(0)
+
+    # Facts
+
+    def opening(self, venue: str, balances: Mapping[str, Decimal], ts_ns: int = 0) -> None:
+        """What the desk starts with at a venue. A second call books the difference, with its own entry."""
+        for asset, amount in balances.items():
+            change = amount - self._opened.get((venue, asset), Decimal(0))
+            if change:
+                self._opened[venue, asset] = amount
+                cash = Account(owner=venue, asset=asset, book=Book.CASH)
+                opening = Account(owner=venue, asset=asset, book=Book.OPENING)
+                self.ledger.post(f"{venue}:opening", f"opening {asset}", {cash: change, opening: -change}, ts_ns)
+
+    def apply_fill(self, m: OrderFilled) -> None:
+        """Book one execution. ``KeyError`` for an instrument that is not configured: a fill must not vanish."""
+        instrument = self._instruments[m.instrument_id]
+        self.roll(m.ts_event_ns)
+        qty = m.side.sign * m.last_qty
+        in_base = instrument.kind is InstrumentKind.SPOT and m.fee_asset == instrument.base
+        desk = self._desk.setdefault(m.instrument_id, Line())
+        realized = to_cash(desk.holding.trade(qty, m.last_px, instrument))
+        _add(desk.realized, instrument.settle, Fraction(realized))
+        fee_cost = to_cash(desk.holding.consume(m.fee)) if in_base else Decimal(0)
+        _add(desk.fees, instrument.quote if in_base else m.fee_asset, Fraction(fee_cost if in_base else m.fee))
+        self._post_fill(m, instrument, qty, realized, fee_cost, in_base=in_base)
+        self._marks.setdefault(m.instrument_id, m.last_px)
+        for leg in m.legs:
+            line = self._strategies.setdefault((leg.strategy_id, m.instrument_id), Line())
+            share = Fraction(leg.qty) / Fraction(m.last_qty)
+            _add(line.realized, instrument.settle, line.holding.trade(m.side.sign * leg.qty, m.last_px, instrument))
+            if in_base:
+                part = m.fee * leg.qty / m.last_qty
+                _add(line.fees, instrument.quote, line.holding.consume(part))
+            else:
+                _add(line.fees, m.fee_asset, Fraction(m.fee) * share)
+
+    def apply_cross(self, m: InternalCross) -> None:
+        """Move a position between two strategies at the cross price; the desk does not notice."""
+        instrument = self._instruments[m.instrument_id]
+        for strategy_id, sign in ((m.buyer_id, 1), (m.seller_id, -1)):
+            line = self._strategies.setdefault((strategy_id, m.instrument_id), Line())
+            _add(line.realized, instrument.settle, line.holding.trade(sign * m.qty, m.price, instrument))
+
+    def apply_funding(self, m: FundingPayment) -> None:
+        """Book one settlement, shared between the strategies by what they hold."""
+        self.roll(m.ts_event_ns)
+        _add(self._desk.setdefault(m.instrument_id, Line()).funding, m.asset, Fraction(m.amount))
+        cash = Account(owner=m.venue, asset=m.asset, book=Book.CASH)
+        income = Account(owner=m.instrument_id, asset=m.asset, book=Book.FUNDING)
+        self.ledger.post(
+            f"{m.venue}:{m.funding_id}",
+            f"funding {m.rate} on {m.position_qty}",
+            {cash: m.amount, income: -m.amount},
+            m.ts_event_ns,
+        )
+        holders = {s: line.holding.qty for (s, i), line in self._strategies.items() if i == m.instrument_id}
+        total = sum(holders.values(), Decimal(0))
+        if not total:
+            holders, total = {EXTERNAL: Decimal(1)}, Decimal(1)
+        for strategy_id, qty in holders.items():
+            line = self._strategies.setdefault((strategy_id, m.instrument_id), Line())
+            _add(line.funding, m.asset, Fraction(m.amount) * Fraction(qty) / Fraction(total))
+
+    def mark(self, instrument_id: str, price: Decimal) -> None:
+        """The price to value holdings with. ``ValueError`` unless positive: a delisting price of 0 is no price."""
+        if not price.is_finite() or price <= 0:
+            raise ValueError(f"mark of {instrument_id} is {price}")
+        self._marks[instrument_id] = price
+
+    def roll(self, now_ns: int) -> None:
+        """Begin a new UTC day when ``now_ns`` is in one: its profit starts from here."""
+        day = now_ns // DAY_NS
+        if day > self._day:
+            if self._day >= 0:
+                self._day_start = self._total_usd()
+            self._day = day
+
+    def rebuild(self, rows: Iterable[JournalRow]) -> int:
+        """Book what a journal holds, in order; returns how many rows moved anything."""
+        moved = 0
+        for row in rows:
+            body = decode_body(row.body)
+            match body:
+                case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
+                    self.apply_fill(filled(body.report, body.legs))
+                case FundingBody():
+                    self.apply_funding(body.funding)
+                case CrossBody():
+                    self.apply_cross(body.cross)
+                case ReconcileBody() if body.baseline:
+                    self.opening(row.venue, {a: Decimal(v) for a, v in body.balances.items()}, row.ts_ns)
+                case _:
+                    continue
+            moved += 1
+        return moved
+
+    # Views
+
+    def positions(self) -> dict[str, Position]:
+        """The desk's holdings by instrument, flat ones left out."""
+        return {i: self._position(i, line) for i, line in self._desk.items() if line.holding.qty}
+
+    def positions_by_strategy(self) -> dict[str, dict[str, Position]]:
+        """Each strategy's holdings by instrument, internal crosses included, flat ones left out."""
+        view: dict[str, dict[str, Position]] = {}
+        for (strategy_id, instrument_id), line in self._strategies.items():
+            if line.holding.qty:
+                view.setdefault(strategy_id, {})[instrument_id] = self._position(instrument_id, line)
+        return view
+
+    def balances_by_venue(self) -> dict[str, dict[str, Decimal]]:
+        """Cash by venue and asset; spot inventory is cash of its base asset."""
+        view: dict[str, dict[str, Decimal]] = {}
+        for (venue, asset), amount in self.ledger.balances(Book.CASH).items():
+            view.setdefault(venue, {})[asset] = amount
+        return view
+
+    def pnl_view(self) -> dict[str, object]:
+        """Profit in USD: ``total == realized + unrealized`` where realized is trading profit less fees plus funding.
+
+        ``ledger_residual`` is what the two bookkeepings differ by, 0. ``unvalued`` lists assets without a price.
+        """
+        unvalued: set[str] = set()
+        realized, unrealized = self._valued(self._desk.items(), unvalued)
+        by_strategy: dict[str, dict[str, Decimal]] = {}
+        for strategy_id in sorted({s for s, _ in self._strategies}):
+            lines = [(i, line) for (s, i), line in self._strategies.items() if s == strategy_id]
+            r, u = self._valued(lines, unvalued)
+            by_strategy[strategy_id] = {"realized": r, "unrealized": u, "total": r + u}
+        by_instrument: dict[str, dict[str, Decimal]] = {}
+        for instrument_id, line in self._desk.items():
+            r, u = self._valued([(instrument_id, line)], unvalued)
+            by_instrument[instrument_id] = {"realized": r, "unrealized": u, "total": r + u}
+        total = realized + unrealized
+        return {
+            "total": total,
+            "realized": realized,
+            "unrealized": unrealized,
+            "day": total - self._day_start,
+            "fees": self._sum_usd("fees", unvalued),
+            "funding": self._sum_usd("funding", unvalued),
+            "by_instrument": by_instrument,
+            "by_strategy": by_strategy,
+            "ledger_residual": self.ledger_residual(),
+            "unvalued": sorted(unvalued),
+        }
+
+    def ledger_residual(self) -> Decimal:
+        """How far these books are from the ledger's and the ledger's from balance, summed over all accounts; 0."""
+        off = sum((abs(v) for v in self.ledger.residual().values()), Decimal(0))
+        with localcontext() as context:
+            context.prec = 60
+            for book, name, sign in (
+                (Book.REALIZED, "realized", -1),
+                (Book.FEES, "fees", 1),
+                (Book.FUNDING, "funding", -1),
+            ):
+                ours: dict[tuple[str, str], Fraction] = {}
+                for instrument_id, line in self._desk.items():
+                    for asset, amount in getattr(line, name).items():
+                        ours[instrument_id, asset] = amount
+                theirs = self.ledger.balances(book)
+                for key in ours.keys() | theirs.keys():
+                    gap = ours.get(key, Fraction(0)) - sign * Fraction(theirs.get(key, Decimal(0)))
+                    off += abs(Decimal(gap.numerator) / Decimal(gap.denominator))
+            for instrument_id, line in self._desk.items():
+                off += abs(line.holding.qty - self.ledger.balance(instrument_id, instrument_id, Book.POSITION))
+        return off
+
+    # Inside
+
+    def _post_fill(
+        self,
+        m: OrderFilled,
+        instrument: Instrument,
+        qty: Decimal,
+        realized: Decimal,
+        fee_cost: Decimal,
+        *,
+        in_base: bool,
+    ) -> None:
+        postings: dict[Account, Decimal] = {}
+
+        def move(owner: str, asset: str, book: Book, amount: Decimal) -> None:
+            account = Account(owner=owner, asset=asset, book=book)
+            postings[account] = postings.get(account, Decimal(0)) + amount
+
+        held = qty - (m.fee if in_base else 0)
+        move(m.instrument_id, m.instrument_id, Book.POSITION, held)
+        move(m.instrument_id, m.instrument_id, Book.OUTSIDE, -held)
+        if instrument.kind is InstrumentKind.SPOT:
+            paid = qty * m.last_px
+            move(m.venue, instrument.base, Book.CASH, qty)
+            move(m.instrument_id, instrument.base, Book.TRADING, -qty)
+            move(m.venue, instrument.quote, Book.CASH, -paid)
+            # What was paid is inventory until it is sold; then the part above its cost is profit.
+            move(m.instrument_id, instrument.quote, Book.TRADING, paid + realized)
+            move(m.instrument_id, instrument.quote, Book.REALIZED, -realized)
+        else:
+            move(m.venue, instrument.settle, Book.CASH, realized)
+            move(m.instrument_id, instrument.settle, Book.REALIZED, -realized)
+        if in_base:
+            # A fee in base eats inventory: an expense at what it cost.
+            move(m.venue, instrument.base, Book.CASH, -m.fee)
+            move(m.instrument_id, instrument.base, Book.TRADING, m.fee)
+            move(m.instrument_id, instrument.quote, Book.TRADING, -fee_cost)
+            move(m.instrument_id, instrument.quote, Book.FEES, fee_cost)
+        else:
+            move(m.venue, m.fee_asset, Book.CASH, -m.fee)
+            move(m.instrument_id, m.fee_asset, Book.FEES, m.fee)
+        memo = f"{m.side.value} {m.last_qty} at {m.last_px} for {m.cl_ord_id}"
+        self.ledger.post(f"{m.venue}:{m.exec_id}", memo, postings, m.ts_event_ns)
+
+    def _position(self, instrument_id: str, line: Line) -> Position:
+        entry = line.holding.entry(self._instruments[instrument_id])
+        return Position(
+            instrument_id=instrument_id,
+            qty=line.holding.qty,
+            avg_px=to_cash(entry) if entry is not None else Decimal(0),
+            mark_px=self._marks.get(instrument_id),
+        )
+
+    def _rate(self, asset: str) -> Fraction | None:
+        if asset in USD_ASSETS:
+            return Fraction(1)
+        for instrument_id, price in self._marks.items():
+            instrument = self._instruments.get(instrument_id)
+            if instrument is not None and instrument.base == asset and instrument.quote in USD_ASSETS:
+                return Fraction(price)
+        return None
+
+    def _usd(self, amounts: Mapping[str, Fraction], unvalued: set[str]) -> Fraction:
+        total = Fraction(0)
+        for asset, amount in amounts.items():
+            rate = self._rate(asset)
+            if rate is not None:
+                total += amount * rate
+            elif amount:
+                unvalued.add(asset)
+        return total
+
+    def _valued(self, lines: Iterable[tuple[str, Line]], unvalued: set[str]) -> tuple[Decimal, Decimal]:
+        realized = unrealized = Fraction(0)
+        for instrument_id, line in lines:
+            instrument = self._instruments[instrument_id]
+            realized += self._usd(line.realized, unvalued) - self._usd(line.fees, unvalued)
+            realized += self._usd(line.funding, unvalued)
+            mark = self._marks.get(instrument_id)
+            if mark is not None:
+                open_profit = line.holding.unrealized(mark, instrument)
+                unrealized += self._usd({instrument.settle: open_profit}, unvalued)
+        return to_cash(realized), to_cash(unrealized)
+
+    def _sum_usd(self, name: str, unvalued: set[str]) -> Decimal:
+        return to_cash(sum((self._usd(getattr(line, name), unvalued) for line in self._desk.values()), Fraction(0)))
+
+    def _total_usd(self) -> Decimal:
+        realized, unrealized = self._valued(self._desk.items(), set())
+        return realized + unrealized
+
+
+def _add(amounts: dict[str, Fraction], asset: str, amount: Fraction) -> None:
+    if amount:
+        amounts[asset] = amounts.get(asset, Fraction(0)) + amount

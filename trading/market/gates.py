@@ -1,0 +1,346 @@
+"""Gates on the use of market data: what must not be traded on, and how much safer the desk should become.
+
+Owns the conditions and their calm-down; does not own brakes, their release or who is told. A gate speaks only when
+its answer changes. Thresholds are those of the guardrail table (P-RSK-9) and of P-MD-3, P-MD-7, P-MD-8.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from statistics import median
+
+import msgspec
+
+from trading.market.events import BookTop
+
+MS = 1_000_000
+
+
+class GateCode(Enum):
+    """Every gate, a closed set."""
+
+    BOOK_STALE = "book_stale"
+    STREAM_STALE = "stream_stale"
+    WS_GAP = "ws_gap"
+    BOOK_CROSSED = "book_crossed"
+    FLIP_FLOP = "flip_flop"
+    CLOCK_SKEW = "clock_skew"
+    CLOCK_SKEW_NOTICE = "clock_skew_notice"
+    CLOCK_STEP = "clock_step"
+    ANCHOR_DIVERGENCE = "anchor_divergence"
+    ZERO_PRICE = "zero_price"
+    FUNDING_FORECAST = "funding_forecast"
+    BASIS = "basis"
+
+
+class GateScope(Enum):
+    """What a gate is about."""
+
+    SYMBOL = "symbol"
+    VENUE = "venue"
+
+
+class GateLevel(Enum):
+    """How safe the desk should become; NOTICE only tells, the others are levels of brakes of the same name."""
+
+    NOTICE = "notice"
+    SAFE = "safe"
+    PAUSE = "pause"
+    HOLD = "hold"
+
+
+class GateRule(msgspec.Struct, frozen=True):
+    """What a gate suggests. It clears after ``calm_ms`` without its condition, so that it does not flutter."""
+
+    scope: GateScope
+    level: GateLevel
+    calm_ms: int
+
+
+RULES: dict[GateCode, GateRule] = {
+    GateCode.BOOK_STALE: GateRule(GateScope.SYMBOL, GateLevel.PAUSE, 0),
+    GateCode.STREAM_STALE: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 0),
+    GateCode.WS_GAP: GateRule(GateScope.VENUE, GateLevel.SAFE, 1000),
+    GateCode.BOOK_CROSSED: GateRule(GateScope.SYMBOL, GateLevel.SAFE, 500),  # SAFE is maker only: no taker
+    GateCode.FLIP_FLOP: GateRule(GateScope.SYMBOL, GateLevel.SAFE, 500),
+    GateCode.CLOCK_SKEW: GateRule(GateScope.VENUE, GateLevel.HOLD, 1000),
+    GateCode.CLOCK_SKEW_NOTICE: GateRule(GateScope.VENUE, GateLevel.NOTICE, 1000),
+    GateCode.CLOCK_STEP: GateRule(GateScope.VENUE, GateLevel.HOLD, 0),
+    GateCode.ANCHOR_DIVERGENCE: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 1000),
+    GateCode.ZERO_PRICE: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 1000),
+    GateCode.FUNDING_FORECAST: GateRule(GateScope.SYMBOL, GateLevel.SAFE, 1000),
+    GateCode.BASIS: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 1000),
+}
+
+
+class GateTripped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A gate closed. ``target`` is an instrument_id or a venue, by ``scope``; ``cause`` is for people."""
+
+    code: GateCode
+    scope: GateScope
+    target: str
+    level: GateLevel
+    cause: str
+    ts_ns: int
+
+
+class GateCleared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A gate opened again."""
+
+    code: GateCode
+    scope: GateScope
+    target: str
+    ts_ns: int
+
+
+GateEvent = GateTripped | GateCleared
+
+
+class Gate:
+    """One gate on one target: speaks when it closes and when it has been calm long enough to open."""
+
+    __slots__ = ("_bad_ns", "code", "is_tripped", "rule", "target")
+
+    def __init__(self, code: GateCode, target: str) -> None:
+        self.code = code
+        self.target = target
+        self.rule = RULES[code]
+        self.is_tripped = False
+        self._bad_ns = 0
+
+    def judge(self, bad: bool, cause: str, now_ns: int) -> GateEvent | None:
+        """The change of this gate, if any. ``cause`` is used only when it closes."""
+        if bad:
+            self._bad_ns = now_ns
+            if self.is_tripped:
+                return None
+            self.is_tripped = True
+            rule = self.rule
+            return GateTripped(
+                code=self.code, scope=rule.scope, target=self.target, level=rule.level, cause=cause, ts_ns=now_ns
+            )
+        if self.is_tripped and now_ns - self._bad_ns >= self.rule.calm_ms * MS:
+            self.is_tripped = False
+            return GateCleared(code=self.code, scope=self.rule.scope, target=self.target, ts_ns=now_ns)
+        return None
+
+
+class GateLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Thresholds; the defaults are the guardrail table's. Basis points are 1/10,000."""
+
+    book_freshness_ms: int = 300
+    stream_stale_ms: int = 1200
+    ws_gap_p95_ms: int = 200
+    max_clock_skew_ms: int = 2000
+    notice_clock_skew_ms: int = 500
+    clock_step_ms: int = 250
+    anchor_divergence_bps: int = 10
+    funding_forecast_bps: int = 50
+    basis_bps: int = 100
+    flip_flops: int = 6
+    flip_flop_window_ms: int = 1000
+
+
+class SymbolGates:
+    """The gates of one instrument. Every method returns the gates that changed; all times are ours (``ts_recv``)."""
+
+    __slots__ = ("_flips", "_gates", "_seen", "instrument_id", "limits")
+
+    def __init__(self, instrument_id: str, limits: GateLimits | None = None) -> None:
+        self.instrument_id = instrument_id
+        self.limits = limits or GateLimits()
+        codes = [code for code, rule in RULES.items() if rule.scope is GateScope.SYMBOL]
+        self._gates = {code: Gate(code, instrument_id) for code in codes}
+        # The last two tops of book and when the top last came back to the one before it.
+        self._seen: deque[tuple[int, int]] = deque(maxlen=2)
+        self._flips: deque[int] = deque(maxlen=self.limits.flip_flops)
+
+    @property
+    def tripped(self) -> frozenset[GateCode]:
+        """Which gates are closed."""
+        return frozenset(code for code, gate in self._gates.items() if gate.is_tripped)
+
+    def on_age(self, last_recv_ns: int, now_ns: int) -> list[GateEvent]:
+        """The age of the newest data. ``last_recv_ns`` 0 means that there never was any, which is stale."""
+        age_ms = (now_ns - last_recv_ns) / MS if last_recv_ns else float("inf")
+        limits = self.limits
+        cause = f"newest book data is {age_ms:.0f} ms old" if last_recv_ns else "no book data yet"
+        return self._judge(
+            (GateCode.BOOK_STALE, age_ms > limits.book_freshness_ms, f"{cause}, limit {limits.book_freshness_ms} ms"),
+            (GateCode.STREAM_STALE, age_ms > limits.stream_stale_ms, f"{cause}, limit {limits.stream_stale_ms} ms"),
+            now_ns=now_ns,
+        )
+
+    def on_top(self, top: BookTop, now_ns: int) -> list[GateEvent]:
+        """A new top of book: crossed or locked, a price that is not one, or a touch that jumps back and forth."""
+        bid = top.bids[0][0] if top.bids else None
+        ask = top.asks[0][0] if top.asks else None
+        two_sided = bid is not None and ask is not None
+        crossed = bid is not None and ask is not None and bid >= ask
+        zero = (bid is not None and bid <= 0) or (ask is not None and ask <= 0)
+        flips = self._count_flips(bid, ask, now_ns) if bid is not None and ask is not None and two_sided else 0
+        word = "locked" if bid == ask else "crossed"
+        return self._judge(
+            (GateCode.BOOK_CROSSED, crossed, f"{word} book: bid {bid}, ask {ask} ticks"),
+            (GateCode.ZERO_PRICE, zero, f"bid {bid}, ask {ask} ticks"),
+            (
+                GateCode.FLIP_FLOP,
+                flips >= self.limits.flip_flops,
+                f"top of book came back {flips} times in {self.limits.flip_flop_window_ms} ms",
+            ),
+            now_ns=now_ns,
+        )
+
+    def on_anchors(self, mid: float, mark: float | None, last: float | None, now_ns: int) -> list[GateEvent]:
+        """Mid against mark and last price (None: not known). A price of zero or less, or NaN, closes ZERO_PRICE."""
+        known = {"mid": mid, "mark": mark, "last": last}
+        prices = {name: price for name, price in known.items() if price is not None}
+        broken = [name for name, price in prices.items() if not 0 < price < float("inf")]
+        sound = {name: price for name, price in prices.items() if name not in broken}
+        apart, text = 0.0, ""
+        if len(sound) > 1:
+            low, high = min(sound, key=sound.__getitem__), max(sound, key=sound.__getitem__)
+            apart = divergence_bps(sound[low], sound[high])
+            text = f"{high} {sound[high]} is {apart:.1f} bps from {low} {sound[low]}"
+        limit = self.limits.anchor_divergence_bps
+        return self._judge(
+            (GateCode.ZERO_PRICE, bool(broken), f"not a price: {', '.join(f'{n} {prices[n]}' for n in broken)}"),
+            (GateCode.ANCHOR_DIVERGENCE, apart > limit, f"{text}, limit {limit} bps"),
+            now_ns=now_ns,
+        )
+
+    def on_funding(self, rate: float, interval_hours: float, now_ns: int) -> list[GateEvent]:
+        """The forming funding rate (a fraction per ``interval_hours``), compared as basis points per 8 hours."""
+        bps = abs(rate) * 10_000 * 8 / interval_hours
+        limit = self.limits.funding_forecast_bps
+        cause = f"funding forecast {bps:.1f} bps / 8 h, limit {limit}"
+        return self._judge((GateCode.FUNDING_FORECAST, bps > limit, cause), now_ns=now_ns)
+
+    def on_basis(self, perp: float, spot: float, now_ns: int) -> list[GateEvent]:
+        """Perpetual against spot."""
+        bps = divergence_bps(spot, perp)
+        limit = self.limits.basis_bps
+        return self._judge((GateCode.BASIS, bps > limit, f"basis {bps:.1f} bps, limit {limit}"), now_ns=now_ns)
+
+    def _count_flips(self, bid: int, ask: int, now_ns: int) -> int:
+        top = (bid, ask)
+        seen, flips = self._seen, self._flips
+        if not seen or seen[-1] != top:
+            if len(seen) == 2 and seen[0] == top:
+                flips.append(now_ns)
+            seen.append(top)
+        while flips and now_ns - flips[0] > self.limits.flip_flop_window_ms * MS:
+            flips.popleft()
+        return len(flips)
+
+    def _judge(self, *verdicts: tuple[GateCode, bool, str], now_ns: int) -> list[GateEvent]:
+        changes = (self._gates[code].judge(bad, cause, now_ns) for code, bad, cause in verdicts)
+        return [change for change in changes if change is not None]
+
+
+def divergence_bps(a: float, b: float) -> float:
+    """How far two prices are apart, in basis points of the lower one; infinite when one of them is not above zero."""
+    low, high = min(a, b), max(a, b)
+    return (high - low) / low * 10_000 if low > 0 else float("inf")
+
+
+class ClockSkew:
+    """How far our clock is from a venue's, from ordinary messages, in bounded memory.
+
+    The difference ``recv - event`` is the offset of the clocks plus the delay on the way, so its minimum is the best
+    guess. Per bucket of ``bucket_ms`` the second smallest difference is kept (one garbled time must not decide), and
+    the estimate is the median of the last ``buckets`` of them. A negative skew means that our clock is behind.
+    """
+
+    __slots__ = ("_bucket", "_bucket_ns", "_first", "_minima", "_second", "_step_ns", "is_stepped", "venue")
+
+    def __init__(self, venue: str, *, bucket_ms: int = 1000, buckets: int = 15, step_ms: int = 250) -> None:
+        self.venue = venue
+        self.is_stepped = False
+        self._bucket_ns = bucket_ms * MS
+        self._step_ns = step_ms * MS
+        self._minima: deque[int] = deque(maxlen=buckets)
+        self._bucket = -1
+        self._first: int | None = None
+        self._second: int | None = None
+
+    @property
+    def skew_ms(self) -> float | None:
+        """The estimate, positive when our clock is ahead; None before two messages."""
+        if self._minima:
+            return median(self._minima) / MS
+        return None if self._second is None else self._second / MS
+
+    def update(self, ts_event_ns: int, ts_recv_ns: int) -> None:
+        """One message. Messages without a venue time (0) say nothing and are ignored."""
+        if ts_event_ns <= 0:
+            return
+        bucket = ts_recv_ns // self._bucket_ns
+        if bucket != self._bucket:
+            self._close_bucket()
+            self._bucket = bucket
+        difference = ts_recv_ns - ts_event_ns
+        if self._first is None or difference < self._first:
+            self._second = self._first
+            self._first = difference
+        elif self._second is None or difference < self._second:
+            self._second = difference
+
+    def _close_bucket(self) -> None:
+        newest = self._second
+        self._first = self._second = None
+        if newest is None:
+            return
+        self.is_stepped = len(self._minima) >= 3 and abs(newest - median(self._minima)) > self._step_ns
+        self._minima.append(newest)
+
+
+class VenueGates:
+    """The gates of one venue: its clock against ours, and the holes in its stream."""
+
+    __slots__ = ("_gaps_ms", "_gates", "_last_ns", "limits", "skew", "venue")
+
+    def __init__(self, venue: str, limits: GateLimits | None = None) -> None:
+        self.venue = venue
+        self.limits = limits or GateLimits()
+        self.skew = ClockSkew(venue, step_ms=self.limits.clock_step_ms)
+        codes = [code for code, rule in RULES.items() if rule.scope is GateScope.VENUE]
+        self._gates = {code: Gate(code, venue) for code in codes}
+        self._gaps_ms: deque[float] = deque(maxlen=200)
+        self._last_ns = 0
+
+    @property
+    def tripped(self) -> frozenset[GateCode]:
+        """Which gates are closed."""
+        return frozenset(code for code, gate in self._gates.items() if gate.is_tripped)
+
+    def on_message(self, ts_event_ns: int, ts_recv_ns: int) -> None:
+        """Any message of the venue: cheap, to be called for each; `check` draws the conclusions."""
+        self.skew.update(ts_event_ns, ts_recv_ns)
+        if self._last_ns:
+            self._gaps_ms.append((ts_recv_ns - self._last_ns) / MS)
+        self._last_ns = ts_recv_ns
+
+    def check(self, now_ns: int) -> list[GateEvent]:
+        """The gates that changed; to be called from a timer."""
+        limits = self.limits
+        skew = self.skew.skew_ms
+        size = abs(skew) if skew is not None else 0.0
+        side = "behind" if skew is not None and skew < 0 else "ahead of"
+        cause = f"our clock is {size:.0f} ms {side} {self.venue}'s"
+        p95 = self.ws_gap_p95_ms()
+        verdicts = (
+            (GateCode.CLOCK_SKEW, size > limits.max_clock_skew_ms, f"{cause}, limit {limits.max_clock_skew_ms} ms"),
+            (GateCode.CLOCK_SKEW_NOTICE, size >= limits.notice_clock_skew_ms, cause),
+            (GateCode.CLOCK_STEP, self.skew.is_stepped, f"a clock stepped: {cause}"),
+            (GateCode.WS_GAP, p95 > limits.ws_gap_p95_ms, f"p95 of gaps between messages is {p95:.0f} ms"),
+        )
+        changes = (self._gates[code].judge(bad, text, now_ns) for code, bad, text in verdicts)
+        return [change for change in changes if change is not None]
+
+    def ws_gap_p95_ms(self) -> float:
+        """The 95th percentile of the time between the last 200 messages; 0 before twenty."""
+        if len(self._gaps_ms) < 20:
+            return 0.0
+        return sorted(self._gaps_ms)[len(self._gaps_ms) * 95 // 100]

@@ -1,0 +1,51 @@
+"""What the order core asks its shell to do. The shell's duties are on `OrderCore`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trading.orders.journal_rows import RowDraft
+from trading.orders.messages import (
+    FundingPayment,
+    InternalCross,
+    OrderDenied,
+    OrderFilled,
+    OrderUpdated,
+    VenueCommand,
+)
+
+
+class Journal(msgspec.Struct, frozen=True, kw_only=True):
+    """Give the rows to the journal as one batch; answer with ``on_committed(commit_id)``.
+
+    What waits for it stays in the core.
+    """
+
+    commit_id: int
+    rows: tuple[RowDraft, ...]
+
+
+class SendToVenue(msgspec.Struct, frozen=True, kw_only=True):
+    """Hand the command to the venue's order gateway, now."""
+
+    command: VenueCommand
+
+
+class Emit(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell the rest of the desk; the journal already holds it."""
+
+    message: OrderUpdated | OrderFilled | OrderDenied | FundingPayment | InternalCross
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of a comparison with the venue.
+
+    ``ok=False`` wants a brake on the venue until an ``ok=True`` comes.
+    """
+
+    venue: str
+    ok: bool
+    text: str
+
+
+Effect = Journal | SendToVenue | Emit | Reconciled

@@ -1,0 +1,117 @@
+"""What the core knows of each venue's account: events applied, events missing, how a comparison stands.
+
+Owns the inbox (each event once) and the comparison; what follows from either is decided in `core.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from trading.instruments import Instrument, InstrumentKind
+from trading.orders.messages import AccountState
+
+INBOX_MAX = 100_000
+
+
+class Inbox(msgspec.Struct, kw_only=True):
+    """Which of a venue's events were applied.
+
+    Everything up to ``watermark`` was. ``seen`` maps exec_id to exec_seq for the newest INBOX_MAX; older ones are known
+    applied by their ``exec_seq`` not being above ``floor``. ``ahead`` holds sequence numbers beyond a gap.
+    """
+
+    watermark: int = 0
+    floor: int = 0
+    newest: int = 0
+    seen: dict[str, int] = {}
+    ahead: set[int] = set()
+    gap_since_ns: int | None = None
+    duplicates: int = 0
+
+    def first_time(self, exec_id: str, exec_seq: int, now_ns: int) -> bool:
+        """Take an event in; False when it was applied before. Events without an id are always new."""
+        if exec_id:
+            if exec_id in self.seen or 0 < exec_seq <= self.floor:
+                self.duplicates += 1
+                return False
+            self.seen[exec_id] = exec_seq
+            if len(self.seen) > INBOX_MAX:
+                oldest = next(iter(self.seen))
+                self.floor = max(self.floor, min(self.seen.pop(oldest), self.watermark))
+        if exec_seq > 0:
+            self._note(exec_seq, now_ns)
+        return True
+
+    def covered(self, exec_seq: int) -> None:
+        """A snapshot delivered everything up to ``exec_seq``."""
+        self.watermark = max(self.watermark, exec_seq)
+        self.newest = max(self.newest, exec_seq)
+        self.ahead = {seq for seq in self.ahead if seq > self.watermark}
+        self._close_gap()
+
+    def _note(self, exec_seq: int, now_ns: int) -> None:
+        self.newest = max(self.newest, exec_seq)
+        if exec_seq > self.watermark:
+            self.ahead.add(exec_seq)
+            self._close_gap()
+            if self.ahead and self.gap_since_ns is None:
+                self.gap_since_ns = now_ns
+            if len(self.ahead) > INBOX_MAX:
+                # A gap this old is not going to close by itself; a snapshot since the watermark closes it.
+                self.ahead.discard(max(self.ahead))
+
+    def _close_gap(self) -> None:
+        while self.watermark + 1 in self.ahead:
+            self.watermark += 1
+            self.ahead.discard(self.watermark)
+        if not self.ahead:
+            self.gap_since_ns = None
+
+
+class VenueAccount(msgspec.Struct, kw_only=True):
+    """One venue's account: its inbox, our positions there, and how the comparison stands.
+
+    ``net`` is what the desk opened with plus the sum of executions, by instrument. ``reconciling`` holds from
+    `begin_reconcile` until a comparison is clean; ``round`` counts the comparisons tried.
+    """
+
+    inbox: Inbox = msgspec.field(default_factory=Inbox)
+    net: dict[str, Decimal] = {}
+    has_baseline: bool = False
+    reconciling: bool = False
+    round: int = 0
+    refused: bool = False
+    asked_ns: int = 0
+    wanted_since_ns: int | None = None
+    next_ask_ns: int | None = None
+    next_audit_ns: int | None = None
+    audit_misses: int = 0
+
+
+def position_mismatches(
+    state: AccountState, net: Mapping[str, Decimal], instruments: Mapping[str, Instrument]
+) -> list[str]:
+    """Where the venue's positions are not ours, in words. Spot is compared by balances, in the ledger's terms."""
+    words = []
+    for instrument_id in sorted(set(state.positions) | set(net)):
+        instrument = instruments.get(instrument_id)
+        if instrument is not None and instrument.kind is InstrumentKind.SPOT:
+            continue
+        ours = net.get(instrument_id, Decimal(0))
+        theirs = state.positions.get(instrument_id, Decimal(0))
+        if ours != theirs:
+            words.append(f"{instrument_id}: venue {theirs}, ours {ours}")
+    return words
+
+
+def balance_mismatches(state: AccountState, ours: Mapping[str, Decimal], tolerance: Decimal = Decimal(0)) -> list[str]:
+    """Where the venue's balances are not the ledger's, in words; ``tolerance`` is per asset, in its own units."""
+    words = []
+    for asset in sorted(set(state.balances) | set(ours)):
+        mine, theirs = ours.get(asset, Decimal(0)), state.balances.get(asset, Decimal(0))
+        if abs(mine - theirs) > tolerance:
+            words.append(f"{asset}: venue {theirs}, ours {mine}")
+    return words

@@ -1,0 +1,155 @@
+"""Exposure of one instrument: what is held plus the worst that working orders can add.
+
+An order counts with all that is not yet filled from the moment it is approved until the venue's terminal word and all
+the fills that word speaks of; UNKNOWN is not a terminal word, and age frees nothing.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from trading.instruments import Instrument
+from trading.market.events import BookTop
+from trading.orders.messages import OrdStatus, Side
+from trading.risk.rate import RateWindow
+
+TERMINAL = frozenset(
+    {
+        OrdStatus.FILLED,
+        OrdStatus.CANCELED,
+        OrdStatus.REPLACED,
+        OrdStatus.REJECTED,
+        OrdStatus.DENIED,
+        OrdStatus.EXPIRED,
+    }
+)
+UNANSWERED = frozenset({OrdStatus.JOURNALED, OrdStatus.PENDING_NEW, OrdStatus.UNKNOWN})
+ZERO = Decimal(0)
+
+
+class Working:
+    """One order that can still fill."""
+
+    __slots__ = ("cl_ord_id", "filled", "ord_status", "order_qty", "price", "side", "terminal_cum", "unanswered")
+
+    def __init__(self, cl_ord_id: str, side: Side, order_qty: Decimal, price: Decimal | None) -> None:
+        self.cl_ord_id = cl_ord_id
+        self.side = side
+        self.order_qty = order_qty
+        self.price = price
+        self.filled = ZERO
+        self.ord_status = OrdStatus.JOURNALED
+        self.terminal_cum: Decimal | None = None
+        self.unanswered = True
+
+    @property
+    def open_qty(self) -> Decimal:
+        """What can still change the position: unfilled, or reported as filled but not yet seen as a fill."""
+        total = self.order_qty if self.terminal_cum is None else self.terminal_cum
+        return max(ZERO, total - self.filled)
+
+
+class Exposure:
+    """Position, working orders, last proved top and order rate of one instrument."""
+
+    __slots__ = (
+        "_priced_at",
+        "buys",
+        "instrument",
+        "mid",
+        "mid_sum_ticks",
+        "position",
+        "rate",
+        "scope",
+        "sells",
+        "top",
+        "working",
+    )
+
+    def __init__(self, instrument: Instrument, orders_per_min: int) -> None:
+        self.instrument = instrument
+        self.scope = f"symbol:{instrument.instrument_id}"
+        self.position = ZERO
+        self.buys = ZERO
+        self.sells = ZERO
+        self.mid = ZERO
+        self.mid_sum_ticks = 0
+        self._priced_at = 0
+        self.top: BookTop | None = None
+        self.working: dict[str, Working] = {}
+        self.rate = RateWindow(orders_per_min, 60_000_000_000)
+
+    def price(self) -> Decimal:
+        """The last proved mid; computed when asked for, because books change far more often than orders are made."""
+        if self.mid_sum_ticks != self._priced_at:
+            self._priced_at = self.mid_sum_ticks
+            self.mid = self.mid_sum_ticks * self.instrument.tick_size / 2
+        return self.mid
+
+    def add(self, order: Working) -> None:
+        """Count a new order."""
+        self.working[order.cl_ord_id] = order
+        self._recount()
+
+    def update(self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal) -> None:
+        """Take the order core's word on a known order."""
+        order = self.working.get(cl_ord_id)
+        if order is None:
+            return
+        order.ord_status = ord_status
+        order.unanswered = ord_status in UNANSWERED
+        order.terminal_cum = cum_qty if ord_status in TERMINAL else None
+        self._settle(order)
+
+    def fill(self, cl_ord_id: str, side: Side, qty: Decimal) -> None:
+        """A fill moves the position, whether or not the order is known."""
+        self.position += side.sign * qty
+        order = self.working.get(cl_ord_id)
+        if order is not None:
+            order.filled += qty
+            self._settle(order)
+
+    def drop(self, cl_ord_id: str) -> None:
+        """Forget an order that never left us."""
+        if self.working.pop(cl_ord_id, None) is not None:
+            self._recount()
+
+    def _settle(self, order: Working) -> None:
+        if order.terminal_cum is not None and order.open_qty == 0:
+            del self.working[order.cl_ord_id]
+        self._recount()
+
+    def _recount(self) -> None:
+        buys = sells = ZERO
+        for order in self.working.values():
+            if order.side is Side.BUY:
+                buys += order.open_qty
+            else:
+                sells += order.open_qty
+        self.buys, self.sells = buys, sells
+
+    def worst(self, side: Side, extra: Decimal = ZERO) -> Decimal:
+        """The position towards ``side`` if all its orders and ``extra`` filled; positive or 0."""
+        if side is Side.BUY:
+            return max(ZERO, self.position + self.buys + extra)
+        return max(ZERO, self.sells + extra - self.position)
+
+    def gross_notional(self, side: Side | None = None, extra: Decimal = ZERO) -> Decimal:
+        """Value of the worst case of either direction, ``extra`` more of ``side`` included."""
+        long = self.worst(Side.BUY, extra if side is Side.BUY else ZERO)
+        short = self.worst(Side.SELL, extra if side is Side.SELL else ZERO)
+        return self.value(max(long, short))
+
+    def value(self, qty: Decimal) -> Decimal:
+        """Value of a quantity at the last proved mid."""
+        return self.instrument.notional(qty, self.price())
+
+    def unanswered(self) -> int:
+        """Orders that the venue has not answered."""
+        return sum(o.unanswered for o in self.working.values())
+
+    def reducible(self, side: Side) -> Decimal:
+        """How much an order of ``side`` may still close without flipping the position."""
+        if side is Side.BUY:
+            return max(ZERO, -self.position - self.buys)
+        return max(ZERO, self.position - self.sells)

@@ -1,0 +1,55 @@
+"""The venue's filters: tick, lot, minimum and maximum quantity, minimum notional; exact, in Decimal.
+
+Owns the check of one price and quantity and their quantisation. Does not own where filters come from.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from trading.instruments import Instrument
+from trading.orders.messages import DenyReason, Side
+
+Refusal = tuple[DenyReason, str]
+
+
+def check_filters(instrument: Instrument, qty: Decimal, price: Decimal, reduce_only: bool = False) -> Refusal | None:
+    """The first filter that ``qty`` at ``price`` breaks, with the numbers, or None.
+
+    A reduce-only order may be below the minimum notional (Binance USD-M exempts it, filter MIN_NOTIONAL, 2024-08).
+    """
+    i = instrument
+    # NaN compares false with everything, so it is refused before anything is compared.
+    if not price.is_finite() or price <= 0 or price % i.tick_size != 0:
+        return (
+            DenyReason.FILTER_TICK,
+            f"price {price} of {i.instrument_id} is not a positive multiple of tick {i.tick_size}",
+        )
+    if not qty.is_finite() or qty <= 0 or qty % i.lot_size != 0:
+        return (
+            DenyReason.FILTER_LOT,
+            f"quantity {qty} of {i.instrument_id} is not a positive multiple of lot {i.lot_size}",
+        )
+    if qty < i.min_qty:
+        return DenyReason.FILTER_MIN_QTY, f"quantity {qty} of {i.instrument_id} is below the minimum {i.min_qty}"
+    if qty > i.max_qty:
+        return DenyReason.MAX_ORDER_QTY, f"quantity {qty} of {i.instrument_id} is above the venue's maximum {i.max_qty}"
+    notional = i.notional(qty, price)
+    if notional < i.min_notional and not reduce_only:
+        return (
+            DenyReason.FILTER_MIN_NOTIONAL,
+            f"notional {notional} {i.quote} of {i.instrument_id} is below the minimum {i.min_notional}",
+        )
+    return None
+
+
+def quantise_price(instrument: Instrument, price: Decimal, side: Side) -> Decimal:
+    """The nearest price on the grid that is not worse than ``price`` for us: down for a buy, up for a sell."""
+    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
+    return (price / instrument.tick_size).to_integral_value(rounding=rounding) * instrument.tick_size
+
+
+def quantise_qty(instrument: Instrument, qty: Decimal) -> Decimal:
+    """The largest allowed quantity not above ``qty``; 0 when that would be below the minimum."""
+    whole = min(instrument.qty(instrument.lots_floor(qty)), instrument.max_qty)
+    return whole if whole >= instrument.min_qty else Decimal(0)

@@ -1,0 +1,436 @@
+"""The risk governor: every order passes here and only what passes has the approved type.
+
+Owns limits, exposure, modes as told, and the trips that ask for brakes. Does not own brakes, permits or their release,
+and changes no order: it approves or denies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from trading.brakes import ALLOWED, GLOBAL, Conduct, Level, Release, order_scopes
+from trading.instruments import Instrument, InstrumentKind
+from trading.market.events import BookState, BookTop, MarkPrice
+from trading.orders.messages import (
+    ApprovedOrder,
+    DenyReason,
+    InternalCross,
+    OrderDenied,
+    OrderFilled,
+    OrderUpdated,
+    ProposedOrder,
+    Side,
+    TimeInForce,
+)
+from trading.risk.exposure import TERMINAL, ZERO, Exposure, Working
+from trading.risk.filters import Refusal, check_filters
+from trading.risk.limits import OPERATOR, BrakeRequest, InstrumentLimits, RiskLimits
+from trading.risk.rate import RateWindow
+
+MS = 1_000_000
+BPS = Decimal(10_000)
+_REMEMBERED_IDS = 20_000
+_NO_OWN_LIMITS = InstrumentLimits()
+
+
+class RiskGovernor:
+    """Pre-trade checks against the worst case of everything that is held or may still fill."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], limits: RiskLimits, epoch: int) -> None:
+        self.limits = limits
+        self.epoch = epoch
+        self.modes: dict[str, int] = {}
+        self.day_pnl = ZERO
+        self.approved = 0
+        self.denied: dict[str, int] = {}
+        self._best_pnl = ZERO
+        self._tripped: set[tuple[str, str]] = set()
+        self._rate = RateWindow(limits.orders_per_sec, 1_000_000_000)
+        # A dict keeps the order of insertion, so the oldest id is the one forgotten.
+        self._seen: dict[str, None] = {}
+        self._exposures = {
+            i: Exposure(spec, limits.orders_per_symbol_per_min if own is None else own)
+            for i, spec, own in ((i, spec, _own(limits, i).orders_per_min) for i, spec in instruments.items())
+        }
+
+    # --- facts -------------------------------------------------------------------------------------
+
+    def on_top(self, top: BookTop) -> None:
+        """The newest state of a book; only a proved one moves the reference price."""
+        exposure = self._exposures.get(top.instrument_id)
+        if exposure is None:
+            return
+        exposure.top = top
+        if top.state is BookState.SYNCED and top.bids and top.asks:
+            exposure.mid_sum_ticks = top.bids[0][0] + top.asks[0][0]
+
+    def on_mark(self, mark: MarkPrice) -> None:
+        """The mark values an exposure whose book was never proved."""
+        exposure = self._exposures.get(mark.instrument_id)
+        if exposure is not None and exposure.mid_sum_ticks == 0:
+            exposure.mid = mark.mark_price
+
+    def on_order(self, update: OrderUpdated) -> None:
+        """An order changed; one that is open and unknown to us is exposure all the same."""
+        exposure = self._exposures.get(update.instrument_id)
+        if exposure is None:
+            return
+        if update.cl_ord_id not in exposure.working and update.ord_status not in TERMINAL:
+            order = Working(update.cl_ord_id, update.side, update.order_qty, update.price)
+            # Fills before this moment are in the position already.
+            order.filled = update.cum_qty
+            exposure.add(order)
+        exposure.update(update.cl_ord_id, update.ord_status, update.cum_qty)
+
+    def on_denied(self, denied: OrderDenied) -> None:
+        """The gateway refused what we had approved: the venue never saw it, so it is no exposure."""
+        exposure = self._exposures.get(denied.instrument_id)
+        if exposure is not None:
+            exposure.drop(denied.cl_ord_id)
+
+    def on_fill(self, fill: OrderFilled) -> None:
+        """One execution."""
+        exposure = self._exposures.get(fill.instrument_id)
+        if exposure is not None:
+            exposure.fill(fill.cl_ord_id, fill.side, fill.last_qty)
+
+    def on_cross(self, cross: InternalCross) -> None:
+        """A cross inside the desk moves nothing at the venue; the governor's positions are the venue's."""
+
+    def set_modes(self, modes: Mapping[str, int]) -> None:
+        """Brake levels by scope: ``global``, ``venue:<venue>``, ``symbol:<instrument_id>``, ``strategy:<id>``."""
+        self.modes = {scope: int(level) for scope, level in modes.items() if level}
+
+    def set_pnl(self, day_pnl: Decimal) -> None:
+        """The day's profit and loss, realised and not, in USD; a new day starts at its own 0."""
+        self.day_pnl = day_pnl
+        self._best_pnl = max(self._best_pnl, day_pnl)
+
+    def start_day(self) -> None:
+        """A new trading day: the loss and the drawdown count from here."""
+        self.day_pnl = ZERO
+        self._best_pnl = ZERO
+
+    def restore(self, positions: Mapping[str, Decimal], open_orders: Iterable[OrderUpdated] = ()) -> None:
+        """Take reconciled positions by instrument and the orders that are still open, after a restart."""
+        for instrument_id, exposure in self._exposures.items():
+            exposure.position = positions.get(instrument_id, ZERO)
+        for update in open_orders:
+            self.on_order(update)
+
+    # --- the decision --------------------------------------------------------------------------------
+
+    def decide(self, order: ProposedOrder, now_ns: int) -> ApprovedOrder | OrderDenied:
+        """Approve, and count the order's worst case from now on, or deny with the number, the limit and the scope."""
+        checks: dict[str, str] = {}
+        refusal = self._refuse(order, now_ns, checks)
+        if refusal is not None:
+            reason, text = refusal
+            self.denied[reason.value] = self.denied.get(reason.value, 0) + 1
+            return OrderDenied(
+                cl_ord_id=order.cl_ord_id,
+                venue=order.venue,
+                instrument_id=order.instrument_id,
+                reason=reason,
+                text=text,
+                legs=order.legs,
+                cause=order.cause,
+                ts_init_ns=now_ns,
+            )
+        exposure = self._exposures[order.instrument_id]
+        exposure.add(Working(order.cl_ord_id, order.side, order.order_qty, order.price))
+        exposure.rate.add(now_ns)
+        self._rate.add(now_ns)
+        self._remember(order.cl_ord_id)
+        self.approved += 1
+        return ApprovedOrder(order=order, epoch=self.epoch, checks=checks, ts_init_ns=now_ns)
+
+    def _refuse(self, order: ProposedOrder, now_ns: int, checks: dict[str, str]) -> Refusal | None:
+        exposure = self._exposures.get(order.instrument_id)
+        if exposure is None or exposure.instrument.venue != order.venue:
+            return DenyReason.UNKNOWN_INSTRUMENT, f"{order.instrument_id} is not traded on {order.venue}"
+        if order.cl_ord_id in self._seen or order.cl_ord_id in exposure.working:
+            return DenyReason.DUPLICATE, f"{order.cl_ord_id} was decided before"
+        level, scope = self._level(order)
+        conduct = _conduct(order, exposure)
+        return (
+            _check_mode(conduct, level, scope)
+            or self._check_loss(conduct, checks)
+            or self._check_book(order, exposure, now_ns, checks)
+            or self._check_order(order, exposure, level, checks)
+            or self._check_price(order, exposure, checks)
+            or self._check_exposure(order, exposure, checks)
+            or self._check_counts(exposure, now_ns, checks)
+        )
+
+    def _level(self, order: ProposedOrder) -> tuple[Level, str]:
+        modes = self.modes
+        if not modes:
+            return Level.RUN, GLOBAL
+        scopes = order_scopes(order.venue, order.instrument_id, (leg.strategy_id for leg in order.legs))
+        worst = max(scopes, key=lambda scope: modes.get(scope, 0))
+        return Level(modes.get(worst, 0)), worst
+
+    def _check_loss(self, conduct: Conduct, checks: dict[str, str]) -> Refusal | None:
+        cap = self.limits.daily_loss_cap_usd
+        # An operator who flattens after the cap was hit makes the loss final, not larger.
+        if (-self.day_pnl >= cap or cap == 0) and conduct is not Conduct.REDUCE_BY_OPERATOR:
+            return DenyReason.DAILY_LOSS, f"day's result {self.day_pnl} USD, loss cap {cap} USD (global)"
+        checks["daily_loss_usd"] = f"{max(ZERO, -self.day_pnl)}/{cap}"
+        return None
+
+    def _check_book(
+        self, order: ProposedOrder, exposure: Exposure, now_ns: int, checks: dict[str, str]
+    ) -> Refusal | None:
+        top, scope, limits = exposure.top, exposure.scope, self.limits
+        if top is None or top.state is not BookState.SYNCED or not top.bids or not top.asks:
+            state = "never seen" if top is None else top.state.value
+            return DenyReason.BOOK_NOT_SYNCED, f"book is {state}, must be synced and two-sided ({scope})"
+        age_ms = (now_ns - top.ts_recv_ns) / MS
+        if age_ms > limits.stale_book_ms or limits.stale_book_ms == 0:
+            return DenyReason.BOOK_STALE, f"book is {age_ms:.0f} ms old, limit {limits.stale_book_ms} ms ({scope})"
+        if order.time_in_force is TimeInForce.GTX:
+            limit = limits.post_only_staleness_ms
+            if age_ms > limit or limit == 0:
+                return DenyReason.POST_ONLY_STALE, f"book is {age_ms:.0f} ms old, post-only limit {limit} ms ({scope})"
+        checks["book_age_ms"] = f"{age_ms:.0f}/{limits.stale_book_ms}"
+        return None
+
+    def _check_order(
+        self, order: ProposedOrder, exposure: Exposure, level: Level, checks: dict[str, str]
+    ) -> Refusal | None:
+        instrument, own = exposure.instrument, _own(self.limits, order.instrument_id)
+        price = order.price
+        if price is None:
+            return DenyReason.PRICE_BAND, f"a market order has no price to protect ({exposure.scope})"
+        refusal = check_filters(instrument, order.order_qty, price, order.reduce_only)
+        if refusal is not None:
+            return refusal
+        if order.reduce_only:
+            room = exposure.reducible(order.side)
+            if order.order_qty > room:
+                text = (
+                    f"{order.side.value} {order.order_qty} would flip: position {exposure.position}, reducible {room}"
+                )
+                return DenyReason.REDUCE_ONLY, f"{text} ({exposure.scope})"
+            checks["reduce_only_qty"] = f"{order.order_qty}/{room}"
+        if own.max_order_qty is not None and order.order_qty > own.max_order_qty:
+            return DenyReason.MAX_ORDER_QTY, f"quantity {order.order_qty}, limit {own.max_order_qty} ({exposure.scope})"
+        limit = _pick(own.max_order_notional_usd, self.limits.max_order_notional_usd)
+        if level >= Level.SAFE and not order.reduce_only:
+            limit *= self.limits.safe_size_factor
+        notional = instrument.notional(order.order_qty, price)
+        if notional > limit:
+            return DenyReason.MAX_ORDER_NOTIONAL, f"order of {notional:.2f} USD, limit {limit} USD ({exposure.scope})"
+        checks["order_notional_usd"] = f"{notional:.2f}/{limit}"
+        return None
+
+    def _check_price(self, order: ProposedOrder, exposure: Exposure, checks: dict[str, str]) -> Refusal | None:
+        price = order.price
+        assert price is not None
+        own, mid = _own(self.limits, order.instrument_id), exposure.price()
+        away_bps = (price - mid) / mid * BPS
+        band = _pick(own.price_band_bps, self.limits.price_band_bps)
+        if abs(away_bps) > band:
+            return (
+                DenyReason.PRICE_BAND,
+                f"price {price} is {away_bps:.1f} bps from mid {mid}, band {band} bps ({exposure.scope})",
+            )
+        checks["price_band_bps"] = f"{away_bps:.2f}/{band}"
+        if order.time_in_force is not TimeInForce.GTX:
+            slip = _pick(own.max_slippage_bps, self.limits.max_slippage_bps)
+            if order.side.sign * away_bps > slip:
+                text = f"price {price} gives away {order.side.sign * away_bps:.1f} bps to mid {mid}, limit {slip} bps"
+                return DenyReason.PRICE_BAND, f"{text} ({exposure.scope})"
+            checks["slippage_bps"] = f"{order.side.sign * away_bps:.2f}/{slip}"
+        for other in exposure.working.values():
+            if other.side is not order.side and other.price is not None and other.open_qty:
+                crosses = price >= other.price if order.side is Side.BUY else price <= other.price
+                if crosses:
+                    text = f"{order.side.value} at {price} would meet our own {other.cl_ord_id} at {other.price}"
+                    return DenyReason.SELF_TRADE, f"{text} ({exposure.scope})"
+        return None
+
+    def _check_exposure(self, order: ProposedOrder, exposure: Exposure, checks: dict[str, str]) -> Refusal | None:
+        if order.reduce_only:
+            return None
+        limits, side, qty = self.limits, order.side, order.order_qty
+        worst = exposure.value(exposure.worst(side, qty))
+        # An order that only shrinks the worse direction needs no room; one that grows it needs it all.
+        if exposure.worst(side, qty) == 0:
+            return None
+        limit = _pick(_own(limits, order.instrument_id).max_position_notional_usd, limits.max_position_notional_usd)
+        if worst > limit:
+            text = f"worst case {side.value} {worst:.2f} USD, limit {limit} USD ({exposure.scope})"
+            return DenyReason.MAX_POSITION, text
+        checks["position_usd"] = f"{worst:.2f}/{limit}"
+        venue_sum = total = side_sum = ZERO
+        held = 0
+        for instrument_id, other in self._exposures.items():
+            extra = qty if instrument_id == order.instrument_id else ZERO
+            if not (extra or other.position or other.working):
+                continue
+            gross = other.gross_notional(side, extra)
+            total += gross
+            if other.instrument.venue == order.venue:
+                venue_sum += gross
+            side_sum += other.value(other.worst(side, extra))
+            held += 1
+        venue_limit = limits.by_venue_notional_usd.get(order.venue, limits.max_venue_notional_usd)
+        side_limit = limits.max_long_notional_usd if side is Side.BUY else limits.max_short_notional_usd
+        if venue_sum > venue_limit:
+            text = f"worst case {venue_sum:.2f} USD, limit {venue_limit} USD (venue:{order.venue})"
+            return DenyReason.MAX_VENUE_NOTIONAL, text
+        if total > limits.max_global_notional_usd:
+            text = f"worst case {total:.2f} USD, limit {limits.max_global_notional_usd} USD (global)"
+            return DenyReason.MAX_GLOBAL_NOTIONAL, text
+        if side_sum > side_limit:
+            word = "long" if side is Side.BUY else "short"
+            return (
+                DenyReason.MAX_GLOBAL_NOTIONAL,
+                f"worst case {word} {side_sum:.2f} USD, limit {side_limit} USD (global {word})",
+            )
+        if held > limits.max_concurrent_positions:
+            text = f"{held} instruments with exposure, limit {limits.max_concurrent_positions} (global)"
+            return DenyReason.MAX_POSITION, text
+        checks["venue_usd"] = f"{venue_sum:.2f}/{venue_limit}"
+        checks["global_usd"] = f"{total:.2f}/{limits.max_global_notional_usd}"
+        checks["side_usd"] = f"{side_sum:.2f}/{side_limit}"
+        return None
+
+    def _check_counts(self, exposure: Exposure, now_ns: int, checks: dict[str, str]) -> Refusal | None:
+        limits = self.limits
+        inflight = opened = 0
+        for other in self._exposures.values():
+            if other.working:
+                opened += len(other.working)
+                inflight += other.unanswered()
+        if inflight + 1 > limits.max_inflight_orders:
+            text = f"{inflight} orders unanswered, limit {limits.max_inflight_orders} (global)"
+            return DenyReason.MAX_INFLIGHT, text
+        if opened + 1 > limits.max_open_orders:
+            return DenyReason.MAX_INFLIGHT, f"{opened} orders open, limit {limits.max_open_orders} (global)"
+        if not self._rate.allows(now_ns):
+            return (
+                DenyReason.ORDER_RATE,
+                f"{self._rate.used(now_ns)} orders in 1 s, limit {limits.orders_per_sec} (global)",
+            )
+        rate = exposure.rate
+        if not rate.allows(now_ns):
+            return DenyReason.ORDER_RATE, f"{rate.used(now_ns)} orders in 60 s, limit {rate.limit} ({exposure.scope})"
+        checks["inflight"] = f"{inflight + 1}/{limits.max_inflight_orders}"
+        checks["open_orders"] = f"{opened + 1}/{limits.max_open_orders}"
+        return None
+
+    def _remember(self, cl_ord_id: str) -> None:
+        self._seen[cl_ord_id] = None
+        if len(self._seen) > _REMEMBERED_IDS:
+            del self._seen[next(iter(self._seen))]
+
+    # --- trips and views -------------------------------------------------------------------------------
+
+    def trips(self, now_ns: int) -> list[BrakeRequest]:
+        """Brakes that are due and were not asked for since their condition last began."""
+        limits = self.limits
+        drawdown = self._best_pnl - self.day_pnl
+        pct = drawdown / limits.capital_usd * 100 if limits.capital_usd else ZERO
+        safe, hold = limits.drawdown_safe_pct, limits.drawdown_hold_pct
+        loss = f"day's result {self.day_pnl} USD, loss cap {limits.daily_loss_cap_usd} USD"
+        fall = f"drawdown {drawdown} USD = {pct:.2f} % of {limits.capital_usd} USD, limit"
+        due = [
+            ("DAILY_LOSS", "global", Level.HOLD, Release.TWO_MAN, -self.day_pnl >= limits.daily_loss_cap_usd > 0, loss),
+            ("DRAWDOWN_HOLD", "global", Level.HOLD, Release.TWO_MAN, pct > hold, f"{fall} {hold} %"),
+            ("DRAWDOWN_SAFE", "global", Level.SAFE, Release.OPERATOR, pct > safe, f"{fall} {safe} %"),
+        ]
+        for instrument_id, exposure in self._exposures.items():
+            limit = _pick(_own(limits, instrument_id).max_position_notional_usd, limits.max_position_notional_usd)
+            # A price that moved is no breach; 10 % beyond the limit did not come from our own orders.
+            held = exposure.value(exposure.position) if exposure.position else ZERO
+            text = f"position {exposure.position} = {held:.2f} USD, limit {limit} USD"
+            due.append(("POSITION_BREACH", exposure.scope, Level.PAUSE, Release.OPERATOR, held * 10 > limit * 11, text))
+        out: list[BrakeRequest] = []
+        for code, scope, level, release, on, cause in due:
+            key = (code, scope)
+            if not on:
+                self._tripped.discard(key)
+            elif key not in self._tripped:
+                self._tripped.add(key)
+                out.append(
+                    BrakeRequest(code=code, scope=scope, level=level, cause=cause, release=release, ts_init_ns=now_ns)
+                )
+        return out
+
+    def view(self) -> dict[str, object]:
+        """Use of every limit, modes and counts, JSON-able."""
+        limits = self.limits
+        gross = {i: e.gross_notional() for i, e in self._exposures.items()}
+        return {
+            "epoch": self.epoch,
+            "modes": dict(self.modes),
+            "approved": self.approved,
+            "denied": dict(self.denied),
+            "day_pnl_usd": str(self.day_pnl),
+            "daily_loss_cap_usd": str(limits.daily_loss_cap_usd),
+            "global_notional_usd": f"{sum(gross.values(), ZERO):.2f}",
+            "max_global_notional_usd": str(limits.max_global_notional_usd),
+            "utilisation": {i: round(float(u), 4) for i, u in self.utilisation().items()},
+            "instruments": {
+                i: {
+                    "position": str(e.position),
+                    "open_buy_qty": str(e.buys),
+                    "open_sell_qty": str(e.sells),
+                    "working": len(e.working),
+                    "unanswered": e.unanswered(),
+                    "worst_case_usd": f"{gross[i]:.2f}",
+                }
+                for i, e in self._exposures.items()
+            },
+        }
+
+    def utilisation(self) -> dict[str, Decimal]:
+        """Share of each notional limit in use, 1 = full; a limit of 0 is full from the start."""
+        limits = self.limits
+        out: dict[str, Decimal] = {}
+        venues: dict[str, Decimal] = {}
+        for instrument_id, e in self._exposures.items():
+            gross = e.gross_notional()
+            venues[e.instrument.venue] = venues.get(e.instrument.venue, ZERO) + gross
+            own = _pick(_own(limits, instrument_id).max_position_notional_usd, limits.max_position_notional_usd)
+            out[e.scope] = _share(gross, own)
+        for venue, used in venues.items():
+            out[f"venue:{venue}"] = _share(used, limits.by_venue_notional_usd.get(venue, limits.max_venue_notional_usd))
+        out["global"] = _share(sum(venues.values(), ZERO), limits.max_global_notional_usd)
+        out["daily_loss"] = _share(max(ZERO, -self.day_pnl), limits.daily_loss_cap_usd)
+        return out
+
+
+def _own(limits: RiskLimits, instrument_id: str) -> InstrumentLimits:
+    return limits.by_instrument.get(instrument_id, _NO_OWN_LIMITS)
+
+
+def _pick(own: Decimal | None, general: Decimal) -> Decimal:
+    return general if own is None else own
+
+
+def _share(used: Decimal, limit: Decimal) -> Decimal:
+    return used / limit if limit else Decimal(1)
+
+
+def _conduct(order: ProposedOrder, exposure: Exposure) -> Conduct:
+    # Spot has no reduce-only flag at the venue, so there the position itself is the proof.
+    reduces = order.reduce_only or (
+        exposure.instrument.kind is InstrumentKind.SPOT and order.order_qty <= exposure.reducible(order.side)
+    )
+    if reduces:
+        by_operator = bool(order.legs) and all(leg.strategy_id == OPERATOR for leg in order.legs)
+        return Conduct.REDUCE_BY_OPERATOR if by_operator else Conduct.REDUCE
+    return Conduct.MAKE if order.time_in_force is TimeInForce.GTX else Conduct.TAKE
+
+
+def _check_mode(conduct: Conduct, level: Level, scope: str) -> Refusal | None:
+    allowed = ALLOWED[level]
+    if conduct in allowed:
+        return None
+    words = ", ".join(sorted(c.value for c in allowed))
+    return DenyReason.BRAKE, f"level {level.value} ({level.name}) on {scope}: {conduct.value} is not among {words}"

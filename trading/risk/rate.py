@@ -1,0 +1,34 @@
+"""Sliding windows that count orders. Owns nothing else; what to do when a window is full is the caller's decision."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class RateWindow:
+    """At most ``limit`` events in any ``period_ns``; a limit of 0 allows none."""
+
+    __slots__ = ("_at_ns", "limit", "period_ns")
+
+    def __init__(self, limit: int, period_ns: int) -> None:
+        if limit < 0 or period_ns <= 0:
+            raise ValueError(f"rate window of {limit} per {period_ns} ns cannot be")
+        self.limit = limit
+        self.period_ns = period_ns
+        self._at_ns: deque[int] = deque(maxlen=max(1, limit))
+
+    def allows(self, now_ns: int, spare: int = 0) -> bool:
+        """Whether one more event may happen now, leaving room for ``spare`` others."""
+        limit = self.limit - spare
+        if limit <= 0:
+            return False
+        at = self._at_ns
+        return len(at) < limit or now_ns - at[-limit] >= self.period_ns
+
+    def add(self, now_ns: int) -> None:
+        """Count an event."""
+        self._at_ns.append(now_ns)
+
+    def used(self, now_ns: int) -> int:
+        """Events within the last period."""
+        return sum(1 for at in self._at_ns if now_ns - at < self.period_ns) if self.limit else 0

@@ -1,0 +1,13 @@
+from collections.abc import Callable
+from typing import Any
+
+class SourceHashFinder:
+    srcHash: str
+    def __init__(self, srcHash: str, decryptor: Callable[[Any], Any], enczfsrc: Any) -> None: ...
+    def getZipNames(self) -> list[str]: ...
+    def hashRoot(self) -> str: ...
+
+class SourceHashNotLocallyAvailable(Exception):
+    sourceHash: str
+
+def loadModuleFromHashSource(sourceHash: str, sources: dict[str, Any], modName: str, modClass: str) -> type[Any]: ...
