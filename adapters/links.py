@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -192,9 +192,10 @@ class _OutProtocol(asyncio.Protocol):
         self._link = link
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.set_write_buffer_limits(high=4 * 1024 * 1024)
-        self._link.opened(transport)
+        # uvloop's transports are not registered with asyncio's base classes.
+        writable = cast("asyncio.WriteTransport", transport)
+        writable.set_write_buffer_limits(high=4 * 1024 * 1024)
+        self._link.opened(writable)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._link.closed()

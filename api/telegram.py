@@ -136,10 +136,10 @@ class TelegramFace:
 
     async def _watch(self) -> None:
         while True:
-            self._look()
+            self.look()
             await asyncio.sleep(self._tick_s)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Queue an alert for every brake that came or went, and for every new error."""
         fact = self._projection.get(Topic.BRAKES, "all")
         listed = fact.body.get("brakes") if fact else None

@@ -226,6 +226,8 @@ class ActorCore(BaseState):
 
             return send
 
+        add = self._scheduler.add
+
         def send_to_mailbox(targetAddr: ActorAddress, msg: Any) -> None:  # noqa: N803 - Thespian's name
             try:
                 target = find(targetAddr._aaddr)  # noqa: SLF001 - as above
@@ -233,8 +235,11 @@ class ActorCore(BaseState):
                 raise InvalidActorAddress(targetAddr, "not a valid ActorAddress for sending messages to") from None
             if target is None:
                 self._send_away(targetAddr, msg, address)
-            else:
-                self._enqueue(target, msg, address)
+                return
+            if target.mailbox.put(msg, address):
+                add(target)
+            if self._asleep:
+                self._wake()
 
         return send_to_mailbox
 
@@ -319,12 +324,12 @@ class ActorCore(BaseState):
         special = self._special
         left = limit
         for _ in repeat(None, limit):
-            if not len(scheduler):
+            try:
+                target: Any = pick()  # only hosted actors are ever added
+            except IndexError:
                 break
-            target = pick()
             msg, sender = target.mailbox.take()
             left -= 1
-            assert isinstance(target, HostedActor)
             if special[type(msg)] is not None:
                 self._deliver_special(target, msg, sender)
                 continue

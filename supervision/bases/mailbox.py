@@ -68,35 +68,24 @@ class Mailbox(Protocol):
     def __len__(self) -> int: ...
 
 
-class PlainMailbox:
+class PlainMailbox(deque[Waiting]):
     """First in, first out, without limits: for seeded scheduling where no policy is stated."""
 
-    __slots__ = ("_waiting", "take")
-
-    def __init__(self) -> None:
-        self._waiting: deque[Waiting] = deque()
-        self.take = self._waiting.popleft
+    __slots__ = ()
 
     def put(self, msg: Any, sender: ActorAddress) -> bool:
         """Accept a message at the end."""
-        self._waiting.append((msg, sender))
+        self.append((msg, sender))
         return True
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    def take(self) -> Waiting:
+        """Remove and return the next message."""
+        return self.popleft()
 
 
-class _Entry:
-    """One waiting message; ``gone`` when it was dropped in favour of a newer one."""
-
-    __slots__ = ("cls", "gone", "key", "msg", "sender")
-
-    def __init__(self, cls: MessageClass, key: object, msg: Any, sender: ActorAddress) -> None:
-        self.cls = cls
-        self.key = key
-        self.msg = msg
-        self.sender = sender
-        self.gone = False
+# One waiting message: its class (None once it was dropped in favour of a newer one), the message, the sender and the
+# conflation key. A list, because it is made once per message and rewritten in place by conflation.
+_Entry: TypeAlias = list[Any]
 
 
 class PolicyCounts:
@@ -113,29 +102,28 @@ class PolicyCounts:
 class Classifier:
     """The policy's classification with the class cached per type; only MARKET asks again, for its key."""
 
-    __slots__ = ("_by_type", "_classify")
+    __slots__ = ("_classify", "known")
 
     def __init__(self, classify: Classify) -> None:
         self._classify = classify
-        self._by_type: dict[type, MessageClass] = {}
+        self.known: dict[type, MessageClass] = {}
 
     def __call__(self, msg: Any) -> tuple[MessageClass, object | None]:
         """The message's class, and its conflation key when it is MARKET."""
         kind = type(msg)
-        cls = self._by_type.get(kind)
-        if cls is MessageClass.MARKET:
-            return cls, (kind, self._classify(msg)[1])
-        if cls is not None:
-            return cls, None
+        cls = self.known.get(kind)
         key: object | None = None
-        if isinstance(msg, ActorSystemMessage) and not isinstance(msg, WakeupMessage):
-            cls = MessageClass.CONTROL  # exits and deaths must not wait behind market data
-        else:
-            cls, key = self._classify(msg)
-        if len(self._by_type) >= _TYPES_MAX:
-            self._by_type.clear()
-        self._by_type[kind] = cls
-        return cls, (kind, key) if cls is MessageClass.MARKET else None
+        if cls is None:
+            if isinstance(msg, ActorSystemMessage) and not isinstance(msg, WakeupMessage):
+                cls = MessageClass.CONTROL  # exits and deaths must not wait behind market data
+            else:
+                cls, key = self._classify(msg)
+            if len(self.known) >= _TYPES_MAX:
+                self.known.clear()
+            self.known[kind] = cls
+        elif cls is _MARKET:
+            key = self._classify(msg)[1]
+        return cls, (kind, key) if cls is _MARKET else None
 
 
 class BoundedMailbox:
@@ -147,6 +135,8 @@ class BoundedMailbox:
         "_counts",
         "_entries",
         "_gone",
+        "_hard_limit",
+        "_known",
         "_market",
         "_overflowed",
         "_policy",
@@ -163,7 +153,9 @@ class BoundedMailbox:
     ) -> None:
         self._address = address
         self._policy = policy
+        self._hard_limit = policy.hard_limit
         self._classifier = classifier
+        self._known = classifier.known
         self._counts = counts
         self._overflowed = overflowed
         self._entries: deque[_Entry] = deque()
@@ -176,58 +168,63 @@ class BoundedMailbox:
 
     def put(self, msg: Any, sender: ActorAddress) -> bool:
         """Accept a message under the policy of its class; true when one more message waits than before."""
+        entries = self._entries
+        if self._known.get(type(msg)) is _ORDER:
+            entries.append([_ORDER, msg, sender, None])
+            if len(entries) > self._hard_limit:
+                self._report_beyond_limit(_ORDER)
+            return True
         cls, key = self._classifier(msg)
+        entry = [cls, msg, sender, key]
         match cls:
-            case MessageClass.ORDER:
-                self._entries.append(_Entry(cls, None, msg, sender))
-                self._report_beyond_limit(cls)
-                return True
-            case MessageClass.CONTROL:
-                self._put_control(_Entry(cls, None, msg, sender))
+            case MessageClass.ORDER | MessageClass.CONTROL:
+                if cls is _ORDER:
+                    entries.append(entry)
+                else:
+                    self._put_control(entry)
                 self._report_beyond_limit(cls)
                 return True
             case MessageClass.MARKET:
-                return self._put_market(_Entry(cls, key, msg, sender))
+                return self._put_market(key, entry)
             case MessageClass.REPORT:
-                return self._put_report(_Entry(cls, None, msg, sender))
+                return self._put_report(entry)
 
     def take(self) -> Waiting:
         """Remove and return the next message."""
-        entry = self._entries.popleft()
-        while entry.gone:
+        cls, msg, sender, key = self._entries.popleft()
+        while cls is None:
             self._gone -= 1
-            entry = self._entries.popleft()
-        if entry.cls is MessageClass.MARKET:
-            del self._market[entry.key]
-        elif entry.cls is MessageClass.REPORT:
+            cls, msg, sender, key = self._entries.popleft()
+        if cls is _MARKET:
+            del self._market[key]
+        elif cls is _REPORT:
             self._reports.popleft()  # the oldest report of the mailbox is the oldest of the reports
-        return entry.msg, entry.sender
+        return msg, sender
 
     def _report_beyond_limit(self, cls: MessageClass) -> None:
-        if len(self) > self._policy.hard_limit:
+        if len(self) > self._hard_limit:
             self._counts.beyond_limit += 1
             self._overflowed(self._address, cls)
 
     def _put_control(self, entry: _Entry) -> None:
         at = len(self._entries)
         for waiting in reversed(self._entries):
-            if waiting.cls is not MessageClass.MARKET and not waiting.gone:
+            if waiting[0] is not _MARKET and waiting[0] is not None:
                 break
             at -= 1
         self._entries.insert(at, entry)
 
-    def _put_market(self, entry: _Entry) -> bool:
-        older = self._market.get(entry.key)
+    def _put_market(self, key: object, entry: _Entry) -> bool:
+        older = self._market.get(key)
         if older is not None:
-            older.msg = entry.msg
-            older.sender = entry.sender
+            older[:] = entry
             self._counts.conflated += 1
             return False
         more = True
         if len(self._market) >= self._policy.market_limit:
             self._drop(self._market.pop(next(iter(self._market))))
             more = False
-        self._market[entry.key] = entry
+        self._market[key] = entry
         self._entries.append(entry)
         return more
 
@@ -241,12 +238,17 @@ class BoundedMailbox:
         return more
 
     def _drop(self, entry: _Entry) -> None:
-        entry.gone = True
-        entry.msg = None
+        cls = entry[0]
+        entry[0] = entry[1] = None
         self._gone += 1
         self._counts.dropped += 1
-        self._overflowed(self._address, entry.cls)
+        self._overflowed(self._address, cls)
         if self._gone > _GONE_SLACK and self._gone * 2 > len(self._entries):
             # An actor that takes nothing while its oldest are dropped must not collect the dropped ones.
-            self._entries = deque(waiting for waiting in self._entries if not waiting.gone)
+            self._entries = deque(waiting for waiting in self._entries if waiting[0] is not None)
             self._gone = 0
+
+
+_ORDER = MessageClass.ORDER
+_MARKET = MessageClass.MARKET
+_REPORT = MessageClass.REPORT

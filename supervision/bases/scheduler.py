@@ -68,6 +68,8 @@ class SeededScheduler:
     def pick(self) -> Scheduled:
         """A ready actor, chosen by the generator; it leaves the ready ones with its last message."""
         ready = self._ready
+        if not ready:
+            raise IndexError("nobody is ready")  # without a draw: asking an idle base must not change the story
         at = int(self._rng.random() * len(ready))
         actor = ready[at]
         if len(actor.mailbox) == 1:

@@ -90,8 +90,7 @@ EXCLUDED: dict[str, str] = {
 """Single tests that do not run, as ``module::[Class::]test[parameters]`` (a prefix is enough)."""
 
 SLOW: dict[str, str] = {
-    "test_troupe::testSmallHive": "minutes of time.sleep in handlers, one after the other in one thread",
-    "test_troupe::testColony": "as above",
+    "test_troupe::testSmallHive": "27 s of time.sleep in handlers, one after the other in one thread",
     "test_threadedExternal::TestFuncThreadedExternal::test_multiple_threads_private_context[loopBase-100": (
         "70 s of time.sleep in handlers, one after the other in one thread"
     ),

@@ -53,15 +53,18 @@ async def live_server(live_projection: Projection, bus: Any) -> AsyncIterator[Ht
     brakes = live_projection.get(Topic.BRAKES, "all")
     assert brakes is not None
 
+    ended = asyncio.Event()
+
     async def talk() -> None:
-        while True:
+        while not ended.is_set():
             now_ns = SystemClock().wall_ns()
             live_projection.apply(Published(topic=Topic.BRAKES, key="all", body=brakes.body, ts_ns=now_ns))
-            await asyncio.sleep(0.25)
+            await asyncio.wait([asyncio.ensure_future(ended.wait())], timeout=0.25)
 
     talking = asyncio.ensure_future(talk())
     yield server
-    talking.cancel()
+    ended.set()
+    await talking
     await server.close()
 
 

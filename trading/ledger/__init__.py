@@ -1,0 +1,1 @@
+"""What the desk holds and what it made, in double entry."""

@@ -1,97 +1,101 @@
-"""The arithmetic of positions: profit of linear and inverse contracts, average entry, the rounding rule.
+"""The arithmetic of positions: value, profit of linear and inverse contracts, average entry, the rounding rule.
 
-Pure functions and one value, shared by the ledger and whoever must agree with it. Rule: entry cost is exact
-(`fractions.Fraction`); only what is posted to cash is rounded, to 8 decimals, half to even.
+Pure functions and one value. The rule is the venues' wallets': values in base coin and shares of cost are rounded at 8
+decimals, half to even, and the last close takes what is left of the cost, so that rounding never accumulates.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
-from fractions import Fraction
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
 
-CASH_QUANTUM = Decimal("1e-8")
-_DENOMINATOR_MAX = 10**60
-_COST_SCALE = 10**30
+MONEY_QUANTUM = Decimal("0.00000001")
+ZERO = Decimal(0)
 
 
-def to_cash(amount: Fraction) -> Decimal:
-    """What is posted: ``amount`` rounded half to even at 8 decimals."""
-    with localcontext() as context:
-        context.prec = 60
-        exact = Decimal(amount.numerator) / Decimal(amount.denominator)
-        return exact.quantize(CASH_QUANTUM, rounding=ROUND_HALF_EVEN)
+def money(amount: Decimal) -> Decimal:
+    """``amount`` rounded to 8 decimals, half to even."""
+    return amount.quantize(MONEY_QUANTUM, rounding=ROUND_HALF_EVEN)
 
 
-def linear_pnl(qty: Decimal, entry: Fraction, exit_px: Decimal, multiplier: Decimal) -> Fraction:
-    """Profit in quote of closing ``qty`` (signed: positive was long) from ``entry`` at ``exit_px``."""
-    return Fraction(qty) * Fraction(multiplier) * (Fraction(exit_px) - entry)
+def linear_pnl(qty: Decimal, entry_px: Decimal, exit_px: Decimal, multiplier: Decimal) -> Decimal:
+    """Profit in quote of closing ``qty`` (positive was long): exact."""
+    return qty * multiplier * (exit_px - entry_px)
 
 
-def inverse_pnl(qty: Decimal, entry: Fraction, exit_px: Decimal, multiplier: Decimal) -> Fraction:
-    """Profit in base coin of closing ``qty`` contracts of ``multiplier`` quote each: qty*mult*(1/entry - 1/exit)."""
-    return Fraction(qty) * Fraction(multiplier) * (1 / entry - 1 / Fraction(exit_px))
+def inverse_pnl(qty: Decimal, entry_px: Decimal, exit_px: Decimal, multiplier: Decimal) -> Decimal:
+    """Profit in base coin of closing ``qty`` contracts: qty*mult/entry - qty*mult/exit, each value rounded."""
+    return money(qty * multiplier / entry_px) - money(qty * multiplier / exit_px)
+
+
+def value_of(instrument: Instrument, qty: Decimal, px: Decimal) -> Decimal:
+    """``qty`` at ``px``, signed like ``qty``: exact in quote (spot, linear), rounded in base coin (inverse)."""
+    if instrument.kind is InstrumentKind.INVERSE:
+        return money(qty * instrument.multiplier / px)
+    return qty * px * instrument.multiplier
+
+
+def pnl_asset(instrument: Instrument) -> str:
+    """What profit is paid in: the settlement asset of a contract, the quote of a spot pair."""
+    return instrument.quote if instrument.kind is InstrumentKind.SPOT else instrument.settle
+
+
+def apportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """Split ``amount`` by ``weights`` at 8 decimals; exact in sum, the heaviest (the first of them) takes the rest."""
+    total = sum(weights, ZERO)
+    if not total:
+        raise ValueError(f"weights sum to zero: {list(weights)}")
+    parts = [money(amount * weight / total) for weight in weights]
+    heaviest = max(range(len(parts)), key=lambda i: (abs(weights[i]), -i))
+    parts[heaviest] += amount - sum(parts, ZERO)
+    return parts
 
 
 class Holding(msgspec.Struct, kw_only=True):
-    """A signed quantity and what it cost, by the average entry price method.
+    """A signed quantity and what it cost (`value_of`, signed like it), by the average entry price method."""
 
-    ``cost`` is signed like ``qty``: sum of qty*px*mult in quote for spot and linear; for inverse contracts the sum of
-    qty*mult/px in base coin. Should its denominator outgrow 60 digits it is rounded at 30 decimals, far below cash.
-    """
+    qty: Decimal = ZERO
+    cost: Decimal = ZERO
 
-    qty: Decimal = Decimal(0)
-    cost: Fraction = Fraction(0)
-
-    def entry(self, instrument: Instrument) -> Fraction | None:
-        """The average entry price; None when flat."""
+    def entry_px(self, instrument: Instrument) -> Decimal | None:
+        """The average entry price, for display; None when flat."""
         if not self.qty or not self.cost:
             return None
-        size = Fraction(self.qty) * Fraction(instrument.multiplier)
+        size = self.qty * instrument.multiplier
         return size / self.cost if instrument.kind is InstrumentKind.INVERSE else self.cost / size
 
-    def trade(self, qty: Decimal, px: Decimal, instrument: Instrument) -> Fraction:
-        """Add a signed execution; the profit it realises, exact, in quote (linear, spot) or base coin (inverse)."""
-        realized = Fraction(0)
-        closing = Decimal(0)
-        if self.qty and (self.qty > 0) != (qty > 0):
-            closing = min(abs(qty), abs(self.qty)) * (1 if self.qty > 0 else -1)
-            entry = self.entry(instrument)
-            part = self.cost * Fraction(closing) / Fraction(self.qty)
-            if entry is not None:
-                pnl = inverse_pnl if instrument.kind is InstrumentKind.INVERSE else linear_pnl
-                realized = pnl(closing, entry, px, instrument.multiplier)
-            self.cost -= part
-            self.qty -= closing
-        opening = qty + closing
-        if opening:
-            self.qty += opening
-            self.cost += _value(opening, px, instrument)
-        if self.cost.denominator > _DENOMINATOR_MAX:
-            self.cost = Fraction(round(self.cost * _COST_SCALE), _COST_SCALE)
+    def trade(self, qty: Decimal, px: Decimal, instrument: Instrument) -> Decimal:
+        """Add a signed execution; the profit it realises, in `pnl_asset`."""
+        if not self.qty or (self.qty > 0) == (qty > 0):
+            self.qty += qty
+            self.cost += value_of(instrument, qty, px)
+            return ZERO
+        if abs(qty) < abs(self.qty):
+            share = money(self.cost * abs(qty) / abs(self.qty))
+            self.qty += qty
+            self.cost -= share
+            return _realized(instrument, share, value_of(instrument, qty, px))
+        realized = _realized(instrument, self.cost, value_of(instrument, -self.qty, px))
+        self.qty += qty
+        self.cost = value_of(instrument, self.qty, px) if self.qty else ZERO
         return realized
 
-    def consume(self, qty: Decimal) -> Fraction:
-        """Take ``qty`` (signed like the holding) out at cost, as a fee in base does; its cost."""
-        if not self.qty:
-            return Fraction(0)
-        part = self.cost * Fraction(qty) / Fraction(self.qty)
-        self.cost -= part
+    def consume(self, qty: Decimal, px: Decimal, instrument: Instrument) -> Decimal:
+        """Take out what a fee in base took, at cost; what that cost was. Out of nothing it is bought at ``px``."""
+        share = money(self.cost * qty / self.qty) if self.qty else value_of(instrument, qty, px)
         self.qty -= qty
-        return part
+        self.cost -= share
+        return share
 
-    def unrealized(self, mark: Decimal, instrument: Instrument) -> Fraction:
-        """Profit if closed at ``mark``, in quote (linear, spot) or base coin (inverse)."""
-        if not self.qty:
-            return Fraction(0)
-        if instrument.kind is InstrumentKind.INVERSE:
-            return self.cost - _value(self.qty, mark, instrument)
-        return _value(self.qty, mark, instrument) - self.cost
+    def unrealized(self, mark: Decimal, instrument: Instrument) -> Decimal:
+        """Profit if closed at ``mark``, in `pnl_asset`."""
+        return _realized(instrument, self.cost, value_of(instrument, -self.qty, mark)) if self.qty else ZERO
 
 
-def _value(qty: Decimal, px: Decimal, instrument: Instrument) -> Fraction:
-    size = Fraction(qty) * Fraction(instrument.multiplier)
-    return size / Fraction(px) if instrument.kind is InstrumentKind.INVERSE else size * Fraction(px)
+def _realized(instrument: Instrument, cost: Decimal, exit_value: Decimal) -> Decimal:
+    # Both have opposite signs: their sum is the difference, for long and for short.
+    return cost + exit_value if instrument.kind is InstrumentKind.INVERSE else -(cost + exit_value)

@@ -1,7 +1,7 @@
 """Double entry over everything that moves: every entry sums to zero per asset, exactly.
 
-Accounts are words (``venue:asset:cash``, ``instrument:qty:position``); a position is an asset of its own, counted in the
-instrument's units against ``outside``. Keeps balances for ever and the newest entries; the journal keeps the rest.
+Accounts are words (``venue:asset:cash``); a position is an asset of its own, counted in the instrument's units against
+``outside``. Keeps all balances and the newest entries; the journal keeps the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EXACT = Context(prec=60)
 
 
 class Book(Enum):
-    """What an account is for. Income and expense carry the minus sign of double entry: profit is a negative balance."""
+    """What an account is for. As double entry has it, profit is a negative balance."""
 
     CASH = "cash"
     POSITION = "position"
@@ -31,7 +31,7 @@ class Book(Enum):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """``owner`` is a venue (cash, opening) or an instrument_id; ``asset`` a currency or, for positions, the instrument_id."""
+    """``owner`` is a venue (cash, opening) or an instrument_id; ``asset`` a currency or, of positions, that id."""
 
     owner: str
     asset: str

@@ -7,13 +7,12 @@ difference, which is zero. Amounts are kept in the asset they were paid in and v
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, localcontext
-from fractions import Fraction
+from decimal import Decimal
 
 import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
-from trading.ledger.accounts import Holding, to_cash
+from trading.ledger.accounts import ZERO, Holding, apportion, money, pnl_asset
 from trading.ledger.ledger import Account, Book, Ledger
 from trading.orders.journal_rows import CrossBody, FundingBody, JournalRow, ReconcileBody, ReportBody, decode_body
 from trading.orders.messages import ExecType, FundingPayment, InternalCross, OrderFilled
@@ -27,13 +26,13 @@ USD_ASSETS = frozenset({"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI"})
 class Line(msgspec.Struct, kw_only=True):
     """One instrument of one owner (the desk or a strategy).
 
-    Amounts are exact, by asset; fees are positive when paid.
+    Amounts are by asset; fees are positive when paid.
     """
 
     holding: Holding = msgspec.field(default_factory=Holding)
-    realized: dict[str, Fraction] = {}
-    fees: dict[str, Fraction] = {}
-    funding: dict[str, Fraction] = {}
+    realized: dict[str, Decimal] = {}
+    fees: dict[str, Decimal] = {}
+    funding: dict[str, Decimal] = {}
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,33 +76,32 @@ class Portfolio:
         qty = m.side.sign * m.last_qty
         in_base = instrument.kind is InstrumentKind.SPOT and m.fee_asset == instrument.base
         desk = self._desk.setdefault(m.instrument_id, Line())
-        realized = to_cash(desk.holding.trade(qty, m.last_px, instrument))
-        _add(desk.realized, instrument.settle, Fraction(realized))
-        fee_cost = to_cash(desk.holding.consume(m.fee)) if in_base else Decimal(0)
-        _add(desk.fees, instrument.quote if in_base else m.fee_asset, Fraction(fee_cost if in_base else m.fee))
+        realized = desk.holding.trade(qty, m.last_px, instrument)
+        _add(desk.realized, pnl_asset(instrument), realized)
+        fee_cost = desk.holding.consume(m.fee, m.last_px, instrument) if in_base else ZERO
+        _add(desk.fees, instrument.quote if in_base else m.fee_asset, fee_cost if in_base else m.fee)
         self._post_fill(m, instrument, qty, realized, fee_cost, in_base=in_base)
         self._marks.setdefault(m.instrument_id, m.last_px)
-        for leg in m.legs:
+        for leg, fee in zip(m.legs, apportion(m.fee, [leg.qty for leg in m.legs]), strict=True):
             line = self._strategies.setdefault((leg.strategy_id, m.instrument_id), Line())
-            share = Fraction(leg.qty) / Fraction(m.last_qty)
-            _add(line.realized, instrument.settle, line.holding.trade(m.side.sign * leg.qty, m.last_px, instrument))
+            profit = line.holding.trade(m.side.sign * leg.qty, m.last_px, instrument)
+            _add(line.realized, pnl_asset(instrument), profit)
             if in_base:
-                part = m.fee * leg.qty / m.last_qty
-                _add(line.fees, instrument.quote, line.holding.consume(part))
+                _add(line.fees, instrument.quote, line.holding.consume(fee, m.last_px, instrument))
             else:
-                _add(line.fees, m.fee_asset, Fraction(m.fee) * share)
+                _add(line.fees, m.fee_asset, fee)
 
     def apply_cross(self, m: InternalCross) -> None:
         """Move a position between two strategies at the cross price; the desk does not notice."""
         instrument = self._instruments[m.instrument_id]
         for strategy_id, sign in ((m.buyer_id, 1), (m.seller_id, -1)):
             line = self._strategies.setdefault((strategy_id, m.instrument_id), Line())
-            _add(line.realized, instrument.settle, line.holding.trade(sign * m.qty, m.price, instrument))
+            _add(line.realized, pnl_asset(instrument), line.holding.trade(sign * m.qty, m.price, instrument))
 
     def apply_funding(self, m: FundingPayment) -> None:
         """Book one settlement, shared between the strategies by what they hold."""
         self.roll(m.ts_event_ns)
-        _add(self._desk.setdefault(m.instrument_id, Line()).funding, m.asset, Fraction(m.amount))
+        _add(self._desk.setdefault(m.instrument_id, Line()).funding, m.asset, m.amount)
         cash = Account(owner=m.venue, asset=m.asset, book=Book.CASH)
         income = Account(owner=m.instrument_id, asset=m.asset, book=Book.FUNDING)
         self.ledger.post(
@@ -113,12 +111,10 @@ class Portfolio:
             m.ts_event_ns,
         )
         holders = {s: line.holding.qty for (s, i), line in self._strategies.items() if i == m.instrument_id}
-        total = sum(holders.values(), Decimal(0))
-        if not total:
-            holders, total = {EXTERNAL: Decimal(1)}, Decimal(1)
-        for strategy_id, qty in holders.items():
-            line = self._strategies.setdefault((strategy_id, m.instrument_id), Line())
-            _add(line.funding, m.asset, Fraction(m.amount) * Fraction(qty) / Fraction(total))
+        if not sum(holders.values(), ZERO):
+            holders = {EXTERNAL: Decimal(1)}
+        for strategy_id, part in zip(holders, apportion(m.amount, list(holders.values())), strict=True):
+            _add(self._strategies.setdefault((strategy_id, m.instrument_id), Line()).funding, m.asset, part)
 
     def mark(self, instrument_id: str, price: Decimal) -> None:
         """The price to value holdings with. ``ValueError`` unless positive: a delisting price of 0 is no price."""
@@ -207,23 +203,24 @@ class Portfolio:
     def ledger_residual(self) -> Decimal:
         """How far these books are from the ledger's and the ledger's from balance, summed over all accounts; 0."""
         off = sum((abs(v) for v in self.ledger.residual().values()), Decimal(0))
-        with localcontext() as context:
-            context.prec = 60
-            for book, name, sign in (
-                (Book.REALIZED, "realized", -1),
-                (Book.FEES, "fees", 1),
-                (Book.FUNDING, "funding", -1),
-            ):
-                ours: dict[tuple[str, str], Fraction] = {}
-                for instrument_id, line in self._desk.items():
-                    for asset, amount in getattr(line, name).items():
-                        ours[instrument_id, asset] = amount
-                theirs = self.ledger.balances(book)
-                for key in ours.keys() | theirs.keys():
-                    gap = ours.get(key, Fraction(0)) - sign * Fraction(theirs.get(key, Decimal(0)))
-                    off += abs(Decimal(gap.numerator) / Decimal(gap.denominator))
-            for instrument_id, line in self._desk.items():
-                off += abs(line.holding.qty - self.ledger.balance(instrument_id, instrument_id, Book.POSITION))
+        for book, name, sign in (
+            (Book.REALIZED, "realized", -1),
+            (Book.FEES, "fees", 1),
+            (Book.FUNDING, "funding", -1),
+        ):
+            ours = {
+                (instrument_id, asset): amount
+                for instrument_id, line in self._desk.items()
+                for asset, amount in getattr(line, name).items()
+            }
+            theirs = self.ledger.balances(book)
+            for key in ours.keys() | theirs.keys():
+                off += abs(ours.get(key, ZERO) - sign * theirs.get(key, ZERO))
+        for instrument_id, line in self._desk.items():
+            off += abs(line.holding.qty - self.ledger.balance(instrument_id, instrument_id, Book.POSITION))
+            instrument = self._instruments[instrument_id]
+            if instrument.kind is InstrumentKind.SPOT:
+                off += abs(line.holding.cost - self.ledger.balance(instrument_id, instrument.quote, Book.TRADING))
         return off
 
     # Inside
@@ -271,25 +268,25 @@ class Portfolio:
         self.ledger.post(f"{m.venue}:{m.exec_id}", memo, postings, m.ts_event_ns)
 
     def _position(self, instrument_id: str, line: Line) -> Position:
-        entry = line.holding.entry(self._instruments[instrument_id])
+        entry = line.holding.entry_px(self._instruments[instrument_id])
         return Position(
             instrument_id=instrument_id,
             qty=line.holding.qty,
-            avg_px=to_cash(entry) if entry is not None else Decimal(0),
+            avg_px=money(entry) if entry is not None else ZERO,
             mark_px=self._marks.get(instrument_id),
         )
 
-    def _rate(self, asset: str) -> Fraction | None:
+    def _rate(self, asset: str) -> Decimal | None:
         if asset in USD_ASSETS:
-            return Fraction(1)
+            return Decimal(1)
         for instrument_id, price in self._marks.items():
             instrument = self._instruments.get(instrument_id)
             if instrument is not None and instrument.base == asset and instrument.quote in USD_ASSETS:
-                return Fraction(price)
+                return price
         return None
 
-    def _usd(self, amounts: Mapping[str, Fraction], unvalued: set[str]) -> Fraction:
-        total = Fraction(0)
+    def _usd(self, amounts: Mapping[str, Decimal], unvalued: set[str]) -> Decimal:
+        total = ZERO
         for asset, amount in amounts.items():
             rate = self._rate(asset)
             if rate is not None:
@@ -299,7 +296,7 @@ class Portfolio:
         return total
 
     def _valued(self, lines: Iterable[tuple[str, Line]], unvalued: set[str]) -> tuple[Decimal, Decimal]:
-        realized = unrealized = Fraction(0)
+        realized = unrealized = ZERO
         for instrument_id, line in lines:
             instrument = self._instruments[instrument_id]
             realized += self._usd(line.realized, unvalued) - self._usd(line.fees, unvalued)
@@ -307,17 +304,17 @@ class Portfolio:
             mark = self._marks.get(instrument_id)
             if mark is not None:
                 open_profit = line.holding.unrealized(mark, instrument)
-                unrealized += self._usd({instrument.settle: open_profit}, unvalued)
-        return to_cash(realized), to_cash(unrealized)
+                unrealized += self._usd({pnl_asset(instrument): open_profit}, unvalued)
+        return money(realized), money(unrealized)
 
     def _sum_usd(self, name: str, unvalued: set[str]) -> Decimal:
-        return to_cash(sum((self._usd(getattr(line, name), unvalued) for line in self._desk.values()), Fraction(0)))
+        return money(sum((self._usd(getattr(line, name), unvalued) for line in self._desk.values()), ZERO))
 
     def _total_usd(self) -> Decimal:
         realized, unrealized = self._valued(self._desk.items(), set())
         return realized + unrealized
 
 
-def _add(amounts: dict[str, Fraction], asset: str, amount: Fraction) -> None:
+def _add(amounts: dict[str, Decimal], asset: str, amount: Decimal) -> None:
     if amount:
-        amounts[asset] = amounts.get(asset, Fraction(0)) + amount
+        amounts[asset] = amounts.get(asset, ZERO) + amount

@@ -43,6 +43,7 @@ from trading.orders.messages import (
     InternalCross,
     Leg,
     OrderCancelReject,
+    OrderCancelRequest,
     OrderDenied,
     OrderStatusReport,
     OrdStatus,
@@ -82,7 +83,7 @@ class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     reconcile_rounds_max: int = 12
     open_orders_max: int = 2_000
     terminal_orders_max: int = 5_000
-    id_prefix: str = ""
+    id_prefix: str = "pd"
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,13 +120,13 @@ class _Turn:
 
 
 class OrderCore:
-    """Shell's duties, in this order: 1. write the rows of every `Journal` as one batch, in order of ``commit_id``;
-    2. when they are durable call `on_committed`; when they never will be, stop; 3. act on the other effects as they
-    come;
-    4. call `on_timer` at least every 50 ms; 5. after a start: `restore`, then `begin_reconcile` per venue, and no
-    permit
-    before ``Reconciled(ok=True)``. ``now_ns`` is UTC nanoseconds.
-    """  # noqa: D205 - the duties are one sentence
+    """Orders from approval to their end; ``now_ns`` is UTC nanoseconds.
+
+    The shell's duties: 1. write the rows of every `Journal` as one batch, in order of ``commit_id``; 2. when they are
+    durable call `on_committed`; when they never will be, stop; 3. act on the other effects as they come; 4. call
+    `on_timer` at least every 50 ms; 5. after a start: `restore`, then `begin_reconcile` for each venue, and no permit
+    before ``Reconciled(ok=True)``.
+    """
 
     def __init__(self, instruments: Mapping[str, Instrument], epoch: int, config: OrderCoreConfig) -> None:
         self._instruments = instruments
@@ -232,9 +233,9 @@ class OrderCore:
         turn = _Turn(now_ns)
         for order in self.open_orders():
             o = order.proposed
-            if (venue is None or o.venue == venue) and (instrument_id is None or o.instrument_id == instrument_id):
-                if strategy_id is None or any(leg.strategy_id == strategy_id for leg in o.legs):
-                    self._cancel_again(order, reason, turn)
+            in_place = venue in {None, o.venue} and instrument_id in {None, o.instrument_id}
+            if in_place and (strategy_id is None or any(leg.strategy_id == strategy_id for leg in o.legs)):
+                self._cancel_again(order, reason, turn)
         return self._close(turn)
 
     def on_cross(self, m: InternalCross, now_ns: int) -> list[Effect]:
@@ -243,7 +244,7 @@ class OrderCore:
         exec_id = f"cross:{m.cross_id}"
         instrument = self._instruments.get(m.instrument_id)
         venue = instrument.venue if instrument is not None else ""
-        if not self._account(venue).inbox.first_time(exec_id, 0, now_ns):
+        if not self._account(venue).inbox.first_time(exec_id, 0, now_ns, counts=False):
             self.duplicates_suppressed += 1
             return []
         self._row(turn, JournalKind.CROSS, None, CrossBody(cross=m), exec_id=exec_id, venue=venue)
@@ -286,7 +287,7 @@ class OrderCore:
         return self._close(turn)
 
     def on_timer(self, now_ns: int) -> list[Effect]:
-        """Deadlines: unanswered orders become UNKNOWN and are asked about, ever more patiently, until evidence comes."""
+        """Deadlines: unanswered orders become UNKNOWN and are asked about, ever more patiently, until evidence."""
         turn = _Turn(now_ns)
         for order in self.open_orders():
             self._check_deadlines(order, turn)
@@ -305,7 +306,7 @@ class OrderCore:
     # Restart
 
     def restore(self, rows: Iterable[JournalRow], checkpoint: bytes | None = None) -> int:
-        """Replay the journal (its tail after ``checkpoint``); returns how many rows were applied. Says nothing.
+        """Replay the journal, its tail after ``checkpoint``; returns how many rows were applied. Says nothing.
 
         The same rows give the same state. Orders that no evidence confirms become UNKNOWN; `begin_reconcile` asks.
         """
@@ -362,6 +363,7 @@ class OrderCore:
         kind: JournalKind,
         order: Order | None,
         body: RowBody,
+        *,
         exec_id: str = "",
         venue: str = "",
         ref: str = "",
@@ -513,14 +515,16 @@ class OrderCore:
 
     def _cancel_reject(self, m: OrderCancelReject, turn: _Turn) -> None:
         replacement = self.order(m.venue, m.cl_ord_id)
-        if replacement is not None and replacement.proposed.replaces == m.orig_cl_ord_id:
-            if replacement.is_open and not replacement.acked:
-                facts = {"event": OrderEvent.REJECTED.value}
-                self._noted(JournalKind.REJECT, replacement, NoteBody(text=m.text, facts=facts), turn)
+        ours = replacement is not None and replacement.proposed.replaces == m.orig_cl_ord_id
+        if replacement is not None and ours and replacement.is_open and not replacement.acked:
+            event = OrderEvent.UNANSWERED if _is_duplicate(m.text) else OrderEvent.REJECTED
+            kind = JournalKind.UNKNOWN if event is OrderEvent.UNANSWERED else JournalKind.REJECT
+            self._noted(kind, replacement, NoteBody(text=m.text, facts={"event": event.value}), turn)
         original = self.order(m.venue, m.orig_cl_ord_id)
         if original is None or not original.is_open:
             return
-        if original.cancel_id and original.cancel_id == m.cl_ord_id:
+        # Of an order that was never confirmed "unknown" proves nothing: the cancel stands and is said again.
+        if original.cancel_id and original.cancel_id == m.cl_ord_id and original.acked:
             facts = {"event": _refused(original).value, "cancel_id": m.cl_ord_id}
             self._noted(JournalKind.NOTE, original, NoteBody(text=m.text, facts=facts), turn)
         # Why it was refused (filled? canceled? unknown?) only the venue's record can tell; the words are no evidence.
@@ -546,7 +550,8 @@ class OrderCore:
             if order is not None:
                 self._status(order, m, turn)
             return
-        if not self._account(m.venue).inbox.first_time(m.exec_id, m.exec_seq, turn.now):
+        counts = m.exec_type is ExecType.TRADE
+        if not self._account(m.venue).inbox.first_time(m.exec_id, m.exec_seq, turn.now, counts=counts):
             return
         order = self.order(m.venue, m.cl_ord_id)
         if order is None and m.orig_cl_ord_id is not None:
@@ -569,7 +574,7 @@ class OrderCore:
                 self._record(JournalKind.ACK if mine else JournalKind.CANCELED, order, m, turn)
                 self._replaced(order, m, turn)
             case ExecType.REJECTED:
-                if "duplicat" in m.text.lower():
+                if _is_duplicate(m.text):
                     # The venue has this id already: evidence that the order exists, never a rejection of it.
                     note = NoteBody(text=m.text, facts={"event": OrderEvent.UNANSWERED.value})
                     if order.is_open and not order.acked:
@@ -680,7 +685,7 @@ class OrderCore:
 
     def _funding(self, m: FundingPayment, turn: _Turn) -> None:
         exec_id = f"funding:{m.funding_id}"
-        if not self._account(m.venue).inbox.first_time(exec_id, m.exec_seq, turn.now):
+        if not self._account(m.venue).inbox.first_time(exec_id, m.exec_seq, turn.now, counts=True):
             return
         self._row(turn, JournalKind.FUNDING, None, FundingBody(funding=m), exec_id=exec_id, venue=m.venue)
         turn.held.append(Emit(message=m))
@@ -833,6 +838,7 @@ class OrderCore:
                     troubles.append(f"{report.cl_ord_id} is open at the venue, here {order.ord_status.value}")
             else:
                 troubles.append(f"open order {report.cl_ord_id} is not in the journal")
+                self._cancel_unjournalled(report, turn)
         for order in self.open_orders():
             if order.venue != m.venue or order.cl_ord_id in listed:
                 continue
@@ -849,6 +855,23 @@ class OrderCore:
                     self._query(order, turn)
         return troubles
 
+    def _cancel_unjournalled(self, m: ExecutionReport, turn: _Turn) -> None:
+        """An order with our mark that no journal of ours knows must not stay live; others' are not ours to touch."""
+        if not self._config.id_prefix or not m.cl_ord_id.startswith(self._config.id_prefix):
+            return
+        request = OrderCancelRequest(
+            venue=m.venue,
+            instrument_id=m.instrument_id,
+            cl_ord_id=f"{m.cl_ord_id}-c0",
+            orig_cl_ord_id=m.cl_ord_id,
+            epoch=self._epoch,
+            cause="not in the journal",
+            ts_init_ns=turn.now,
+        )
+        note = NoteBody(text="open at the venue, not in the journal: canceled")
+        self._row(turn, JournalKind.NOTE, None, note, venue=m.venue, ref=m.cl_ord_id)
+        turn.held.append(SendToVenue(command=request))
+
     def _verdict(self, m: AccountState, account: VenueAccount, troubles: list[str], turn: _Turn) -> None:
         if not account.reconciling:
             # One miss may be an event in flight; the same again at the next audit is a fact.
@@ -857,8 +880,12 @@ class OrderCore:
                 self._judge(m, ok=False, text="; ".join(troubles), turn=turn)
             return
         for order in self.open_orders():
-            if order.venue == m.venue and (order.approved.epoch < self._epoch or order.ord_status is OrdStatus.UNKNOWN):
-                troubles.append(f"{order.cl_ord_id} is {order.ord_status.value}")
+            stale = order.approved.epoch < self._epoch
+            if order.venue != m.venue or not (stale or order.ord_status is OrdStatus.UNKNOWN):
+                continue
+            troubles.append(f"{order.cl_ord_id} is {order.ord_status.value}")
+            if stale and not order.cancel_id:
+                self._cancel_again(order, "stale: of an older epoch", turn)
         if not troubles:
             account.reconciling, account.next_ask_ns = False, None
             self._judge(m, ok=True, text=f"clean at {m.exec_seq} in round {account.round + 1}", turn=turn)
@@ -911,7 +938,7 @@ class OrderCore:
             case FundingBody():
                 self._funding(body.funding, turn)
             case CrossBody():
-                self._account(row.venue).inbox.first_time(f"cross:{body.cross.cross_id}", 0, row.ts_ns)
+                self._account(row.venue).inbox.first_time(f"cross:{body.cross.cross_id}", 0, row.ts_ns, counts=False)
             case ReconcileBody():
                 if body.baseline:
                     self._rebase(row.venue, body)
@@ -946,6 +973,13 @@ class _Checkpoint(msgspec.Struct, kw_only=True):
 
 _CHECKPOINT_ENCODE: Callable[[_Checkpoint], bytes] = msgspec.msgpack.Encoder().encode
 _CHECKPOINT_DECODE: Callable[[bytes], _Checkpoint] = msgspec.msgpack.Decoder(_Checkpoint).decode
+
+
+def _is_duplicate(text: str) -> bool:
+    # Binance -4116 "ClientOrderId is duplicated", -2010 "Duplicate order sent"; OKX 51016 "Client order ID exists" and
+    # Bybit 110072 "OrderLinkedID is duplicate" (the venues' documents, 2026-11).
+    words = text.lower()
+    return "duplicat" in words or "order id exists" in words
 
 
 def _refused(order: Order) -> OrderEvent:

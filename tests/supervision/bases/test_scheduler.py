@@ -53,6 +53,23 @@ def test_the_same_seed_gives_the_same_order_and_another_seed_another(tell_story)
     assert len(first) == 5 * 31
 
 
+def test_asking_an_idle_base_does_not_change_the_story(make_base, named):
+    stories = []
+    for asked in (0, 3):
+        Gossip.story = []
+        base = make_base(scheduler=SeededScheduler(7))
+        for n in range(5):
+            base.create_root(Gossip, named(f"g{n}"))
+        for _ in range(asked):
+            base.run_until_idle()
+        for n in range(5):
+            base.inject(f"g{n}", (n, 3))
+        base.run_until_idle()
+        base.shutdown()
+        stories.append(Gossip.story)
+    assert stories[0] == stories[1]
+
+
 def test_first_in_first_out_is_the_same_with_and_without_mailboxes(tell_story):
     class Fifo:
         """Not a FifoScheduler by type, hence with mailboxes."""

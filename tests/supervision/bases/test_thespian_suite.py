@@ -16,6 +16,7 @@ from supervision.bases import thespian_suite
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 THEIR_TESTS = Path(thespian.test.__file__).parent
+pytestmark = pytest.mark.process
 ALL_MODULES = [module for shard in thespian_suite.MODULES for module in shard]
 
 

@@ -238,7 +238,9 @@ class PaperDesk:
                 return
             self.live[order.cl_ord_id] = SimpleNamespace(order=order)
             near, near_lots = (bid, bid_lots) if order.side is Side.BUY else (ask, ask_lots)
-            self.queue[order.cl_ord_id] = near_lots if ticks == near else (0 if (ticks - near) * order.side.sign > 0 else 20)
+            self.queue[order.cl_ord_id] = (
+                near_lots if ticks == near else (0 if (ticks - near) * order.side.sign > 0 else 20)
+            )
             self._update(order, OrdStatus.NEW, now_ns)
             return
         self.live[order.cl_ord_id] = SimpleNamespace(order=order)
@@ -374,6 +376,10 @@ def kit():
                 "basis": StrategyBudget(priority=3, max_notional_usd=D(2000)),
             }
             config = ArbiterConfig(budgets=budgets, **config_fields)
-        return PaperDesk(specs, Arbiter(specs, config, epoch), RiskGovernor(specs, limits or RiskLimits(), epoch), strategies)
+        return PaperDesk(
+            specs, Arbiter(specs, config, epoch), RiskGovernor(specs, limits or RiskLimits(), epoch), strategies
+        )
 
-    return SimpleNamespace(SPOT=SPOT, PERP=PERP, COIN=COIN, instruments=instruments, top=_top, desk=desk, second=1_000_000_000)
+    return SimpleNamespace(
+        SPOT=SPOT, PERP=PERP, COIN=COIN, instruments=instruments, top=_top, desk=desk, second=1_000_000_000
+    )

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -297,7 +298,7 @@ def test_errors_in_a_row_cool_the_side_off(kit, desk, said):
             assert arbiter.on_denied(denied, now) == []
         outs = []
     assert sent[:3] == [0, 250, 750], "each error doubles the wait"
-    assert all(later - earlier >= 5000 for earlier, later in zip(sent[2:], sent[3:], strict=False))
+    assert all(later - earlier >= 5000 for earlier, later in pairwise(sent[2:]))
     assert len(sent) <= 7
 
 

@@ -51,14 +51,15 @@ def test_the_combination_never_exceeds_its_cap_and_every_share_is_accounted_for(
         only={kit.PERP},
         max_position_notional_usd=D("1224"),
         limits=RiskLimits(orders_per_sec=1000, orders_per_symbol_per_min=10_000),
-        budgets={s: StrategyBudget(priority=p, max_notional_usd=D(900)) for p, s in enumerate(("momentum", "maker", "basis"))},
+        budgets={
+            s: StrategyBudget(priority=p, max_notional_usd=D(900)) for p, s in enumerate(("momentum", "maker", "basis"))
+        },
     )
-    now, bid, n = START, 500_000, 0
+    now, bid = START, 500_000
     desk.book(kit.top(kit.PERP, bid, bid + 1, now), now)
-    for wait_ms, move, what, who, lots, urgency, limit in steps:
+    for n, (wait_ms, move, what, who, lots, urgency, limit) in enumerate(steps):
         now += wait_ms * MS
         bid += move
-        n += 1
         if what == "book":
             desk.book(kit.top(kit.PERP, bid, bid + 1, now, bid_lots=7, ask_lots=7, update_id=n), now)
         elif what == "suspect":

@@ -5,9 +5,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.brakes import Level, Release
-from trading.market.events import BookState
-from trading.orders.messages import ApprovedOrder, DenyReason, Leg, OrderDenied, OrdStatus, Side, TimeInForce
-from trading.risk.limits import OPERATOR
+from trading.instruments import Instrument, InstrumentKind
+from trading.market.events import BookState, BookTop
+from trading.orders.messages import (
+    ApprovedOrder,
+    DenyReason,
+    Leg,
+    OrderDenied,
+    OrderFilled,
+    OrderUpdated,
+    OrdStatus,
+    OrdType,
+    ProposedOrder,
+    Side,
+    TimeInForce,
+)
+from trading.risk.governor import RiskGovernor
+from trading.risk.limits import OPERATOR, RiskLimits
 
 D = Decimal
 MS = 1_000_000
@@ -197,7 +211,10 @@ def test_hold_on_any_scope_of_an_order_stops_it(kit, level, scope):
     assert scope in denied.text
     assert f"level {level}" in denied.text
     if scope != "global":
-        assert reason(desk.decide(desk.order(kit.SPOT, legs=(Leg(strategy_id="t", intent_id="i", qty=D("0.002")),)))) is None
+        assert (
+            reason(desk.decide(desk.order(kit.SPOT, legs=(Leg(strategy_id="t", intent_id="i", qty=D("0.002")),))))
+            is None
+        )
 
 
 def test_an_operators_flattening_passes_hold(kit):
@@ -290,46 +307,101 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_whatever_fills_the_position_never_exceeds_its_limit(steps):
-    from trading.instruments import Instrument, InstrumentKind
-    from trading.market.events import BookTop
-    from trading.orders.messages import OrderFilled, OrderUpdated, OrdType, ProposedOrder
-    from trading.risk.governor import RiskGovernor
-    from trading.risk.limits import RiskLimits
-
     spec = Instrument(
-        instrument_id="i", venue="v", symbol="S", kind=InstrumentKind.LINEAR, base="B", quote="Q", settle="Q",
-        tick_size=D(1), lot_size=D(1), min_qty=D(1), max_qty=D(1000), min_notional=D(0),
-    )  # fmt: skip
+        instrument_id="i",
+        venue="v",
+        symbol="S",
+        kind=InstrumentKind.LINEAR,
+        base="B",
+        quote="Q",
+        settle="Q",
+        tick_size=D(1),
+        lot_size=D(1),
+        min_qty=D(1),
+        max_qty=D(1000),
+        min_notional=D(0),
+    )
     limits = RiskLimits(
-        max_position_notional_usd=D(3000), orders_per_sec=1000, orders_per_symbol_per_min=1000, max_order_notional_usd=D(2000)
+        max_position_notional_usd=D(3000),
+        orders_per_sec=1000,
+        orders_per_symbol_per_min=1000,
+        max_order_notional_usd=D(2000),
     )
     governor = RiskGovernor({"i": spec}, limits, 1)
     governor.on_top(
-        BookTop(instrument_id="i", state=BookState.SYNCED, update_id=1, bids=((99, 1),), asks=((101, 1),), ts_event_ns=1, ts_recv_ns=1)
+        BookTop(
+            instrument_id="i",
+            state=BookState.SYNCED,
+            update_id=1,
+            bids=((99, 1),),
+            asks=((101, 1),),
+            ts_event_ns=1,
+            ts_recv_ns=1,
+        )
     )
     position, live, seen = 0, [], 0
 
     def update(o, status, cum):
         return OrderUpdated(
-            venue="v", instrument_id="i", cl_ord_id=o.cl_ord_id, side=o.side, ord_type=o.ord_type, time_in_force=o.time_in_force,
-            ord_status=status, order_qty=o.order_qty, price=o.price, cum_qty=D(cum), leaves_qty=D(0), avg_px=D(0), reduce_only=False,
-            legs=o.legs, text="", cause="", ts_init_ns=1,
-        )  # fmt: skip
+            venue="v",
+            instrument_id="i",
+            cl_ord_id=o.cl_ord_id,
+            side=o.side,
+            ord_type=o.ord_type,
+            time_in_force=o.time_in_force,
+            ord_status=status,
+            order_qty=o.order_qty,
+            price=o.price,
+            cum_qty=D(cum),
+            leaves_qty=D(0),
+            avg_px=D(0),
+            reduce_only=False,
+            legs=o.legs,
+            text="",
+            cause="",
+            ts_init_ns=1,
+        )
 
     def fill(o, qty):
         return OrderFilled(
-            venue="v", instrument_id="i", cl_ord_id=o.cl_ord_id, exec_id="e", exec_seq=1, side=o.side, last_qty=D(qty),
-            last_px=o.price, liquidity=None, fee=D(0), fee_asset="Q", legs=o.legs, ts_event_ns=1, ts_init_ns=1,
-        )  # fmt: skip
+            venue="v",
+            instrument_id="i",
+            cl_ord_id=o.cl_ord_id,
+            exec_id="e",
+            exec_seq=1,
+            side=o.side,
+            last_qty=D(qty),
+            last_px=o.price,
+            liquidity=None,
+            fee=D(0),
+            fee_asset="Q",
+            legs=o.legs,
+            ts_event_ns=1,
+            ts_init_ns=1,
+        )
 
     for what, side, qty, pick in steps:
         if what == "new":
             seen += 1
             order = ProposedOrder(
-                cl_ord_id=f"o{seen}", venue="v", instrument_id="i", side=side, ord_type=OrdType.LIMIT,
-                time_in_force=TimeInForce.GTX, order_qty=D(qty), price=D(99 if side is Side.BUY else 101), reduce_only=False, legs=(),
-                replaces=None, ref_price=D(100), book_update_id=1, book_ts_recv_ns=1, story={}, cause="", ts_init_ns=1,
-            )  # fmt: skip
+                cl_ord_id=f"o{seen}",
+                venue="v",
+                instrument_id="i",
+                side=side,
+                ord_type=OrdType.LIMIT,
+                time_in_force=TimeInForce.GTX,
+                order_qty=D(qty),
+                price=D(99 if side is Side.BUY else 101),
+                reduce_only=False,
+                legs=(),
+                replaces=None,
+                ref_price=D(100),
+                book_update_id=1,
+                book_ts_recv_ns=1,
+                story={},
+                cause="",
+                ts_init_ns=1,
+            )
             if isinstance(governor.decide(order, 1), ApprovedOrder):
                 live.append([order, 0])
         elif live:

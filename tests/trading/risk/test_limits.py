@@ -28,7 +28,8 @@ def test_a_limit_that_is_no_number_is_refused():
 
 @pytest.mark.req("P-RSK-2")
 @pytest.mark.parametrize(
-    "field", [f for f in AMOUNTS if f not in ("capital_usd", "drawdown_safe_pct", "drawdown_hold_pct", "safe_size_factor")]
+    "field",
+    [f for f in AMOUNTS if f not in ("capital_usd", "drawdown_safe_pct", "drawdown_hold_pct", "safe_size_factor")],
 )
 def test_zero_allows_nothing_and_never_everything(kit, field):
     desk = kit.desk(**{field: type(getattr(RiskLimits(), field))(0)})
