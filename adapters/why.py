@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from adapters.journal.store import open_reader, rows_of
+from adapters.journal.store import open_reader, read_rows, rows_of
 from trading.orders.journal_rows import (
     CancelBody,
     CrossBody,
@@ -81,7 +81,9 @@ def why(journal_path: Path, cl_ord_id: str) -> Story:
     try:
         rows = rows_of(db, cl_ord_id)
         if not rows:
-            ids = [row[0] for row in db.execute("SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id <> ''")]
+            ids = {row[0] for row in db.execute("SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id <> ''")}
+            indexed = db.execute("SELECT coalesce(max(last_seq), 0) FROM journal_chain").fetchone()[0]
+            ids |= {row.cl_ord_id for row in read_rows(db, indexed + 1) if row.cl_ord_id}
             raise UnknownOrder(cl_ord_id, tuple(difflib.get_close_matches(cl_ord_id, ids, NEAREST_IDS, 0.0)))
     finally:
         db.close()

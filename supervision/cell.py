@@ -20,7 +20,17 @@ from typing import Any
 import msgspec
 from thespian.actors import ActorAddress, ActorExitRequest
 
-from actors.messages import BrakeSet, DeskDrained, DrainDesk, LinkMessage, LinkUp, StartActor, VenueDown
+from actors.messages import (
+    BrakeSet,
+    DeskDrained,
+    DrainDesk,
+    DrillFault,
+    Flood,
+    LinkMessage,
+    LinkUp,
+    StartActor,
+    VenueDown,
+)
 from actors.shell import Shell
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
@@ -33,6 +43,9 @@ from trading.market.events import BookTop, MarkPrice
 from trading.operators import Published, Topic
 
 _PR_SET_PDEATHSIG = 1
+_DRILLS = frozenset({DrillFault, Flood})
+DRILLS_VARIABLE = "DESK_DRILLS"
+"""Set to 1 by `propdesk drill` for the desk that it starts, and by nobody else."""
 _ALL_DELIVERED = frozenset({Topic.ORDER, Topic.FILL, Topic.EVENT})
 EXIT_ORPHANED = 70
 EXIT_LOOP_DIED = 71
@@ -79,6 +92,8 @@ class CellRuntime:
         self._stopping = False
         self._stop_event: asyncio.Event | None = None
         self.drained: int | None = None
+        self._drills = os.environ.get(DRILLS_VARIABLE) == "1"
+        self.refused_drills = 0
 
     def start(self) -> None:
         """Start the loop's thread: after the fork, never before."""
@@ -119,7 +134,7 @@ class CellRuntime:
                 on_overflow=lambda n, peer=peer: self._link_overflow(peer, n),  # type: ignore[misc]
             )
             self._links[peer] = link
-        self._server = LinkServer(plan.paths.link(plan.cell), codec, base.inject)
+        self._server = LinkServer(plan.paths.link(plan.cell), codec, self._deliver)
         await self._server.start()
         status = base.create_root(Status, {"propdesk.name": f"status.{plan.cell}"})
         base.inject(
@@ -180,6 +195,14 @@ class CellRuntime:
             except OSError as error:
                 print(f"the permit could not be revoked and will expire: {error}", file=sys.stderr)  # noqa: T201
         os._exit(EXIT_ORPHANED)
+
+    def _deliver(self, to: str, msg: object) -> None:
+        """What came over a link; drills' messages only where drills are allowed."""
+        assert self._base is not None
+        if type(msg) in _DRILLS and not self._drills:
+            self.refused_drills += 1
+            return
+        self._base.inject(to, msg)
 
     def _route(self, to: str, sender: ActorAddress, msg: object) -> bool:
         cell = self.plan.cell_of(to)

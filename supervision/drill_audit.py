@@ -51,7 +51,7 @@ def audit(paths: Paths, venues: tuple[str, ...]) -> Audit:
             for instrument_id, qty in state.positions.items()
             if qty != held.get(instrument_id, Decimal(0))
         }
-        by_order = Counter(report.cl_ord_id for report in sim.orders() if report is not None)
+        by_order = Counter(report.cl_ord_id for report in state.executions if report.exec_type is ExecType.NEW)
         duplicated += sum(n - 1 for n in by_order.values() if n > 1)
         lost += sum(missing.values()) + sum(extra.values()) + len(different)
         fills += sum(executed.values())

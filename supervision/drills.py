@@ -96,7 +96,7 @@ class DrillDesk:
 
     def start(self) -> None:
         """Start it under its watcher, as on a server."""
-        env = {**os.environ, "PROPDESK_DRILLS": "1", "TELEGRAM_BOT_TOKEN": ""}
+        env = {**os.environ, "DESK_DRILLS": "1", "TELEGRAM_BOT_TOKEN": ""}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "supervision", "run", "--respawn", "--config", str(self.config_path)],
             env=env,
@@ -150,7 +150,7 @@ class DrillDesk:
         wanted = {"root", *self.config.placement}
         return wanted <= set(self.pids()) and not self.holds()
 
-    def wait_trading(self, orders: int = 5, timeout_s: float = 40.0) -> None:
+    def wait_trading(self, orders: int = 25, timeout_s: float = 60.0) -> None:
         """Until it trades on the venue that will be hurt."""
         self.wait("trading", self.trading, timeout_s)
         self.wait("orders", lambda: len(self.sent(_HURT_VENUE)) >= orders, timeout_s)

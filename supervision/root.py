@@ -95,7 +95,6 @@ class Root(Actor):
         super().__init__()
         self._clock = SystemClock()
         self._plan: RootPlan | None = None
-        self._by_address: dict[str, str] = {}
         self._addresses: dict[str, ActorAddress] = {}
         self._due: dict[str, int] = {}
         self._killed: dict[str, str] = {}
@@ -187,10 +186,11 @@ class Root(Actor):
             _kill(pid)
 
     def _exited(self, address: ActorAddress) -> None:
-        cell = self._by_address.pop(str(address), None)
+        # A child's address changes its text when the child tells its port: only equality knows both.
+        cell = next((name for name, known in self._addresses.items() if known == address), None)
         if cell is None:
             return
-        self._addresses.pop(cell, None)
+        del self._addresses[cell]
         cause = self._killed.pop(cell, "the process exited")
         if self._leaving:
             self._core.exited(cell, 0, normal=True, cause=cause)
@@ -230,7 +230,6 @@ class Root(Actor):
         assert self._plan is not None
         self._started_ns[cell] = self._clock.mono_ns()
         address = self.createActor(Cell)
-        self._by_address[str(address)] = cell
         self._addresses[cell] = address
         self._core.started(cell)
         self.send(address, StartCell(plan=encode_cell_plan(cell_plan(self._plan, cell, os.getpid()))))

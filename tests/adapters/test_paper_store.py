@@ -1,4 +1,4 @@
-"""The store of a simulated account: what was reported survives a killed process, a torn write is cut, damage is told."""
+"""The store of a simulated account: what was reported survives a killed process, torn writes are cut off."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _is_boundary(data, end):
 
 
 def test_after_a_torn_tail_appending_goes_on(busy):
-    store, states = busy
+    store, _ = busy
     last = store.load()[-1]
     whole = store.log_path.read_bytes()
     os.truncate(store.log_path, len(whole) - 1)

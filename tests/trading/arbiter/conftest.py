@@ -120,6 +120,8 @@ class PaperDesk:
         self._inbox = deque()
         self._seq = 0
         self.ack = True
+        # With a wire, orders and cancels reach the venue when `deliver` lets them, oldest first.
+        self.wire = None
 
     # --- driving
 
@@ -178,7 +180,9 @@ class PaperDesk:
                 case ProposedOrder():
                     self._decide(out, now_ns)
                 case ProposedCancel():
-                    if out.cl_ord_id in self.live and self.ack:
+                    if self.wire is not None:
+                        self.wire.append(out)
+                    elif out.cl_ord_id in self.live and self.ack:
                         self._update(self.live[out.cl_ord_id].order, OrdStatus.CANCELED, now_ns)
                 case InternalCross():
                     self._check_cross(out)
@@ -215,6 +219,30 @@ class PaperDesk:
             self.queue[order.cl_ord_id] = 0
             self._update(order, OrdStatus.UNKNOWN, now_ns)
             return
+        if self.wire is not None:
+            self._update(order, OrdStatus.JOURNALED, now_ns)
+            self.wire.append(order)
+            return
+        self._arrive(order, now_ns)
+
+    def deliver(self, count, now_ns):
+        for _ in range(min(count, len(self.wire))):
+            command = self.wire.popleft()
+            if isinstance(command, ProposedOrder):
+                self._arrive(command, now_ns)
+            elif command.cl_ord_id in self.live:
+                self._update(self.live[command.cl_ord_id].order, OrdStatus.CANCELED, now_ns)
+            self._drain(now_ns)
+
+    def worst(self, instrument_id, side):
+        """Position if all open orders of a side filled, those on the wire included; positive towards the side."""
+        open_orders = {h.order.cl_ord_id: h.order for h in self.live.values()}
+        open_orders |= {o.cl_ord_id: o for o in self.wire or () if isinstance(o, ProposedOrder)}
+        mine = (o for o in open_orders.values() if o.instrument_id == instrument_id and o.side is side)
+        return side.sign * self.position[instrument_id] + sum((self._left(o) for o in mine), D(0))
+
+    def _arrive(self, order, now_ns):
+        top = self.tops[order.instrument_id]
         if order.replaces is not None:
             old = self.live.get(order.replaces)
             if old is None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trading.instruments import Instrument, InstrumentKind
 from trading.orders.messages import ExecType, FundingPayment, Liquidity, OrdStatus, Side, TimeInForce
 from trading.sim.account import FLAT, apply_fill, funding_amount, inverse_pnl, unrealised
 from trading.sim.fees import fee_of
@@ -63,8 +64,6 @@ FILLS = st.lists(st.tuples(st.integers(-500, 500).filter(bool), PRICES), min_siz
 
 @given(FILLS)
 def test_linear_pnl_is_cash_flow_exactly(bench_fills):
-    from trading.instruments import Instrument, InstrumentKind
-
     linear = Instrument(
         instrument_id="X", venue="V", symbol="X", kind=InstrumentKind.LINEAR, base="B", quote="Q", settle="Q",
         tick_size=D("0.1"), lot_size=D("0.001"), min_qty=D("0.001"), max_qty=D(1000), min_notional=D(0),
@@ -84,8 +83,6 @@ def test_linear_pnl_is_cash_flow_exactly(bench_fills):
 
 @given(FILLS)
 def test_inverse_pnl_is_the_formula_to_half_a_quantum_per_fill(bench_fills):
-    from trading.instruments import Instrument, InstrumentKind
-
     inverse = Instrument(
         instrument_id="X", venue="V", symbol="X", kind=InstrumentKind.INVERSE, base="B", quote="Q", settle="B",
         tick_size=D("0.1"), lot_size=D(1), min_qty=D(1), max_qty=D(1000), min_notional=D(0), multiplier=D(100),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from trading.orders.messages import OrdStatus, Side
+from trading.orders.messages import OrdStatus, OrdType, Side
+from trading.sim.filters import shape_refusal
 
 TABLE = [
     ("spot", "0.0015", "100.00", "-1111"),
@@ -43,10 +45,6 @@ def test_an_order_off_the_filters_is_rejected_and_leaves_no_trace(bench, kind, q
 
 
 def test_a_coarse_step_is_told_from_a_fine_one(bench):
-    from trading.sim.filters import shape_refusal
-    from trading.orders.messages import OrdType
-    import msgspec
-
     coarse = msgspec.structs.replace(bench.linear, lot_size=Decimal("0.005"), tick_size=Decimal("0.5"))
     spot = msgspec.structs.replace(bench.spot, lot_size=Decimal("0.005"), tick_size=Decimal("0.5"))
 
@@ -95,7 +93,5 @@ def test_too_many_open_orders_are_refused_and_a_replacement_is_not_one_more(make
 
 
 def test_an_unknown_symbol_is_rejected(bench):
-    import msgspec
-
     order = msgspec.structs.replace(bench.order("o1", bench.linear, Side.BUY, "1", "99"), instrument_id="SIM:NOTHING")
     assert bench.go(order)[0].text.startswith("-1121")

@@ -94,7 +94,8 @@ class VenueMachine(RuleBasedStateMachine):
 
     @rule(
         kind=KINDS, side=SIDES, size=SIZES, offset=st.one_of(st.none(), OFFSETS),
-        tif=st.sampled_from(list(TimeInForce)), reduce_only=st.booleans(), replace=st.booleans(), pick=st.integers(0, 10**6),
+        tif=st.sampled_from(list(TimeInForce)), reduce_only=st.booleans(), replace=st.booleans(),
+        pick=st.integers(0, 10**6),
     )  # fmt: skip
     def desk_orders(self, kind, side, size, offset, tif, reduce_only, replace, pick):
         instrument = getattr(self.one, kind)
