@@ -48,6 +48,9 @@ class Market:
                     snapshots.append((event, line.payload))
                 elif isinstance(event, DepthUpdate):
                     frames.append((event.final_update_id, line.payload))
+                # Half as many again are read, because those before the snapshot are left out.
+                if snapshots and len(frames) > limit * 3 // 2:
+                    break
         self.snapshot, self.snapshot_payload = snapshots[0]
         self.frames = [raw for final, raw in frames if final > self.snapshot.last_update_id][:limit]
         decoded = (codec.decode(raw, RECV_NS) for raw in self.frames)

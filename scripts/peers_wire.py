@@ -12,7 +12,21 @@ import json
 import lzma
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
+
+import ccxt.pro
+import msgspec
+import orjson
+from ccxt.async_support.base.ws.order_book import OrderBook as CcxtBook
+from nautilus_trader.adapters.binance.common.schemas.market import (
+    BinanceDataMsgWrapper,
+    BinanceOrderBookData,
+    BinanceOrderBookMsg,
+)
+from nautilus_trader.model.book import OrderBook
+from nautilus_trader.model.enums import BookType
+from nautilus_trader.model.identifiers import InstrumentId
 
 
 def load(path: Path, limit: int) -> tuple[dict, list[bytes]]:
@@ -31,18 +45,8 @@ def load(path: Path, limit: int) -> tuple[dict, list[bytes]]:
     return snapshot, kept[:limit]
 
 
-def nautilus(snapshot: dict):  # noqa: ANN201
+def nautilus(snapshot: dict):
     """The adapter's wrapper probe, its schema classes, its deltas, its book."""
-    import msgspec
-    from nautilus_trader.adapters.binance.common.schemas.market import (
-        BinanceDataMsgWrapper,
-        BinanceOrderBookData,
-        BinanceOrderBookMsg,
-    )
-    from nautilus_trader.model.book import OrderBook
-    from nautilus_trader.model.enums import BookType
-    from nautilus_trader.model.identifiers import InstrumentId
-
     instrument_id = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
     probe = msgspec.json.Decoder(BinanceDataMsgWrapper).decode
     decode = msgspec.json.Decoder(BinanceOrderBookMsg).decode
@@ -59,15 +63,11 @@ def nautilus(snapshot: dict):  # noqa: ANN201
     return step
 
 
-def ccxt_pro(snapshot: dict):  # noqa: ANN201
+def ccxt_pro(snapshot: dict):
     """The handler of ccxt.pro's binance class over its own order book, fed by orjson."""
-    import ccxt.pro
-    import orjson
-    from ccxt.async_support.base.ws.order_book import OrderBook
-
     exchange = ccxt.pro.binance()
     sides = {side: [[float(p), float(q)] for p, q in snapshot[side]] for side in ("bids", "asks")}
-    book = OrderBook(sides)
+    book = CcxtBook(sides)
 
     def step(raw: bytes) -> tuple:
         exchange.handle_order_book_message(None, orjson.loads(raw)["data"], book)
@@ -81,8 +81,6 @@ PEERS = {"nautilus": nautilus, "ccxt_pro": ccxt_pro}
 
 def versions() -> dict[str, str]:
     """What is compared."""
-    from importlib.metadata import version
-
     return {name: version(name) for name in ("nautilus_trader", "ccxt", "orjson", "msgspec")}
 
 

@@ -12,6 +12,7 @@ from adapters.journal.store import open_reader, read_rows
 from adapters.paper_store import PaperStore, restore
 from supervision.wiring import INSTRUMENTS, Paths
 from trading.ledger.portfolio import Portfolio
+from trading.orders.journal_rows import PLACING
 from trading.sim.config import SimConfig
 from trading.sim.venue import SimVenue
 
@@ -51,8 +52,8 @@ def audit(paths: Paths, venues: tuple[str, ...]) -> Audit:
             for instrument_id, qty in state.positions.items()
             if qty != held.get(instrument_id, Decimal(0))
         }
-        by_order = Counter(report.cl_ord_id for report in state.executions if report.exec_type is ExecType.NEW)
-        duplicated += sum(n - 1 for n in by_order.values() if n > 1)
+        placed = Counter(row.cl_ord_id for row in rows if row.kind in PLACING and row.venue == venue)
+        duplicated += sum(n - 1 for n in placed.values() if n > 1)
         lost += sum(missing.values()) + sum(extra.values()) + len(different)
         fills += sum(executed.values())
         detail[venue] = {"executions": sum(executed.values()), "journalled": sum(mine.values()), "different": different}

@@ -285,8 +285,9 @@ def _measured(drill: str, desk: DrillDesk, say: Callable[[str], None]) -> DrillR
     def detected() -> bool:
         modes = desk.modes()
         if blow.scope is not None:
-            scopes = {blow.scope, "global"}
-            return any(modes.get(scope, Level.RUN) >= Level.HOLD for scope in scopes)
+            # A desk that comes back within the old permit's life never shows a global HOLD: its venues are held anew.
+            held = {scope for scope, level in modes.items() if level >= Level.HOLD}
+            return bool(held) if blow.scope == "global" else bool(held & {blow.scope, "global"})
         assert blow.name is not None
         return desk.pids().get(blow.name) not in {None, old[blow.name]}
 

@@ -51,14 +51,6 @@ def order(instrument, **changes):
     return NewOrderSingle(**(fields | changes))
 
 
-def replacement(new):
-    return msgspec.convert(
-        {**msgspec.structs.asdict(new), "type": "OrderCancelReplaceRequest", "orig_cl_ord_id": "pd-0"},
-        OrderCancelReplaceRequest,
-        from_attributes=True,
-    )
-
-
 def decode(body, instrument, kind):
     return decode_order_request(body, venue=instrument.venue, kind=kind, instruments=INSTRUMENTS, ts_init_ns=1)
 
@@ -79,8 +71,10 @@ def decode(body, instrument, kind):
         (
             USDM_BTC,
             {"time_in_force": TimeInForce.GTX, "reduce_only": True, "side": Side.SELL},
-            b"symbol=BTCUSDT&side=SELL&type=LIMIT&timeInForce=GTX&quantity=0.001&price=61800.5&reduceOnly=true"
-            b"&newClientOrderId=pd-1",
+            (
+                b"symbol=BTCUSDT&side=SELL&type=LIMIT&timeInForce=GTX&quantity=0.001&price=61800.5&reduceOnly=true"
+                b"&newClientOrderId=pd-1"
+            ),
         ),
         (
             COINM_BTC,
@@ -193,7 +187,7 @@ GOOD = b"symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.001&price
         (GOOD.replace(b"pd-1", b"p%20d"), -1100),
         (GOOD + b"&side=SELL", -1101),
         (b"\xff", -1100),
-        (b"", -1100),
+        (b"", -1102),
         (b"a=" + b"x" * 5000, -1101),
     ],
 )

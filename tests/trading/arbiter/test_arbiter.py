@@ -1,3 +1,4 @@
+from collections import deque
 from decimal import Decimal
 from itertools import pairwise
 
@@ -165,6 +166,54 @@ def test_resting_quotes_count_towards_the_combined_limit(kit, said):
         now = NOW + n * SECOND
         desk.book(kit.top(kit.PERP, BID, ASK, now), now)
     assert desk.arbiter.position_lots(kit.PERP)["momentum"] == 15, "the lower priority made room"
+
+
+@pytest.mark.req("P-EXE-9")
+def test_a_quote_whose_cancel_is_still_on_its_way_keeps_its_room(kit, said):
+    desk = kit.desk(max_position_notional_usd=D(1000))
+    desk.wire = deque()
+    desk.book(kit.top(kit.PERP, BID, ASK, NOW), NOW)
+    desk.intent(said.quote("maker", BID - 50, ASK + 50, lots=10), NOW)
+    desk.deliver(9, NOW)
+    desk.intent(said.target("momentum", 15, NOW + SECOND), NOW + SECOND)
+    assert orders(desk)[-1].order_qty == D("0.009"), "19 lots are allowed and 10 may still fill"
+    assert desk.worst(kit.PERP, Side.BUY) == D("0.019")
+
+
+@pytest.mark.parametrize("aggressor", [Side.BUY, Side.SELL])
+def test_no_quote_is_placed_where_an_order_on_its_way_would_meet_it(kit, said, aggressor):
+    desk = kit.desk()
+    desk.wire = deque()
+    desk.book(kit.top(kit.PERP, BID, ASK, NOW), NOW)
+    desk.intent(said.target("momentum", 5 * aggressor.sign), NOW)
+    desk.intent(said.quote("maker", BID - 1, ASK + 1), NOW)
+    assert {o.side for o in orders(desk)} == {aggressor}
+    desk.deliver(9, NOW)
+    desk.timer(NOW + SECOND)
+    assert {o.side for o in orders(desk)} == set(Side), "and when it is over, the quote follows"
+    assert desk.of(OrderDenied) == []
+
+
+def test_the_order_waits_until_the_quote_in_its_way_is_gone(kit, said):
+    desk = kit.desk()
+    desk.wire = deque()
+    desk.book(kit.top(kit.PERP, BID, ASK, NOW), NOW)
+    desk.intent(said.quote("maker", BID - 30, ASK), NOW)
+    desk.deliver(9, NOW)
+    desk.intent(said.target("momentum", 5, NOW + SECOND), NOW + SECOND)
+    assert not [o for o in orders(desk) if o.time_in_force is TimeInForce.IOC]
+    desk.deliver(1, NOW + SECOND)
+    assert [o.order_qty for o in orders(desk) if o.time_in_force is TimeInForce.IOC] == [D("0.005")]
+
+
+def test_quotes_of_two_strategies_do_not_meet(kit, said):
+    desk = kit.desk()
+    desk.book(kit.top(kit.PERP, BID, BID + 40, NOW), NOW)
+    desk.intent(said.quote("maker", BID - 40, BID + 10), NOW)
+    desk.intent(said.quote("basis", BID + 20, BID + 60, NOW + SECOND), NOW + SECOND)
+    bids = [o for o in orders(desk) if o.legs[0].strategy_id == "basis" and o.side is Side.BUY]
+    assert [o.price for o in bids] == [D("50000.9")]
+    assert desk.of(OrderDenied) == []
 
 
 def test_a_budget_caps_its_strategy_and_a_missing_one_allows_nothing(kit, said):

@@ -369,7 +369,7 @@ class WireFaults(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.sync = BookSync(ID, self.sequence, max_buffer=8, snapshot_depth=0)
-        self.truth = ({t: 5 for t in range(90, 100)}, {t: 5 for t in range(101, 111)})
+        self.truth = (dict.fromkeys(range(90, 100), 5), dict.fromkeys(range(101, 111), 5))
         self.update_id = 10
         self.next_id = 11
         self.history = []  # the truth after each diff, by the diff's place
