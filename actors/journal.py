@@ -15,11 +15,14 @@ from adapters.journal.writer import JournalWriter
 
 
 class JournalSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """``path`` None keeps the journal in memory with a stated commit latency: virtual time only."""
+    """Without ``path`` the rows go to ``memory`` with a stated commit latency: virtual time only.
+
+    ``memory`` is made by whoever starts the actor, because like a disk it must outlive it.
+    """
 
     path: Path | None
+    memory: MemoryJournal | None = None
     memory_commit_ns: int = 400_000
-    hashing: bool = True
     governor: str = "governor"
 
 
@@ -31,11 +34,12 @@ class Journal(Shell):
         self._setup = setup
         self._waiting: dict[int, str] = {}
         self._writer: JournalWriter | None = None
-        self._memory: MemoryJournal | None = None
+        self._memory = setup.memory
         self._due: list[tuple[int, str]] = []
-        if setup.path is None:
-            self._memory = MemoryJournal(hashed=setup.hashing)
+        if self._memory is not None:
             return
+        if setup.path is None:
+            raise ValueError("a journal needs a path or a memory")
         tell = self.threadsafe_tell()
         name = self.name
         setup.path.parent.mkdir(parents=True, exist_ok=True)

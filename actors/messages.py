@@ -50,6 +50,12 @@ class ActorReady(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     name: str
 
 
+class ResumeChild(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """An operator released the brake of a child that was held beyond its restarts: its supervisor may try again."""
+
+    name: str
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """A wake-up of the actor's own; a stale ``generation`` is ignored because wake-ups cannot be cancelled."""
 
@@ -127,8 +133,9 @@ class ModesChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class DayPnl(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Profit of the UTC day and equity, in USD, from the portfolio to the governor."""
+    """Profit of the UTC day and equity, in USD, from the portfolio to the governor; ``day`` counts from 1970."""
 
+    day: int
     day_usd: str
     equity_usd: str
 

@@ -10,7 +10,7 @@ import msgspec
 from actors.messages import AskPositions, DayPnl, JournalHistory, OwnFill, Positions, ReadJournal
 from actors.shell import Shell
 from trading.instruments import Instrument, InstrumentKind
-from trading.ledger.portfolio import Portfolio
+from trading.ledger.portfolio import DAY_NS, Portfolio
 from trading.market.events import BookState, BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.messages import AccountState, FundingPayment, InternalCross, OrderFilled
@@ -23,6 +23,7 @@ class PortfolioSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the portfolio is built from; what it opens with, each venue says in its first account."""
 
     instruments: dict[str, Instrument]
+    strategies: tuple[str, ...] = ()
     publish_ns: int = 500_000_000
     journal: str = "journal"
     governor: str = "governor"
@@ -62,7 +63,8 @@ class PortfolioActor(Shell):
             for early in self._early:
                 self._fold(early)
             self._early.clear()
-            for asker in self._askers:
+            # A strategy that outlived us may have missed a fill that was journalled while nobody could tell it.
+            for asker in dict.fromkeys((*self._askers, *(f"strategy.{s}" for s in self._setup.strategies))):
                 self._answer(asker)
             self._askers.clear()
             self.wake_after(self._setup.publish_ns, "publish")
@@ -126,7 +128,8 @@ class PortfolioActor(Shell):
         self._core.roll(now)
         body = self.pnl_body()
         ops = self._setup.ops
-        self.tell(self._setup.governor, DayPnl(day_usd=str(body["day_usd"]), equity_usd=str(body["equity_usd"])))
+        profit = DayPnl(day=now // DAY_NS, day_usd=str(body["day_usd"]), equity_usd=str(body["equity_usd"]))
+        self.tell(self._setup.governor, profit)
         self.tell(ops, Published(topic=Topic.PNL, key="desk", body=body, ts_ns=now))
         for row in self.position_bodies():
             self.tell(ops, Published(topic=Topic.POSITION, key=str(row["instrument_id"]), body=row, ts_ns=now))

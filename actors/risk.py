@@ -15,11 +15,14 @@ import msgspec
 
 from actors.messages import (
     AskEpoch,
+    AskPositions,
     BrakeCleared,
     BrakeSet,
     DayPnl,
     Epoch,
     ModesChanged,
+    Positions,
+    ResumeChild,
     VenueDown,
     VenueReconciled,
     VenueUp,
@@ -37,6 +40,7 @@ from trading.risk.limits import RiskLimits
 _LEVELS = {CommandKind.HOLD: Level.HOLD, CommandKind.PAUSE: Level.PAUSE, CommandKind.KILL: Level.KILL}
 _FIRST_RECON = "waiting for the first reconciliation since the start"
 _APPROVAL_NS = 600_000_000_000
+_RESTART = "RESTART:"
 
 
 class GovernorSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +56,8 @@ class GovernorSetup(msgspec.Struct, frozen=True, kw_only=True):
     publish_ns: int = 500_000_000
     arbiter: str = "arbiter"
     orders: str = "orders"
+    portfolio: str = "portfolio"
+    strategies: str = "strategies"
     ops: str = "ops"
     cell: str = "desk"
 
@@ -72,6 +78,7 @@ class Governor(Shell):
         self._modes: dict[str, int] = {}
         self._from_board: set[tuple[str, str]] = set()
         self._dirty = True
+        self._day = -1
         self.denied: dict[str, int] = {}
         self.approved = 0
         if setup.brakes_file is not None and setup.brakes_file.exists():
@@ -81,6 +88,7 @@ class Governor(Shell):
                 self._book.clear(brake.code, brake.scope, "auto", None, self.now_ns())
         for venue in setup.venues:
             self._brake("RECON", f"venue:{venue}", Level.HOLD, _FIRST_RECON, Release.AUTO)
+        self.tell(setup.portfolio, AskPositions(reply_to=self.name))
         self._renew()
         self.wake_after(setup.publish_ns, "publish")
 
@@ -126,7 +134,12 @@ class Governor(Shell):
         elif kind is VenueDown:
             self._brake("VENUE_DOWN", f"venue:{msg.venue}", Level.HOLD, "the venue's cell is away", Release.AUTO)
         elif kind is DayPnl:
+            if msg.day != self._day:
+                self._day = msg.day
+                self._core.start_day()
             self._core.set_pnl(Decimal(msg.day_usd))
+        elif kind is Positions:
+            self._core.restore({i: Decimal(q) for i, q in msg.by_instrument.items()})
         elif kind is AskEpoch:
             self._serial += 1
             self.tell(msg.reply_to, Epoch(epoch=self._epoch, serial=self._serial))
@@ -320,6 +333,8 @@ class Governor(Shell):
             refused.extend(texts)
             if not texts:
                 released.append(name)
+                if brake.code.startswith(_RESTART):
+                    self.tell(self._setup.strategies, ResumeChild(name=brake.code.removeprefix(_RESTART)))
         self._absorb_operator()
         parts = [f"released: {', '.join(released)}"] if released else ["nothing to release"]
         if refused:

@@ -28,6 +28,7 @@ class StrategySetup(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, object]
     timer_ns: int = 100_000_000
     publish_ns: int = 500_000_000
+    ask_ns: int = 250_000_000
     arbiter: str = "arbiter"
     governor: str = "governor"
     portfolio: str = "portfolio"
@@ -42,13 +43,24 @@ class StrategyActor(Shell):
         self._setup = setup
         self._core: Strategy | None = None
         self._whole = False
-        self.tell(setup.governor, AskEpoch(reply_to=self.name))
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for what is missing, and again until it is there: who answers may be restarting too."""
+        setup = self._setup
+        self.wake_after(setup.ask_ns, "ask")
+        if self._core is None:
+            self.tell(setup.governor, AskEpoch(reply_to=self.name))
+        else:
+            self.tell(setup.portfolio, AskPositions(reply_to=self.name))
 
     def on(self, msg: Any) -> None:
         """Hand market facts and own fills to the strategy, its intents to the arbiter."""
         kind = type(msg)
         core = self._core
         if kind is Epoch:
+            if core is not None:
+                return
             setup = self._setup
             self._core = build_strategy(
                 setup.kind,
@@ -57,7 +69,7 @@ class StrategyActor(Shell):
                 dict(setup.params),
                 msg.epoch * _SERIALS_PER_EPOCH + msg.serial,
             )
-            self.tell(setup.portfolio, AskPositions(reply_to=self.name))
+            self._ask()
             return
         if core is None:
             return
@@ -88,6 +100,10 @@ class StrategyActor(Shell):
 
     def on_tick(self, tag: str) -> None:
         """The strategy's own timer, and its view for the operators."""
+        if tag == "ask":
+            if not self._whole:
+                self._ask()
+            return
         if self._core is None:
             return
         now = self.now_ns()

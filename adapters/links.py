@@ -46,6 +46,7 @@ class LinkStats(msgspec.Struct):
     conflated: int = 0
     dropped: int = 0
     refused: int = 0
+    undelivered: int = 0
     frames: int = 0
     reconnects: int = 0
 
@@ -53,8 +54,9 @@ class LinkStats(msgspec.Struct):
 class LinkOut:
     """The sending end towards one peer cell. Use from the loop's thread: `start`, then `offer`; `close` at the end.
 
-    ``conflate(message)`` gives a key for market data (the newest of a key wins) or None; messages with a key are
-    also the only ones that may be dropped while the peer is away.
+    ``conflate(message)`` gives a key for market data (the newest of a key wins) or None; messages with a key may be
+    dropped while the peer is away. ``perishable(message)`` marks those that must not arrive late: while the peer is away
+    they go to ``on_undelivered`` at once, which knows that they never left.
     """
 
     def __init__(
@@ -66,10 +68,14 @@ class LinkOut:
         hard_limit: int = 50_000,
         on_state: Callable[[bool], None] | None = None,
         on_overflow: Callable[[int], None] | None = None,
+        perishable: Callable[[Any], bool] | None = None,
+        on_undelivered: Callable[[Any], None] | None = None,
     ) -> None:
         self._path = path
         self._codec = codec
         self._conflate = conflate
+        self._perishable = perishable
+        self._on_undelivered = on_undelivered
         self._hard_limit = hard_limit
         self._on_state = on_state
         self._on_overflow = on_overflow
@@ -107,6 +113,8 @@ class LinkOut:
                 self.stats.conflated += 1
                 return
             self._places[(to, key)] = len(pending)
+        elif self._transport is None and self._perished(msg):
+            return
         elif len(pending) >= self._hard_limit:
             self.stats.refused += 1
             if self._on_overflow is not None:
@@ -116,6 +124,14 @@ class LinkOut:
         if not self._scheduled and not self._paused and self._transport is not None and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._flush)
+
+    def _perished(self, msg: Any) -> bool:
+        if self._perishable is None or not self._perishable(msg):
+            return False
+        self.stats.undelivered += 1
+        if self._on_undelivered is not None:
+            self._on_undelivered(msg)
+        return True
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -163,6 +179,7 @@ class LinkOut:
             self.stats.dropped += len(drop)
             self._pending = [item for i, item in enumerate(self._pending) if i not in drop]
             self._places.clear()
+        self._pending = [item for item in self._pending if item is not None and not self._perished(item[1])]
         if self._lost is not None:
             self._lost.set()
         if was_open and self._on_state is not None:

@@ -41,8 +41,20 @@ from supervision.status import Status, StatusSetup
 from supervision.wiring import CellPlan, overflow_policy, plan_cell
 from trading.market.events import BookTop, MarkPrice
 from trading.operators import Published, Topic
+from trading.orders.messages import (
+    AccountStateRequest,
+    DenyReason,
+    NewOrderSingle,
+    OrderCancelReplaceRequest,
+    OrderCancelRequest,
+    OrderDenied,
+    OrderStatusRequest,
+)
 
 _PR_SET_PDEATHSIG = 1
+_PERISHABLE = frozenset(
+    {NewOrderSingle, OrderCancelReplaceRequest, OrderCancelRequest, OrderStatusRequest, AccountStateRequest}
+)
 _DRILLS = frozenset({DrillFault, Flood})
 DRILLS_VARIABLE = "DESK_DRILLS"
 """Set to 1 by `propdesk drill` for the desk that it starts, and by nobody else."""
@@ -132,6 +144,8 @@ class CellRuntime:
                 conflate,
                 on_state=lambda up, peer=peer: self._link_state(peer, up),  # type: ignore[misc]
                 on_overflow=lambda n, peer=peer: self._link_overflow(peer, n),  # type: ignore[misc]
+                perishable=lambda msg: type(msg) in _PERISHABLE,
+                on_undelivered=self._undelivered,
             )
             self._links[peer] = link
         self._server = LinkServer(plan.paths.link(plan.cell), codec, self._deliver)
@@ -223,6 +237,22 @@ class CellRuntime:
             for role in self.plan.roles:
                 if role.startswith("venue:"):
                     self._base.inject(f"connector.{role.removeprefix('venue:')}", LinkUp(cell=peer))
+
+    def _undelivered(self, msg: Any) -> None:
+        """A command that never left: an order is denied here, everything else is asked again by the order core."""
+        if type(msg) is NewOrderSingle or type(msg) is OrderCancelReplaceRequest:
+            assert self._base is not None
+            denied = OrderDenied(
+                cl_ord_id=msg.cl_ord_id,
+                venue=msg.venue,
+                instrument_id=msg.instrument_id,
+                reason=DenyReason.VENUE_AWAY,
+                text="the venue's cell is away; the order did not leave the desk",
+                legs=(),
+                cause=msg.cause,
+                ts_init_ns=self._clock.wall_ns(),
+            )
+            self._base.inject("orders", denied)
 
     def _link_overflow(self, peer: str, refused: int) -> None:
         if refused == 1:

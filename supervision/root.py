@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from thespian.actors import Actor, ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
+from adapters.board_file import BoardDamagedError
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from adapters.permit_board import OperatorBoard, PermitWriter
@@ -32,7 +33,7 @@ from supervision.policy import (
     SupervisorSpec,
 )
 from supervision.wiring import RootPlan, cell_plan, decode_cell_plan, encode_cell_plan
-from trading.brakes import Level
+from trading.brakes import GLOBAL, Level
 
 _TICK = timedelta(milliseconds=50)
 _DRAIN_LIMIT_NS = 6_000_000_000
@@ -99,6 +100,7 @@ class Root(Actor):
         self._due: dict[str, int] = {}
         self._killed: dict[str, str] = {}
         self._started_ns: dict[str, int] = {}
+        self._held: set[str] = set()
         self._draining_until: int | None = None
         self._leaving = False
 
@@ -160,6 +162,8 @@ class Root(Actor):
                 del self._due[cell]
                 self._start_cell(cell)
         self._reap_hung(now)
+        if self._held:
+            self._resume_held()
         if self._draining_until is not None and now > self._draining_until:
             self._leave()
 
@@ -216,6 +220,7 @@ class Root(Actor):
                     self.send(self._addresses[effect.id], ActorExitRequest())
                 case HoldScope():
                     if effect.release == "operator":
+                        self._held.add(effect.id)
                         self._hold(effect.cause)
                 case Escalate():
                     self._hold(effect.cause)
@@ -225,6 +230,20 @@ class Root(Actor):
         assert self._plan is not None
         self._say(f"HOLD: {cause}")
         OperatorBoard(self._plan.paths.board).set("global", Level.HOLD, cause, "root", self._clock.wall_ns())
+
+    def _resume_held(self) -> None:
+        """An operator who lifts the HOLD lets the cells that were given up try again."""
+        assert self._plan is not None
+        try:
+            brakes = OperatorBoard(self._plan.paths.board).read()
+        except (BoardDamagedError, OSError):
+            return
+        if self._draining_until is not None or any(b.scope == GLOBAL and b.level >= Level.HOLD for b in brakes):
+            return
+        for cell in sorted(self._held):
+            self._say(f"{cell} was given up and may try again: the HOLD was lifted")
+            self._perform(self._core.resume(cell))
+        self._held.clear()
 
     def _start_cell(self, cell: str) -> None:
         assert self._plan is not None
@@ -281,6 +300,9 @@ class Root(Actor):
             for beat in self._board.read():
                 if beat.name in self._plan.placement:
                     _kill(beat.pid)
+            if os.getpgrp() == os.getsid(0):
+                # The admin began a session of its own: admin, logger, cells and this process, nobody else.
+                os.killpg(os.getpgrp(), signal.SIGKILL)
         os._exit(EXIT_UNSUPERVISED)
 
     def _say(self, text: str) -> None:

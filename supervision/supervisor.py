@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
-from actors.messages import ActorFailed, ActorReady, BrakeCleared, BrakeSet, StartActor
+from actors.messages import ActorFailed, ActorReady, BrakeCleared, BrakeSet, ResumeChild, StartActor
 from actors.shell import Shell
 from supervision.policy import Escalate, HoldScope, StartChild, StopChild, SupervisorCore, SupervisorEffect, SupervisorSpec
 from trading.operators import Published, Topic
@@ -45,12 +45,6 @@ class SupervisorView(msgspec.Struct, frozen=True):
     children: list[dict[str, object]]
 
 
-class Resume(msgspec.Struct, frozen=True):
-    """An operator lets a held child try again."""
-
-    child_id: str
-
-
 class Supervisor(Shell):
     """Starts children left to right, stops them right to left, restarts by the table."""
 
@@ -78,8 +72,8 @@ class Supervisor(Shell):
                     if scope is not None:
                         self.tell(self._setup.governor, BrakeCleared(code=f"RESTART:{msg.name}", scope=scope))
                 self._view()
-            case Resume():
-                self._perform(self._core.resume(msg.child_id))
+            case ResumeChild():
+                self._perform(self._core.resume(msg.name))
             case _:
                 self.unknown(msg)
 

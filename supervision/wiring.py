@@ -29,6 +29,7 @@ from actors.risk import Governor, GovernorSetup
 from actors.strategy import StrategyActor, StrategySetup
 from adapters.binance.instruments import INSTRUMENTS as LISTED
 from adapters.config import DeskConfig
+from adapters.journal.store import MemoryJournal
 from adapters.sources import SessionFacts, SourceSpec
 from supervision.bases.mailbox import MessageClass, OverflowPolicy
 from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
@@ -242,7 +243,7 @@ class Wiring:
         self._anchor_ns = anchor_ns
         self._facts = facts or SessionFacts()
         self._replay = replay
-        self._hashing = hashing
+        self._memory = MemoryJournal(hashed=hashing) if replay else None
         self.instruments = instruments_of(config)
         self.venues = tuple(config.venues)
 
@@ -314,7 +315,7 @@ class Wiring:
 
     def journal(self) -> JournalSetup:
         """The order journal."""
-        return JournalSetup(path=None if self._replay else self.paths.journal, hashing=self._hashing)
+        return JournalSetup(path=None if self._replay else self.paths.journal, memory=self._memory)
 
     def governor(self) -> GovernorSetup:
         """The risk governor."""
@@ -348,7 +349,7 @@ class Wiring:
 
     def portfolio(self) -> PortfolioSetup:
         """Positions and ledger."""
-        return PortfolioSetup(instruments=self.instruments)
+        return PortfolioSetup(instruments=self.instruments, strategies=tuple(self.config.strategies))
 
     def market(self) -> MarketSetup:
         """The fan-out of market data."""

@@ -32,6 +32,7 @@ _TICK_S = 0.05
 _ROOT_SILENT_NS = 1_500_000_000
 _ROOT_BOOT_NS = 10_000_000_000
 _DRAIN_S = 9.0
+_LEFTOVER_NS = 5_000_000_000
 _RESPAWNS = 5
 _RESPAWN_PERIOD_NS = 120_000_000_000
 
@@ -44,6 +45,7 @@ class _Watch:
     stop: threading.Event
     clock: SystemClock
     started_ns: int
+    group: int = 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,7 +103,8 @@ def _single(config: DeskConfig) -> IO[str] | None:
     path = config.data_path / "propdesk.lock"
     lock = path.open("a+")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A record lock: unlike flock it is not shared with the processes that are forked from this one.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         owner = config.pid_path.read_text().strip() if config.pid_path.exists() else "unknown"
         lock.close()
@@ -116,6 +119,7 @@ def _single(config: DeskConfig) -> IO[str] | None:
 
 def _run(config: DeskConfig, facts: SessionFacts, args: argparse.Namespace) -> int:
     clock = SystemClock()
+    _clear_leftovers(config, clock)
     watch = _Watch(config=config, stop=threading.Event(), clock=clock, started_ns=clock.mono_ns())
     plan = root_plan(config, anchor_ns=clock.wall_ns(), facts=facts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -176,6 +180,8 @@ def _wait(watch: _Watch) -> str | None:
             if now - started > _ROOT_BOOT_NS:
                 return "the root did not come up"
             continue
+        if not watch.group and alive(root.pid):
+            watch.group = _group_of(root.pid)
         if not alive(root.pid):
             return f"the root (pid {root.pid}) is gone"
         if now - root.mono_ns > _ROOT_SILENT_NS:
@@ -197,13 +203,51 @@ def _wait_gone(watch: _Watch) -> bool:
     return False
 
 
+def _group_of(pid: int) -> int:
+    """The process group of the tree (the admin began a session for it); 0 when it is ours or nobody's."""
+    try:
+        group = os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+    return group if group != os.getpgrp() else 0
+
+
 def _kill_all(watch: _Watch) -> None:
-    for pid in _pids(watch).values():
-        if alive(pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+    """End what is left of the tree: by its group, which also holds the logger, then by pid. Waits until it is gone."""
+    pids = [pid for pid in _pids(watch).values() if alive(pid)]
+    if watch.group:
+        try:
+            os.killpg(watch.group, signal.SIGKILL)
+        except ProcessLookupError:
+            pids = []
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    _wait_dead(pids)
+
+
+def _wait_dead(pids: list[int], timeout_s: float = 2.0) -> None:
+    ticker = threading.Event()
+    clock = SystemClock()
+    deadline = clock.mono_ns() + int(timeout_s * 1e9)
+    while any(alive(pid) for pid in pids) and clock.mono_ns() < deadline:
+        ticker.wait(0.01)
+
+
+def _clear_leftovers(config: DeskConfig, clock: SystemClock) -> None:
+    """End processes of an earlier run on this data directory: they have no supervisor, and fence themselves anyway."""
+    if not config.heartbeat_board_path.exists():
+        return
+    left = []
+    for beat in HeartbeatBoard(config.heartbeat_board_path).read():
+        recent = clock.mono_ns() - beat.mono_ns < _LEFTOVER_NS
+        if recent and beat.name in config.placement and alive(beat.pid):
+            print(f"propdesk: ending {beat.name} (pid {beat.pid}) of an earlier run", file=sys.stderr)  # noqa: T201
+            os.kill(beat.pid, signal.SIGKILL)
+            left.append(beat.pid)
+    _wait_dead(left)
 
 
 def _respawning(args: argparse.Namespace) -> int:

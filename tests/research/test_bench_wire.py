@@ -18,7 +18,7 @@ PEERS_THAT_ANSWER = """
 import json, sys
 print(json.dumps({"ready": {"stranger": "1"}}), flush=True)
 for line in sys.stdin:
-    print(json.dumps({"seconds": 1e9, "frames": 1000, "tops": "not ours"}), flush=True)
+    print(json.dumps({"seconds": 1e9, "frames": 2000, "tops": "not ours"}), flush=True)
 """
 
 

@@ -113,8 +113,10 @@ class InstrumentDesk:
         return sum(o.open_lots for o in self.orders.values() if o.owner == owner and o.side is side)
 
     def own_best(self, side: Side) -> int | None:
-        """The price in ticks of our own most aggressive open order of ``side``."""
-        prices = [o.price_ticks for o in self.orders.values() if o.side is side and o.open_lots]
+        """The price in ticks of our own most aggressive resting order of ``side``; orders in flight to take are not."""
+        prices = [
+            o.price_ticks for o in self.orders.values() if o.side is side and o.open_lots and o.owner != NET_OWNER
+        ]
         if not prices:
             return None
         return max(prices) if side is Side.BUY else min(prices)

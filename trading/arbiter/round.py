@@ -180,11 +180,12 @@ class Round:
         """Sides of quotes, and passive targets as quotes pegged to the touch, as needs with their price."""
         desk = self.desk
         out: list[Need] = []
+        most = min(desk.max_lots, desk.lots_within(self.shared.config.max_order_notional_usd))
         for strategy_id, quote in desk.quotes.items():
             budget = self.shared.config.budgets[strategy_id]
             cap = desk.lots_within(budget.max_notional_usd)
             held = desk.position_lots.get(strategy_id, 0)
-            bid_lots, ask_lots = min(quote.bid_lots, cap - held), min(quote.ask_lots, cap + held)
+            bid_lots, ask_lots = min(quote.bid_lots, cap - held, most), min(quote.ask_lots, cap + held, most)
             if bid_lots > 0:
                 out.append(Need(strategy_id, quote.intent_id, budget.priority, bid_lots, quote.bid_ticks))
             if ask_lots > 0:
@@ -193,7 +194,8 @@ class Round:
             if desk.targets[need.strategy_id].urgency is Urgency.PASSIVE:
                 desk.follows_touch = True
                 price = _peg(need, desk.bid, desk.ask)
-                out.append(need._replace(strategy_id=pegged(need.strategy_id), limit_ticks=price))
+                lots = max(-most, min(most, need.lots))
+                out.append(need._replace(strategy_id=pegged(need.strategy_id), lots=lots, limit_ticks=price))
         return out
 
     def _allocate(self, wanted: list[Need], cap: int) -> dict[Need, Need]:

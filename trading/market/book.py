@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import insort
+from itertools import islice
 
 from trading.market.events import BookState, BookTicker, BookTop, DepthSnapshot, DepthUpdate, Level
 
@@ -88,24 +89,27 @@ class Book:
         Returns whether the touch is plainly sound: two-sided, not crossed, inside the horizon. When it is not, ask
         `crossed` and `beyond_horizon`.
         """
-        bids = self._bids
-        for tick, lots in update.bids:
-            if tick in bids:
-                bids[tick] = lots
-            elif lots:
-                bids[tick] = lots
-                insort(self._bid_keys, tick)
-        bid_keys = self._bid_keys
+        # A dictionary keeps the order of insertion, so the ticks that are new are its last ones.
+        bids, bid_keys = self._bids, self._bid_keys
+        known = len(bids)
+        bids.update(update.bids)
+        if len(bids) != known:
+            for tick in list(islice(reversed(bids), len(bids) - known)):
+                if bids[tick]:
+                    insort(bid_keys, tick)
+                else:
+                    del bids[tick]
         while bid_keys and not bids[bid_keys[-1]]:
             del bids[bid_keys.pop()]
-        asks = self._asks
-        for tick, lots in update.asks:
-            if tick in asks:
-                asks[tick] = lots
-            elif lots:
-                asks[tick] = lots
-                insort(self._ask_keys, -tick)
-        ask_keys = self._ask_keys
+        asks, ask_keys = self._asks, self._ask_keys
+        known = len(asks)
+        asks.update(update.asks)
+        if len(asks) != known:
+            for tick in list(islice(reversed(asks), len(asks) - known)):
+                if asks[tick]:
+                    insort(ask_keys, -tick)
+                else:
+                    del asks[tick]
         while ask_keys and not asks[-ask_keys[-1]]:
             del asks[-ask_keys.pop()]
         self.update_id = update.final_update_id

@@ -318,9 +318,8 @@ class OrderCore:
                 self._replay(row)
                 count += 1
         self._restoring = False
-        for order in self.open_orders():
-            if not order.acked and order.ord_status is not OrdStatus.UNKNOWN:
-                order.apply(OrderEvent.UNANSWERED, 0, "restart")
+        for venue in self._accounts:
+            self._doubt(venue, 0)
         return count
 
     def checkpoint(self, seq: int) -> bytes | None:
@@ -341,12 +340,18 @@ class OrderCore:
         turn = _Turn(now_ns)
         account = self._account(venue)
         account.reconciling, account.round, account.refused = True, 0, False
+        # The row makes the doubt part of the journal: a later replay must not believe in orders more than we did.
+        start = NoteBody(text="start", facts={"epoch": str(self._epoch)})
+        self._row(turn, JournalKind.EPOCH, None, start, venue=venue)
+        self._doubt(venue, now_ns)
         for order in self.open_orders():
             if order.venue != venue:
                 continue
             if order.sent_ns == 0:
                 # When it went out is not known: the window of late visibility begins now.
                 order.sent_ns = now_ns
+            # Queries of the session that ended are not answered any more, so their answers are not waited for.
+            order.queries = order.early_queries = order.not_found = 0
             if order.approved.epoch < self._epoch:
                 self._cancel_again(order, "stale: of an older epoch", turn)
             if order.ord_status is OrdStatus.UNKNOWN:
@@ -354,6 +359,12 @@ class OrderCore:
         request = self._account_request(venue, "reconcile", turn)
         turn.held.append(SendToVenue(command=request))
         return self._close(turn)
+
+    def _doubt(self, venue: str, now_ns: int) -> None:
+        """After a start only evidence tells whether an unconfirmed order exists."""
+        for order in self.open_orders():
+            if order.venue == venue and not order.acked:
+                order.apply(OrderEvent.UNANSWERED, now_ns, "start")
 
     # Rows and turns
 
@@ -945,7 +956,9 @@ class OrderCore:
                 else:
                     self._account(row.venue).inbox.covered(body.exec_seq)
             case NoteBody():
-                if order is not None and "event" in body.facts:
+                if row.kind is JournalKind.EPOCH:
+                    self._doubt(row.venue, row.ts_ns)
+                elif order is not None and "event" in body.facts:
                     self._noted(row.kind, order, body, turn)
 
     def _replay_place(self, approved: ApprovedOrder, row: JournalRow) -> None:
@@ -983,4 +996,7 @@ def _is_duplicate(text: str) -> bool:
 
 
 def _refused(order: Order) -> OrderEvent:
+    if not order.acked:
+        # Our request may have overtaken the order itself: that it still stands is not known.
+        return OrderEvent.UNANSWERED
     return OrderEvent.CANCEL_REFUSED_PARTIAL if order.cum_qty else OrderEvent.CANCEL_REFUSED

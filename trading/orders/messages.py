@@ -214,6 +214,7 @@ class DenyReason(Enum):
     PERMIT_MODE = "permit_mode"
     RATE_BUDGET = "rate_budget"
     FAT_FINGER = "fat_finger"
+    VENUE_AWAY = "venue_away"
 
 
 class OrderDenied(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -126,9 +126,10 @@ class PaperDesk:
     # --- driving
 
     def book(self, top, now_ns):
+        # The venue fills first and the desk hears of the book later, so fills are met with the book before.
+        self._cross_resting(top, now_ns)
         self.tops[top.instrument_id] = top
         self.governor.on_top(top)
-        self._cross_resting(top, now_ns)
         self._take(self.arbiter.on_top(top, now_ns), now_ns)
         for s in self.strategies:
             self._intents(s.on_book(top, now_ns), now_ns)

@@ -189,7 +189,6 @@ def test_no_quote_is_placed_where_an_order_on_its_way_would_meet_it(kit, said, a
     desk.intent(said.quote("maker", BID - 1, ASK + 1), NOW)
     assert {o.side for o in orders(desk)} == {aggressor}
     desk.deliver(9, NOW)
-    desk.timer(NOW + SECOND)
     assert {o.side for o in orders(desk)} == set(Side), "and when it is over, the quote follows"
     assert desk.of(OrderDenied) == []
 
@@ -210,7 +209,7 @@ def test_quotes_of_two_strategies_do_not_meet(kit, said):
     desk = kit.desk()
     desk.book(kit.top(kit.PERP, BID, BID + 40, NOW), NOW)
     desk.intent(said.quote("maker", BID - 40, BID + 10), NOW)
-    desk.intent(said.quote("basis", BID + 20, BID + 60, NOW + SECOND), NOW + SECOND)
+    desk.intent(said.quote("basis", BID + 20, BID + 60), NOW)
     bids = [o for o in orders(desk) if o.legs[0].strategy_id == "basis" and o.side is Side.BUY]
     assert [o.price for o in bids] == [D("50000.9")]
     assert desk.of(OrderDenied) == []

@@ -416,7 +416,7 @@ class OrderFlow(RuleBasedStateMachine):
                 break
             self.now += 100 * MS
             self._perform(self.core.on_timer(self.now))
-        assert not self._busy(), [(o.cl_ord_id, o.ord_status, o.story) for o in self.core.open_orders()]
+        assert not self._busy(), self._told()
         assert self.core.unknown_orders() == []
         # What the audit asks for is heard.
         self.now += 6_000 * MS
@@ -431,6 +431,12 @@ class OrderFlow(RuleBasedStateMachine):
         )
         assert self.verdicts[-1:] == [True], self.verdicts
         assert all(o.ord_status not in fsm.TERMINAL for o in self.core.open_orders())
+
+    def _told(self) -> str:
+        lines = [f"verdicts {self.verdicts}, venue {self.venue.orders}"]
+        for order in self.core.open_orders():
+            lines += [f"{order.cl_ord_id} {order.ord_status.value} acked {order.acked}", *order.story]
+        return "\n".join(lines)
 
     def _settle(self) -> None:
         while self.pending or self.wire or self.venue.said:
