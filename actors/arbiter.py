@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from actors.messages import AskEpoch, AskPositions, Epoch, Positions
+from actors.messages import AskEpoch, AskOpenOrders, AskPositions, Epoch, OpenOrders, Positions
 from actors.shell import Shell
 from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
 from trading.arbiter.core import Arbiter
@@ -26,6 +26,9 @@ from trading.orders.messages import (
     QuoteIntent,
     TargetIntent,
 )
+
+
+_NEED_WHOLE = frozenset({OrderUpdated, OrderFilled, OrderDenied})
 
 
 class ArbiterSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,8 @@ class ArbiterActor(Shell):
         self._setup = setup
         self._core: Arbiter | None = None
         self._whole = False
+        self._positions: Positions | None = None
+        self._open: OpenOrders | None = None
         self._sha = hashlib.sha256()
         self._encoder = msgspec.msgpack.Encoder()
         self.intents = 0
@@ -69,6 +74,7 @@ class ArbiterActor(Shell):
         if kind is Epoch:
             self._core = Arbiter(self._setup.instruments, self._setup.config, msg.epoch)
             self.tell(self._setup.portfolio, AskPositions(reply_to=self.name))
+            self.tell(self._setup.orders, AskOpenOrders(reply_to=self.name))
             return
         if core is None:
             return
@@ -81,6 +87,8 @@ class ArbiterActor(Shell):
                 self._sha.update(self._encoder.encode(msg))
             if self._whole:
                 self._perform(core.on_intent(msg, now))
+        elif not self._whole and kind in _NEED_WHOLE:
+            pass  # What it says is in the positions and open orders that are on their way.
         elif kind is OrderUpdated:
             self._perform(core.on_order(msg, now))
         elif kind is OrderFilled:
@@ -90,15 +98,23 @@ class ArbiterActor(Shell):
         elif kind is MarkPrice:
             pass
         elif kind is Positions:
-            core.restore(
-                {s: {i: Decimal(q) for i, q in held.items()} for s, held in msg.by_strategy.items()},
-                (),
-            )
-            if not self._whole:
-                self._whole = True
-                self.wake_after(self._setup.timer_ns, "timer")
+            self._positions = msg
+            self._wake_up(core)
+        elif kind is OpenOrders:
+            self._open = msg
+            self._wake_up(core)
         else:
             self.unknown(msg)
+
+    def _wake_up(self, core: Arbiter) -> None:
+        """Whole once positions and open orders of the journal are known."""
+        positions, orders = self._positions, self._open
+        if self._whole or positions is None or orders is None:
+            return
+        held = {s: {i: Decimal(q) for i, q in rows.items()} for s, rows in positions.by_strategy.items()}
+        core.restore(held, orders.orders)
+        self._whole = True
+        self.wake_after(self._setup.timer_ns, "timer")
 
     def on_tick(self, tag: str) -> None:
         """Expiries, hysteresis, back-off."""

@@ -11,9 +11,14 @@ from trading.market.events import BookTop, MarkPrice, Trade
 
 
 class MarketSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """Who gets what: actor names by instrument. ``always`` get every top and mark first, in this order."""
+    """Who gets what: actor names by instrument. ``always`` get every top and mark first, in this order.
+
+    ``sampled`` get a top of each instrument at most once in ``sample_ns``, and every mark: they value, they do not act.
+    """
 
     always: tuple[str, ...]
+    sampled: tuple[str, ...]
+    sample_ns: int = 100_000_000
     tops: dict[str, tuple[str, ...]]
     trades: dict[str, tuple[str, ...]]
 
@@ -26,18 +31,26 @@ class Market(Shell):
         self._always = setup.always
         self._tops = {k: setup.always + v for k, v in setup.tops.items()}
         self._trades = setup.trades
+        self._sampled = setup.sampled
+        self._sample_ns = setup.sample_ns
+        self._sampled_at: dict[str, int] = {}
 
     def on(self, msg: Any) -> None:
         """Fan out."""
         kind = type(msg)
         if kind is BookTop:
-            for name in self._tops.get(msg.instrument_id, self._always):
+            instrument_id = msg.instrument_id
+            if msg.ts_recv_ns - self._sampled_at.get(instrument_id, 0) >= self._sample_ns:
+                self._sampled_at[instrument_id] = msg.ts_recv_ns
+                for name in self._sampled:
+                    self.tell(name, msg)
+            for name in self._tops.get(instrument_id, self._always):
                 self.tell(name, msg)
         elif kind is Trade:
             for name in self._trades.get(msg.instrument_id, ()):
                 self.tell(name, msg)
         elif kind is MarkPrice:
-            for name in self._tops.get(msg.instrument_id, self._always):
+            for name in (*self._sampled, *self._tops.get(msg.instrument_id, self._always)):
                 self.tell(name, msg)
         else:
             self.unknown(msg)

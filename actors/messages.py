@@ -21,6 +21,7 @@ from trading.orders.messages import (
     OrderDenied,
     OrderStatusReport,
     OrderStatusRequest,
+    OrderUpdated,
     QuoteIntent,
     TargetIntent,
 )
@@ -252,6 +253,18 @@ class AskPositions(msgspec.Struct, frozen=True, kw_only=True):
     """Asks the portfolio for what the journal says we hold; answered by `Positions`."""
 
     reply_to: str
+
+
+class AskOpenOrders(msgspec.Struct, frozen=True, kw_only=True):
+    """Asks the order core for every order that may still execute; answered by `OpenOrders`."""
+
+    reply_to: str
+
+
+class OpenOrders(msgspec.Struct, frozen=True, kw_only=True):
+    """Every order that may still execute, as it now is."""
+
+    orders: tuple[OrderUpdated, ...]
 
 
 class OwnFill(msgspec.Struct, frozen=True, kw_only=True):

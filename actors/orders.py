@@ -12,11 +12,13 @@ from actors.messages import (
     ActorReady,
     AppendRows,
     AskEpoch,
+    AskOpenOrders,
     DeskDrained,
     DrainDesk,
     Epoch,
     JournalHistory,
     ModesChanged,
+    OpenOrders,
     OrderSent,
     ReadJournal,
     RowsCommitted,
@@ -97,6 +99,7 @@ class Orders(Shell):
         self._epoch: int | None = None
         self._history: Any = None
         self._up: dict[str, int] = {}
+        self._askers: list[str] = []
         self._reconciled: set[str] = set()
         self._drain_to: str | None = None
         self._drain_deadline = 0
@@ -144,6 +147,8 @@ class Orders(Shell):
             self._venue_up(core, msg)
         elif kind is ModesChanged:
             self._modes(core, msg.modes)
+        elif kind is AskOpenOrders:
+            self._answer(core, msg.reply_to)
         elif kind is DrainDesk:
             self._drain(core, msg)
         elif kind is JournalHistory or kind is Epoch:
@@ -159,6 +164,8 @@ class Orders(Shell):
                 self._history = msg.rows
             case VenueUp():
                 self._up[msg.venue] = msg.incarnation
+            case AskOpenOrders():
+                self._askers.append(msg.reply_to)
             case DrainDesk():
                 self.tell(msg.reply_to, DeskDrained(open_orders=0))
             case _:
@@ -172,8 +179,14 @@ class Orders(Shell):
         self.wake_after(self._setup.publish_ns, "publish")
         if self._supervisor is not None:
             self.tell(self._supervisor, ActorReady(name=self.name))
+        for asker in self._askers:
+            self._answer(core, asker)
         for venue in self._setup.venues:
             self._perform(core.begin_reconcile(venue, self.now_ns()))
+
+    def _answer(self, core: OrderCore, asker: str) -> None:
+        now = self.now_ns()
+        self.tell(asker, OpenOrders(orders=tuple(order.updated(now, "restored") for order in core.open_orders())))
 
     def _approved(self, core: OrderCore, msg: ApprovedOrder, now: int) -> None:
         if self._drain_to is not None:

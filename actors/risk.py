@@ -15,12 +15,14 @@ import msgspec
 
 from actors.messages import (
     AskEpoch,
+    AskOpenOrders,
     AskPositions,
     BrakeCleared,
     BrakeSet,
     DayPnl,
     Epoch,
     ModesChanged,
+    OpenOrders,
     Positions,
     ResumeChild,
     VenueDown,
@@ -88,7 +90,11 @@ class Governor(Shell):
                 self._book.clear(brake.code, brake.scope, "auto", None, self.now_ns())
         for venue in setup.venues:
             self._brake("RECON", f"venue:{venue}", Level.HOLD, _FIRST_RECON, Release.AUTO)
+        self._positions: Positions | None = None
+        self._open: OpenOrders | None = None
+        self._whole = False
         self.tell(setup.portfolio, AskPositions(reply_to=self.name))
+        self.tell(setup.orders, AskOpenOrders(reply_to=self.name))
         self._renew()
         self.wake_after(setup.publish_ns, "publish")
 
@@ -111,9 +117,11 @@ class Governor(Shell):
         elif kind is ProposedOrder:
             self._decide(msg, now)
         elif kind is OrderUpdated:
-            self._core.on_order(msg)
+            if self._whole:
+                self._core.on_order(msg)
         elif kind is OrderFilled:
-            self._core.on_fill(msg)
+            if self._whole:
+                self._core.on_fill(msg)
         elif kind is InternalCross:
             self._core.on_cross(msg)
         elif kind is MarkPrice:
@@ -138,17 +146,31 @@ class Governor(Shell):
                 self._day = msg.day
                 self._core.start_day()
             self._core.set_pnl(Decimal(msg.day_usd))
-        elif kind is Positions:
-            self._core.restore({i: Decimal(q) for i, q in msg.by_instrument.items()})
         elif kind is AskEpoch:
             self._serial += 1
             self.tell(msg.reply_to, Epoch(epoch=self._epoch, serial=self._serial))
         elif kind is OperatorCommand:
             self._command(msg, now)
+        elif kind is Positions:
+            self._positions = msg
+            self._wake_up()
+        elif kind is OpenOrders:
+            self._open = msg
+            self._wake_up()
         else:
             self.unknown(msg)
 
+    def _wake_up(self) -> None:
+        """Exposure is whole once positions and open orders of the journal are known; until then nothing is approved."""
+        if self._whole or self._positions is None or self._open is None:
+            return
+        self._whole = True
+        held = {i: Decimal(q) for i, q in self._positions.by_instrument.items()}
+        self._core.restore(held, self._open.orders)
+
     def _decide(self, msg: ProposedOrder, now: int) -> None:
+        if not self._whole:
+            return
         verdict = self._core.decide(msg, now)
         if type(verdict) is ApprovedOrder:
             self.approved += 1

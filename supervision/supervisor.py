@@ -81,7 +81,8 @@ class Supervisor(Shell):
         """A backed-off child is due, or a stop took too long."""
         kind, _, child_id = tag.partition(":")
         if kind == "start":
-            self._start_child(child_id)
+            for one in child_id.split(","):
+                self._start_child(one)
 
     def on_child_exited(self, address: ActorAddress) -> None:
         """Decide by the table."""
@@ -94,13 +95,12 @@ class Supervisor(Shell):
         )
 
     def _perform(self, effects: list[SupervisorEffect]) -> None:
+        # Children that start together are made together: they send to each other in their first message.
+        together: dict[int, list[str]] = {}
         for effect in effects:
             match effect:
                 case StartChild():
-                    if effect.delay_ms:
-                        self.wake_after(effect.delay_ms * 1_000_000, f"start:{effect.id}")
-                    else:
-                        self._start_child(effect.id)
+                    together.setdefault(effect.delay_ms, []).append(effect.id)
                 case StopChild():
                     self.send(ActorAddress(effect.id), ActorExitRequest())
                 case HoldScope():
@@ -118,6 +118,12 @@ class Supervisor(Shell):
                         ),
                     )
                     self.send(self.myAddress, ActorExitRequest())
+        for delay_ms, ids in together.items():
+            if delay_ms:
+                self.wake_after(delay_ms * 1_000_000, f"start:{','.join(ids)}")
+            else:
+                for child_id in ids:
+                    self._start_child(child_id)
         self._view()
 
     def _hold(self, effect: HoldScope) -> None:

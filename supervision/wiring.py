@@ -42,6 +42,7 @@ from trading.operators import OperatorCommand, Published
 from trading.orders.core import OrderCoreConfig
 from trading.risk.limits import InstrumentLimits, RiskLimits
 from trading.sim.config import SimConfig
+from trading.strategies.base import hears_trades
 
 VERSION = "0.1.0"
 INSTRUMENTS = {x.instrument_id: x for x in LISTED}
@@ -353,11 +354,14 @@ class Wiring:
 
     def market(self) -> MarketSetup:
         """The fan-out of market data."""
-        listeners: dict[str, tuple[str, ...]] = dict.fromkeys(self.instruments, ())
+        tops: dict[str, tuple[str, ...]] = dict.fromkeys(self.instruments, ())
+        trades: dict[str, tuple[str, ...]] = dict.fromkeys(self.instruments, ())
         for strategy_id, strategy in self.config.strategies.items():
             for instrument_id in strategy.instruments:
-                listeners[instrument_id] = (*listeners[instrument_id], f"strategy.{strategy_id}")
-        return MarketSetup(always=("governor", "arbiter", "portfolio"), tops=listeners, trades=listeners)
+                tops[instrument_id] = (*tops[instrument_id], f"strategy.{strategy_id}")
+                if hears_trades(strategy.kind):
+                    trades[instrument_id] = (*trades[instrument_id], f"strategy.{strategy_id}")
+        return MarketSetup(always=("governor", "arbiter"), sampled=("portfolio",), tops=tops, trades=trades)
 
     def strategy(self, strategy_id: str) -> StrategySetup:
         """One strategy."""

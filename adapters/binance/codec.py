@@ -183,10 +183,10 @@ class BinanceCodec:
         ADL or NA).
         """
         try:
-            if payload[:11] == b'{"stream":"':
-                route = self._routes.get(payload[11 : payload.find(b'"', 11, 120)])
-                if route is not None and len(payload) <= MAX_PAYLOAD_BYTES:
-                    return route(payload, ts_recv_ns)
+            # A frame begins {"stream":"<name>" and anything else finds no route by the bytes after the eleventh.
+            route = self._routes.get(payload[11 : payload.find(b'"', 11, 120)])
+            if route is not None and len(payload) <= MAX_PAYLOAD_BYTES:
+                return route(payload, ts_recv_ns)
             return self._decode_unusual(payload, ts_recv_ns)
         except _FAULTS as fault:
             return self._rejected(fault, payload, ts_recv_ns)
@@ -270,10 +270,11 @@ class BinanceCodec:
 class _Channel:
     """Everything one symbol sends."""
 
-    __slots__ = ("grid", "instrument_id", "symbol")
+    __slots__ = ("_lots", "_ticks", "grid", "instrument_id", "symbol")
 
     def __init__(self, instrument: Instrument) -> None:
         self.grid = Grid(instrument)
+        self._ticks, self._lots = self.grid.memories()
         self.instrument_id = instrument.instrument_id
         self.symbol = instrument.symbol
 
@@ -316,14 +317,14 @@ class _Channel:
             raise WireFault(RejectReason.SYMBOL_MISMATCH, m.s)
         if m.u < m.U or m.u <= m.pu:
             raise WireFault(RejectReason.BAD_SEQUENCE, f"U {m.U} u {m.u} pu {m.pu}")
-        levels = self.grid.levels
+        ticks, lots = self._ticks, self._lots
         return DepthUpdate(
             instrument_id=self.instrument_id,
             first_update_id=m.U,
             final_update_id=m.u,
             prev_final_update_id=m.pu,
-            bids=levels(m.b),
-            asks=levels(m.a),
+            bids=[(ticks[price], lots[qty]) for price, qty in m.b],
+            asks=[(ticks[price], lots[qty]) for price, qty in m.a],
             ts_event_ns=(m.E if m.T == _UNSTATED_MS else m.T) * MS,
             ts_recv_ns=ts_recv_ns,
         )

@@ -107,6 +107,10 @@ class Grid:
         """How many distinct quantities were finer than the lot."""
         return self._lots.finer
 
+    def memories(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Price to ticks and quantity to lots, for loops that cannot afford a call per number; subscript them only."""
+        return self._ticks, self._lots
+
     def levels(self, pairs: list[tuple[str, str]]) -> list[Level]:
         """``[(price, quantity)]`` in ticks and lots."""
         ticks, lots = self._ticks, self._lots

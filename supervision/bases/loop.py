@@ -152,13 +152,14 @@ class LoopBase(Facade):
             RuntimeError: more than ``limit`` messages: actors that talk without end never become idle.
         """
         delivered = 0
-        self._absorb()
-        while done := self._drain(min(_CHUNK, limit + 1 - delivered)):
-            delivered += done
+        while True:
+            if self._inbox:
+                self._absorb()
+            if not self._has_waiting():
+                return delivered
+            delivered += self._drain(min(_CHUNK, limit + 1 - delivered))
             if delivered > limit:
                 raise RuntimeError(f"{self.name} is not idle after {limit} messages")
-            self._absorb()
-        return delivered
 
     def advance_to(self, mono_ns: int) -> int:
         """Move the virtual clock there timer by timer, draining at every stop; returns messages delivered."""

@@ -90,33 +90,39 @@ class Book:
         `crossed` and `beyond_horizon`.
         """
         # A dictionary keeps the order of insertion, so the ticks that are new are its last ones.
-        bids, bid_keys = self._bids, self._bid_keys
-        known = len(bids)
-        bids.update(update.bids)
-        if len(bids) != known:
-            for tick in list(islice(reversed(bids), len(bids) - known)):
-                if bids[tick]:
-                    insort(bid_keys, tick)
-                else:
-                    del bids[tick]
-        while bid_keys and not bids[bid_keys[-1]]:
-            del bids[bid_keys.pop()]
-        asks, ask_keys = self._asks, self._ask_keys
-        known = len(asks)
-        asks.update(update.asks)
-        if len(asks) != known:
-            for tick in list(islice(reversed(asks), len(asks) - known)):
-                if asks[tick]:
-                    insort(ask_keys, -tick)
-                else:
-                    del asks[tick]
-        while ask_keys and not asks[-ask_keys[-1]]:
-            del asks[-ask_keys.pop()]
+        bid_keys, ask_keys = self._bid_keys, self._ask_keys
+        changed = update.bids
+        if changed:
+            side = self._bids
+            known = len(side)
+            side.update(changed)
+            if len(side) != known:
+                for tick in list(islice(reversed(side), len(side) - known)):
+                    if side[tick]:
+                        insort(bid_keys, tick)
+                    else:
+                        del side[tick]
+            while bid_keys and not side[bid_keys[-1]]:
+                del side[bid_keys.pop()]
+        changed = update.asks
+        if changed:
+            side = self._asks
+            known = len(side)
+            side.update(changed)
+            if len(side) != known:
+                for tick in list(islice(reversed(side), len(side) - known)):
+                    if side[tick]:
+                        insort(ask_keys, -tick)
+                    else:
+                        del side[tick]
+            while ask_keys and not side[-ask_keys[-1]]:
+                del side[-ask_keys.pop()]
         self.update_id = update.final_update_id
         self.ts_event_ns = update.ts_event_ns
         self.ts_recv_ns = update.ts_recv_ns
-        if len(asks) > self._max_entries or len(bids) > self._max_entries:
+        if len(bid_keys) > self._max_entries or len(ask_keys) > self._max_entries:
             self._compact()
+            bid_keys, ask_keys = self._bid_keys, self._ask_keys
         if not bid_keys or not ask_keys:
             return False
         return self.bid_horizon <= bid_keys[-1] < -ask_keys[-1] <= self.ask_horizon

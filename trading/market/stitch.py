@@ -122,6 +122,11 @@ class SyncReason(msgspec.Struct, frozen=True):
     ts_recv_ns: int
 
 
+# Looked up once: these are read for every diff.
+_SYNCED = BookState.SYNCED
+_APPLIED = SyncResult.APPLIED
+
+
 class BookSync:
     """One book and the machine that vouches for it.
 
@@ -140,6 +145,7 @@ class BookSync:
 
     __slots__ = (
         "_audited_at",
+        "_bbo",
         "_buffer",
         "_edge",
         "_futures",
@@ -147,6 +153,7 @@ class BookSync:
         "_pending",
         "_refreshing",
         "_snapshot_depth",
+        "_step",
         "_synced_once",
         "_ticker",
         "_ticker_id",
@@ -173,7 +180,10 @@ class BookSync:
         self.reasons: deque[SyncReason] = deque(maxlen=32)
         self.mode = mode
         self.wants_snapshot = mode == "depth"
+        self._bbo = mode == "bbo"
         self._futures = rule is SequenceRule.FUTURES
+        # How far the left edge of the next diff lies from the last id: pu == u, but U == u + 1.
+        self._step = 0 if self._futures else 1
         self._snapshot_depth = snapshot_depth
         self._max_unaudited = max_unaudited
         self._audited_at = -max_unaudited
@@ -204,13 +214,12 @@ class BookSync:
         counters = self.counters
         counters.messages += 1
         book = self.book
-        if book.state is not BookState.SYNCED or self.mode == "bbo":
+        if book.state is not _SYNCED or self._bbo:
             return self._update_unsynced(update)
         last = book.update_id
         final = update.final_update_id
         edge = update.prev_final_update_id if self._futures else update.first_update_id
-        follows = edge == last if self._futures else edge == last + 1
-        if follows and final > last:
+        if edge == last + self._step and final > last:
             sound = book.apply(update)
             self._edge = edge
             counters.applied += 1
@@ -220,7 +229,7 @@ class BookSync:
                 return SyncResult.MISMATCH
             if self._refreshing or (not sound and book.beyond_horizon()):
                 return self._applied_beyond_horizon(update)
-            return SyncResult.APPLIED
+            return _APPLIED
         if final <= last and edge <= self._edge:
             counters.dropped_old += 1
             return SyncResult.DROPPED_OLD
@@ -230,7 +239,7 @@ class BookSync:
         """A snapshot, asked for or not: audits a SYNCED book, and replaces it only when it wanted a fresh one."""
         self.counters.snapshots += 1
         book = self.book
-        if self.mode == "bbo" or book.state is BookState.HALT:
+        if self._bbo or book.state is BookState.HALT:
             self.counters.ignored += 1
             return SyncResult.IGNORED
         if book.state is BookState.SYNCED and not self._refreshing:
@@ -245,7 +254,7 @@ class BookSync:
     def on_ticker(self, ticker: BookTicker) -> SyncResult:
         """The venue's best bid and ask: the book itself in mode "bbo", an audit of it in mode "depth"."""
         book = self.book
-        if self.mode == "depth":
+        if not self._bbo:
             self._ticker = ticker
             self._ticker_id = ticker.update_id
             if ticker.update_id == book.update_id and book.state is BookState.SYNCED:
@@ -278,14 +287,14 @@ class BookSync:
     def on_snapshot_failed(self) -> None:
         """The snapshot will not come: ask again when you can."""
         unproved = self.book.state in {BookState.SUSPECT, BookState.RESYNC} or self._refreshing
-        if self.mode == "depth" and unproved and self._pending is None:
+        if not self._bbo and unproved and self._pending is None:
             self.wants_snapshot = True
 
     def on_disconnected(self, now_ns: int) -> None:
         """The stream broke: what was buffered proves nothing any more."""
         self._restart()
         self._move(SyncEvent.DISCONNECTED, "stream disconnected", now_ns)
-        if self.mode == "bbo":
+        if self._bbo:
             # Update ids of a new connection may be compared with the old ones only within one venue session.
             self.book.update_id = -1
 
@@ -305,7 +314,7 @@ class BookSync:
     # --- The machine ---------------------------------------------------------------------------------
 
     def _update_unsynced(self, update: DepthUpdate) -> SyncResult:
-        if self.mode == "bbo" or self.book.state is BookState.HALT:
+        if self._bbo or self.book.state is BookState.HALT:
             self.counters.ignored += 1
             return SyncResult.IGNORED
         buffer = self._buffer
@@ -441,7 +450,7 @@ class BookSync:
         self._buffer.clear()
         self._pending = None
         self._refreshing = False
-        self.wants_snapshot = self.mode == "depth"
+        self.wants_snapshot = not self._bbo
 
     def _note_synced(self) -> None:
         if self._synced_once:

@@ -1,0 +1,1 @@
+"""Orders: vocabulary, state machine, journal rows, the order core."""

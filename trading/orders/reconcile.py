@@ -1,6 +1,6 @@
-"""What the core knows of each venue's account: events applied, events missing, how a comparison stands.
+"""The desk's account against the venue's: missing executions are taken in, then orders and positions are compared.
 
-Owns the inbox (each event once) and the comparison; what follows from either is decided in `core.py`.
+A mismatch becomes a verdict, never an invented fill; nothing is closed by inference.
 """
 
 from __future__ import annotations
@@ -8,95 +8,151 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-import msgspec
-
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders.messages import AccountState
-
-INBOX_MAX = 100_000
-
-
-class Inbox(msgspec.Struct, kw_only=True):
-    """Which of a venue's events were applied.
-
-    Everything up to ``watermark`` was. ``seen`` maps exec_id to exec_seq for the newest INBOX_MAX; older ones are known
-    applied by their ``exec_seq`` not being above ``floor``. ``ahead`` holds sequence numbers beyond a gap.
-    """
-
-    watermark: int = 0
-    floor: int = 0
-    newest: int = 0
-    hinted: int = 0
-    seen: dict[str, int] = {}
-    ahead: set[int] = set()
-    gap_since_ns: int | None = None
-    duplicates: int = 0
-
-    def first_time(self, exec_id: str, exec_seq: int, now_ns: int, *, counts: bool) -> bool:
-        """Take an event in; False when it was applied before. Events without an id are always new.
-
-        ``counts`` says that ``exec_seq`` is the event's own (executions and fundings); other reports carry that of the
-        newest execution before them, which only hints that it should have come.
-        """
-        if exec_id:
-            if exec_id in self.seen or (counts and 0 < exec_seq <= self.floor):
-                self.duplicates += 1
-                return False
-            self.seen[exec_id] = exec_seq if counts else 0
-            if len(self.seen) > INBOX_MAX:
-                oldest = next(iter(self.seen))
-                self.floor = max(self.floor, min(self.seen.pop(oldest), self.watermark))
-        if exec_seq > self.watermark:
-            self._note(exec_seq, now_ns, counts=counts)
-        return True
-
-    def covered(self, exec_seq: int) -> None:
-        """A snapshot delivered everything up to ``exec_seq``."""
-        self.watermark = max(self.watermark, exec_seq)
-        self.newest = max(self.newest, exec_seq)
-        self.hinted = max(self.hinted, self.watermark)
-        self.ahead = {seq for seq in self.ahead if seq > self.watermark}
-        self._close_gap()
-
-    def _note(self, exec_seq: int, now_ns: int, *, counts: bool) -> None:
-        if counts:
-            self.newest = max(self.newest, exec_seq)
-            self.ahead.add(exec_seq)
-            if len(self.ahead) > INBOX_MAX:
-                # A gap this old is not going to close by itself; a snapshot since the watermark closes it.
-                self.ahead.discard(max(self.ahead))
-        else:
-            self.hinted = max(self.hinted, exec_seq)
-        self._close_gap()
-        if self.gap_since_ns is None and (self.ahead or self.hinted > self.watermark):
-            self.gap_since_ns = now_ns
-
-    def _close_gap(self) -> None:
-        while self.watermark + 1 in self.ahead:
-            self.watermark += 1
-            self.ahead.discard(self.watermark)
-        if not self.ahead and self.hinted <= self.watermark:
-            self.gap_since_ns = None
+from trading.orders.effects import Reconciled, SendToVenue
+from trading.orders.evidence import Evidence
+from trading.orders.inbox import VenueAccount
+from trading.orders.journal_rows import (
+    JournalKind,
+    NoteBody,
+    ReconcileBody,
+)
+from trading.orders.messages import (
+    AccountState,
+    ExecutionReport,
+    OrderCancelRequest,
+    OrdStatus,
+)
+from trading.orders.state import MS
+from trading.orders.turn import Turn
 
 
-class VenueAccount(msgspec.Struct, kw_only=True):
-    """One venue's account: its inbox, our positions there, and how the comparison stands.
+class Reconciliation(Evidence):
+    """The order core's judgement of whole accounts; see `OrderCore`."""
 
-    ``net`` is what the desk opened with plus the sum of executions, by instrument. ``reconciling`` holds from
-    `begin_reconcile` until a comparison is clean; ``round`` counts the comparisons tried.
-    """
+    def _account_state(self, m: AccountState, turn: Turn) -> None:
+        account = self._account(m.venue)
+        if account.reconciling and not account.has_baseline and not self._knows(m.venue):
+            self._baseline(m, turn)
+        for report in sorted(m.executions, key=lambda r: r.exec_seq):
+            self._execution(report, turn)
+        for funding in sorted(m.fundings, key=lambda f: f.exec_seq):
+            self._funding(funding, turn)
+        account.inbox.covered(m.exec_seq)
+        account.wanted_since_ns = None
+        troubles = self._open_orders_compared(m, turn)
+        if account.inbox.newest <= m.exec_seq:
+            troubles += position_mismatches(m, account.net, self._instruments)
+        elif account.reconciling:
+            troubles.append("the snapshot is older than what was applied")
+        self._verdict(m, account, troubles, turn)
 
-    inbox: Inbox = msgspec.field(default_factory=Inbox)
-    net: dict[str, Decimal] = {}
-    has_baseline: bool = False
-    reconciling: bool = False
-    round: int = 0
-    refused: bool = False
-    asked_ns: int = 0
-    wanted_since_ns: int | None = None
-    next_ask_ns: int | None = None
-    next_audit_ns: int | None = None
-    audit_misses: int = 0
+    def _knows(self, venue: str) -> bool:
+        account = self._account(venue)
+        return bool(account.net or account.inbox.newest) or any(key[0] == venue for key in (*self._open, *self._done))
+
+    def _baseline(self, m: AccountState, turn: Turn) -> None:
+        """The journal knows nothing of this venue: what is there now is what the desk opens with."""
+        body = ReconcileBody(
+            ok=True,
+            text="baseline",
+            exec_seq=m.exec_seq,
+            baseline=True,
+            positions={k: str(v) for k, v in m.positions.items()},
+            balances={k: str(v) for k, v in m.balances.items()},
+        )
+        self._row(turn, JournalKind.RECONCILE, None, body, venue=m.venue)
+        self._rebase(m.venue, body)
+
+    def _rebase(self, venue: str, body: ReconcileBody) -> None:
+        account = self._account(venue)
+        account.has_baseline = True
+        account.net = {k: Decimal(v) for k, v in body.positions.items()}
+        account.inbox.floor = body.exec_seq
+        account.inbox.covered(body.exec_seq)
+
+    def _open_orders_compared(self, m: AccountState, turn: Turn) -> list[str]:
+        troubles: list[str] = []
+        listed = set()
+        for report in m.open_orders:
+            listed.add(report.cl_ord_id)
+            order = self.order(m.venue, report.cl_ord_id)
+            if order is not None:
+                self._status(order, report, turn)
+                if not order.is_open and not order.never_found and m.exec_seq >= self._account(m.venue).inbox.newest:
+                    troubles.append(f"{report.cl_ord_id} is open at the venue, here {order.ord_status.value}")
+            else:
+                troubles.append(f"open order {report.cl_ord_id} is not in the journal")
+                self._cancel_unjournalled(report, turn)
+        for order in self.open_orders():
+            if order.venue != m.venue or order.cl_ord_id in listed:
+                continue
+            if order.awaited is not None:
+                if m.exec_seq >= self._account(m.venue).inbox.newest:
+                    # Every execution up to the snapshot is applied and the sum still is not what the venue counted.
+                    text = f"{order.cl_ord_id}: venue counted {order.venue_cum_qty}, executions give {order.cum_qty}"
+                    turn.held.append(Reconciled(venue=m.venue, ok=False, text=text))
+                    note = NoteBody(text=text, facts={"event": order.awaited.value})
+                    self._noted(JournalKind.CANCELED, order, note, turn)
+            elif order.acked and order.sent_ns < self._account(m.venue).asked_ns:
+                order.absent = True
+                if order.next_query_ns is None:
+                    self._query(order, turn)
+        return troubles
+
+    def _cancel_unjournalled(self, m: ExecutionReport, turn: Turn) -> None:
+        """An order with our mark that no journal of ours knows must not stay live; others' are not ours to touch."""
+        if not self._config.id_prefix or not m.cl_ord_id.startswith(self._config.id_prefix):
+            return
+        request = OrderCancelRequest(
+            venue=m.venue,
+            instrument_id=m.instrument_id,
+            cl_ord_id=f"{m.cl_ord_id}-c0",
+            orig_cl_ord_id=m.cl_ord_id,
+            epoch=self._epoch,
+            cause="not in the journal",
+            ts_init_ns=turn.now,
+        )
+        note = NoteBody(text="open at the venue, not in the journal: canceled")
+        self._row(turn, JournalKind.NOTE, None, note, venue=m.venue, ref=m.cl_ord_id)
+        turn.held.append(SendToVenue(command=request))
+
+    def _verdict(self, m: AccountState, account: VenueAccount, troubles: list[str], turn: Turn) -> None:
+        if not account.reconciling:
+            # One miss may be an event in flight; the same again at the next audit is a fact.
+            account.audit_misses = account.audit_misses + 1 if troubles else 0
+            if account.audit_misses == 2:
+                self._judge(m, ok=False, text="; ".join(troubles), turn=turn)
+            return
+        for order in self.open_orders():
+            stale = order.approved.epoch < self._epoch
+            if order.venue != m.venue or not (stale or order.ord_status is OrdStatus.UNKNOWN):
+                continue
+            troubles.append(f"{order.cl_ord_id} is {order.ord_status.value}")
+            if stale and not order.cancel_id:
+                self._cancel_again(order, "stale: of an older epoch", turn)
+        if not troubles:
+            account.reconciling, account.next_ask_ns = False, None
+            self._judge(m, ok=True, text=f"clean at {m.exec_seq} in round {account.round + 1}", turn=turn)
+            return
+        ladder = self._config.reconcile_ladder_ms
+        account.next_ask_ns = turn.now + ladder[min(account.round, len(ladder) - 1)] * MS
+        account.round += 1
+        if account.round >= self._config.reconcile_rounds_max and not account.refused:
+            account.refused = True
+            self._judge(m, ok=False, text="; ".join(troubles), turn=turn)
+
+    def _judge(self, m: AccountState, *, ok: bool, text: str, turn: Turn) -> None:
+        body = ReconcileBody(
+            ok=ok,
+            text=text,
+            exec_seq=m.exec_seq,
+            baseline=False,
+            positions={k: str(v) for k, v in m.positions.items()},
+            balances={k: str(v) for k, v in m.balances.items()},
+        )
+        self._row(turn, JournalKind.RECONCILE, None, body, venue=m.venue)
+        turn.held.append(Reconciled(venue=m.venue, ok=ok, text=text))
 
 
 def position_mismatches(

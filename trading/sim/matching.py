@@ -15,6 +15,9 @@ from trading.sim.book_view import BookView, TickerBook
 from trading.sim.state import ConsumedLevel, SimOrder
 
 
+_FIRST_LEVELS = 16
+
+
 class Market:
     """One instrument at the venue: its book, our open orders in order of arrival, and what we consumed."""
 
@@ -66,15 +69,22 @@ class Market:
         """Levels an order of ``side`` may take, best first, not beyond ``limit_ticks``."""
         if self.book is None:
             return
-        bids, asks = self.book.top(depth)
         source = side.opposite
-        for tick, displayed in asks if side is Side.BUY else bids:
-            if limit_ticks is not None and (tick - limit_ticks) * side.sign > 0:
+        walked = 0
+        # Few orders reach beyond the first levels: the book is asked for more only by those that do.
+        for n in (min(_FIRST_LEVELS, depth), depth):
+            bids, asks = self.book.top(n)
+            levels = asks if side is Side.BUY else bids
+            for tick, displayed in levels[walked:]:
+                if limit_ticks is not None and (tick - limit_ticks) * side.sign > 0:
+                    return
+                seen, taken = self.consumed.get((source, tick), (displayed, 0))
+                lots = displayed - taken if seen == displayed else displayed
+                if lots > 0:
+                    yield tick, lots
+            walked = len(levels)
+            if walked < n or n == depth:
                 return
-            seen, taken = self.consumed.get((source, tick), (displayed, 0))
-            lots = displayed - taken if seen == displayed else displayed
-            if lots > 0:
-                yield tick, lots
 
     def plan(self, side: Side, limit_ticks: int | None, lots: int, depth: int) -> tuple[list[Level], bool]:
         """What an order of ``side`` takes of the market now, and whether it stopped at an order of our own.

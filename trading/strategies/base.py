@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -188,15 +188,24 @@ def build_strategy(
     kind: str, strategy_id: str, instruments: Mapping[str, Instrument], params: dict[str, object], epoch: int
 ) -> Strategy:
     """Make a strategy of one of the kinds ``maker``, ``momentum``, ``basis``; ``ValueError`` when it cannot be made."""
+    found = _kinds().get(kind)
+    if found is None:
+        raise ValueError(f"kind: {kind!r} is not a strategy; known are {', '.join(_kinds())}")
+    make, params_kind = found
+    made: Strategy = make(strategy_id, instruments, convert_params(params, params_kind, strategy_id), epoch)
+    return made
+
+
+def hears_trades(kind: str) -> bool:
+    """Whether strategies of this kind act on public trades; the others need not be sent any."""
+    found = _kinds().get(kind)
+    return found is None or found[0].on_trade is not Strategy.on_trade
+
+
+def _kinds() -> dict[str, tuple[Any, Any]]:
     # The kinds import this module, so they are found here when first asked for.
     from trading.strategies.basis import Basis, BasisParams  # noqa: PLC0415
     from trading.strategies.maker import Maker, MakerParams  # noqa: PLC0415
     from trading.strategies.momentum import Momentum, MomentumParams  # noqa: PLC0415
 
-    if kind == "maker":
-        return Maker(strategy_id, instruments, convert_params(params, MakerParams, strategy_id), epoch)
-    if kind == "momentum":
-        return Momentum(strategy_id, instruments, convert_params(params, MomentumParams, strategy_id), epoch)
-    if kind == "basis":
-        return Basis(strategy_id, instruments, convert_params(params, BasisParams, strategy_id), epoch)
-    raise ValueError(f"kind: {kind!r} is not a strategy; known are maker, momentum, basis")
+    return {"maker": (Maker, MakerParams), "momentum": (Momentum, MomentumParams), "basis": (Basis, BasisParams)}

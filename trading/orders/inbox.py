@@ -1,0 +1,92 @@
+"""What the core knows of each venue's account: events applied, events missing, how the comparison stands."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+INBOX_MAX = 100_000
+
+
+class Inbox(msgspec.Struct, kw_only=True):
+    """Which of a venue's events were applied.
+
+    Everything up to ``watermark`` was. ``seen`` maps exec_id to exec_seq for the newest INBOX_MAX; older ones are known
+    applied by their ``exec_seq`` not being above ``floor``. ``ahead`` holds sequence numbers beyond a gap.
+    """
+
+    watermark: int = 0
+    floor: int = 0
+    newest: int = 0
+    hinted: int = 0
+    seen: dict[str, int] = {}
+    ahead: set[int] = set()
+    gap_since_ns: int | None = None
+    duplicates: int = 0
+
+    def first_time(self, exec_id: str, exec_seq: int, now_ns: int, *, counts: bool) -> bool:
+        """Take an event in; False when it was applied before. Events without an id are always new.
+
+        ``counts`` says that ``exec_seq`` is the event's own (executions and fundings); other reports carry that of the
+        newest execution before them, which only hints that it should have come.
+        """
+        if exec_id:
+            if exec_id in self.seen or (counts and 0 < exec_seq <= self.floor):
+                self.duplicates += 1
+                return False
+            self.seen[exec_id] = exec_seq if counts else 0
+            if len(self.seen) > INBOX_MAX:
+                oldest = next(iter(self.seen))
+                self.floor = max(self.floor, min(self.seen.pop(oldest), self.watermark))
+        if exec_seq > self.watermark:
+            self._note(exec_seq, now_ns, counts=counts)
+        return True
+
+    def covered(self, exec_seq: int) -> None:
+        """A snapshot delivered everything up to ``exec_seq``."""
+        self.watermark = max(self.watermark, exec_seq)
+        self.newest = max(self.newest, exec_seq)
+        self.hinted = max(self.hinted, self.watermark)
+        self.ahead = {seq for seq in self.ahead if seq > self.watermark}
+        self._close_gap()
+
+    def _note(self, exec_seq: int, now_ns: int, *, counts: bool) -> None:
+        if counts:
+            self.newest = max(self.newest, exec_seq)
+            self.ahead.add(exec_seq)
+            if len(self.ahead) > INBOX_MAX:
+                # A gap this old is not going to close by itself; a snapshot since the watermark closes it.
+                self.ahead.discard(max(self.ahead))
+        else:
+            self.hinted = max(self.hinted, exec_seq)
+        self._close_gap()
+        if self.gap_since_ns is None and (self.ahead or self.hinted > self.watermark):
+            self.gap_since_ns = now_ns
+
+    def _close_gap(self) -> None:
+        while self.watermark + 1 in self.ahead:
+            self.watermark += 1
+            self.ahead.discard(self.watermark)
+        if not self.ahead and self.hinted <= self.watermark:
+            self.gap_since_ns = None
+
+
+class VenueAccount(msgspec.Struct, kw_only=True):
+    """One venue's account: its inbox, our positions there, and how the comparison stands.
+
+    ``net`` is what the desk opened with plus the sum of executions, by instrument. ``reconciling`` holds from
+    `begin_reconcile` until a comparison is clean; ``round`` counts the comparisons tried.
+    """
+
+    inbox: Inbox = msgspec.field(default_factory=Inbox)
+    net: dict[str, Decimal] = {}
+    has_baseline: bool = False
+    reconciling: bool = False
+    round: int = 0
+    refused: bool = False
+    asked_ns: int = 0
+    wanted_since_ns: int | None = None
+    next_ask_ns: int | None = None
+    next_audit_ns: int | None = None
+    audit_misses: int = 0

@@ -1,0 +1,291 @@
+"""The memory of the order core and its plain motions: register, write, release, move, cancel, ask.
+
+Owns no judgement of what a venue says; that is `evidence.py` and `reconcile.py`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from trading.instruments import Instrument
+from trading.orders.effects import Effect, Emit, Journal, Reconciled, SendToVenue
+from trading.orders.fsm import OrderEvent
+from trading.orders.inbox import Inbox, VenueAccount
+from trading.orders.journal_rows import (
+    CancelBody,
+    JournalKind,
+    NoteBody,
+    RowBody,
+    RowDraft,
+    encode_body,
+)
+from trading.orders.messages import (
+    AccountStateRequest,
+    ApprovedOrder,
+    OrdStatus,
+    ProposedCancel,
+)
+from trading.orders.order import Order
+from trading.orders.turn import CancelHeld, Held, PlaceHeld, Turn
+
+MS = 1_000_000
+
+
+class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Deadlines in milliseconds.
+
+    ``visibility_ms`` is how long an accepted order may stay invisible to the venue's queries.
+    ``id_prefix`` marks our ClOrdIDs: an open order with it that the journal does not know is canceled, others are only
+    reported; empty means none are ours.
+    """
+
+    place_deadline_ms: int = 400
+    cancel_deadline_ms: int = 400
+    visibility_ms: int = 2_000
+    query_ladder_ms: tuple[int, ...] = (100, 200, 500, 1_000, 2_000, 5_000)
+    gap_ms: int = 200
+    audit_ms: int = 5_000
+    reconcile_ladder_ms: tuple[int, ...] = (100, 200, 250, 250, 500, 500, 1_000, 1_000, 2_000, 5_000)
+    reconcile_retry_ms: int = 1_000
+    reconcile_rounds_max: int = 12
+    open_orders_max: int = 2_000
+    terminal_orders_max: int = 5_000
+    id_prefix: str = "pd"
+
+
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instrument may become: signed position and what open and unknown orders could add, in its units."""
+
+    position: Decimal
+    buy_leaves: Decimal
+    sell_leaves: Decimal
+    unknown_leaves: Decimal
+
+
+class CoreState:
+    """What the order core remembers; see `OrderCore`."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], epoch: int, config: OrderCoreConfig) -> None:
+        self._instruments = instruments
+        self._epoch = epoch
+        self._config = config
+        self._open: dict[tuple[str, str], Order] = {}
+        self._done: OrderedDict[tuple[str, str], Order] = OrderedDict()
+        self._accounts: dict[str, VenueAccount] = {}
+        self._held: deque[tuple[int, list[Held]]] = deque()
+        self._commit_id = 0
+        self._restoring = False
+        self.duplicates_suppressed = 0
+
+    @property
+    def epoch(self) -> int:
+        """The fencing token this core writes under."""
+        return self._epoch
+
+    def order(self, venue: str, cl_ord_id: str) -> Order | None:
+        """An open order, or a finished one while it is remembered."""
+        key = (venue, cl_ord_id)
+        return self._open.get(key) or self._done.get(key)
+
+    def open_orders(self) -> list[Order]:
+        """Orders that may be live at a venue, oldest first."""
+        return list(self._open.values())
+
+    def unknown_orders(self) -> list[Order]:
+        """Orders of which only evidence can tell whether they exist."""
+        return [order for order in self._open.values() if order.ord_status is OrdStatus.UNKNOWN]
+
+    def exposure(self) -> dict[str, Exposure]:
+        """By instrument; UNKNOWN orders count as if they were live."""
+        sums: dict[str, list[Decimal]] = {}
+        for account in self._accounts.values():
+            for instrument_id, net in account.net.items():
+                sums.setdefault(instrument_id, [Decimal(0)] * 4)[0] += net
+        for order in self._open.values():
+            line = sums.setdefault(order.proposed.instrument_id, [Decimal(0)] * 4)
+            line[1 if order.proposed.side.sign > 0 else 2] += order.leaves_qty
+            if order.ord_status is OrdStatus.UNKNOWN:
+                line[3] += order.leaves_qty
+        return {
+            key: Exposure(position=p, buy_leaves=b, sell_leaves=s, unknown_leaves=u)
+            for key, (p, b, s, u) in sums.items()
+        }
+
+    def inbox(self, venue: str) -> Inbox:
+        """What was taken in from a venue."""
+        return self._account(venue).inbox
+
+    def waiting_commits(self) -> int:
+        """Batches handed out and not yet answered."""
+        return len(self._held)
+
+    def _row(
+        self,
+        turn: Turn,
+        kind: JournalKind,
+        order: Order | None,
+        body: RowBody,
+        *,
+        exec_id: str = "",
+        venue: str = "",
+        ref: str = "",
+    ) -> None:
+        if self._restoring:
+            return
+        if order is not None:
+            legs = order.proposed.legs
+            venue, ref, parent = order.venue, order.cl_ord_id, legs[0].intent_id if legs else ""
+        else:
+            parent = ""
+        turn.rows.append(RowDraft(turn.now, kind, venue, ref, exec_id or None, parent, self._epoch, encode_body(body)))
+
+    def _close(self, turn: Turn) -> list[Effect]:
+        if turn.rows:
+            self._commit_id += 1
+            self._held.append((self._commit_id, turn.held))
+            return [Journal(commit_id=self._commit_id, rows=tuple(turn.rows)), *turn.said]
+        if turn.held and self._held:
+            # Nothing to write, but what it says rests on rows that are still on their way.
+            self._held[-1][1].extend(turn.held)
+        else:
+            for held in turn.held:
+                self._release(held, turn)
+        return turn.said
+
+    def _release(self, held: Held, turn: Turn) -> None:
+        match held:
+            case PlaceHeld(key=key):
+                order = self._open.get(key)
+                if order is None:
+                    return
+                order.apply(OrderEvent.RELEASED, turn.now)
+                order.sent_ns = turn.now
+                original = self._open.get((order.venue, order.proposed.replaces or ""))
+                if original is not None:
+                    original.apply(OrderEvent.REPLACE_SENT, turn.now, order.cl_ord_id)
+                turn.said.append(SendToVenue(command=order.command(turn.now)))
+                turn.said.append(Emit(message=order.updated(turn.now)))
+            case CancelHeld(key=key, cancel_id=cancel_id):
+                order = self._open.get(key)
+                if order is None or order.cancel_id != cancel_id:
+                    return
+                order.apply(OrderEvent.CANCEL_SENT, turn.now, cancel_id)
+                order.cancel_sent_ns = turn.now
+                turn.said.append(SendToVenue(command=order.cancel_request(self._epoch, turn.now)))
+                turn.said.append(Emit(message=order.updated(turn.now)))
+            case SendToVenue() | Emit() | Reconciled():
+                turn.said.append(held)
+
+    def _account(self, venue: str) -> VenueAccount:
+        account = self._accounts.get(venue)
+        if account is None:
+            account = self._accounts[venue] = VenueAccount()
+        return account
+
+    def _register(self, m: ApprovedOrder) -> Order:
+        order = Order(approved=m)
+        self._open[m.order.venue, m.order.cl_ord_id] = order
+        self._account(m.order.venue)
+        original = self._open.get((m.order.venue, m.order.replaces or ""))
+        if original is not None:
+            original.replaced_by = m.order.cl_ord_id
+        return order
+
+    def _apply(self, order: Order, event: OrderEvent, turn: Turn, text: str = "") -> None:
+        """Move an order, keep the open and the finished apart, tell the desk once the rows are durable."""
+        order.apply(event, turn.now, text)
+        key = (order.venue, order.cl_ord_id)
+        if order.is_open:
+            if self._done.pop(key, None) is not None:
+                self._open[key] = order
+        elif self._open.pop(key, None) is not None:
+            order.next_query_ns = None
+            order.awaited = None
+            self._done[key] = order
+            if len(self._done) > self._config.terminal_orders_max:
+                self._done.popitem(last=False)
+        turn.held.append(Emit(message=order.updated(turn.now, text)))
+
+    def _noted(self, kind: JournalKind, order: Order, note: NoteBody, turn: Turn) -> None:
+        """An event without a venue's report behind it: journalled with its words, replayed the same way."""
+        event = OrderEvent(note.facts["event"])
+        self._row(turn, kind, order, note)
+        if event in {OrderEvent.CANCEL_REFUSED, OrderEvent.CANCEL_REFUSED_PARTIAL}:
+            order.cancel_id = ""
+        if event is OrderEvent.NOT_FOUND:
+            order.never_found = True
+        self._apply(order, event, turn, note.text)
+        if event in {OrderEvent.NOT_FOUND, OrderEvent.REJECTED}:
+            self._reopen_original(order, turn, note.text)
+
+    def _reopen_original(self, replacement: Order, turn: Turn, text: str) -> None:
+        """A replacement that never came to be leaves the original as it was."""
+        original = self._open.get((replacement.venue, replacement.proposed.replaces or ""))
+        if original is not None and original.replaced_by == replacement.cl_ord_id:
+            original.replaced_by = ""
+            if original.ord_status is OrdStatus.PENDING_REPLACE:
+                self._apply(original, refused(original), turn, text)
+
+    def _cancel(self, order: Order, m: ProposedCancel, turn: Turn) -> None:
+        order.cancel_count += 1
+        order.cancel_id = f"{order.cl_ord_id}-c{order.cancel_count}"
+        self._row(turn, JournalKind.CANCEL, order, CancelBody(cancel=m, cancel_id=order.cancel_id))
+        turn.held.append(CancelHeld((order.venue, order.cl_ord_id), order.cancel_id))
+
+    def _cancel_again(self, order: Order, reason: str, turn: Turn) -> None:
+        if order.cancel_id:
+            turn.held.append(CancelHeld((order.venue, order.cl_ord_id), order.cancel_id))
+            return
+        o = order.proposed
+        cancel = ProposedCancel(
+            cl_ord_id=o.cl_ord_id,
+            venue=o.venue,
+            instrument_id=o.instrument_id,
+            reason=reason,
+            cause=o.cause,
+            ts_init_ns=turn.now,
+        )
+        self._cancel(order, cancel, turn)
+
+    def _query(self, order: Order, turn: Turn) -> None:
+        ladder = self._config.query_ladder_ms
+        order.next_query_ns = turn.now + ladder[min(order.queries, len(ladder) - 1)] * MS
+        order.queries += 1
+        if order.sent_ns == 0 or turn.now - order.sent_ns < self._config.visibility_ms * MS:
+            order.early_queries += 1
+        if not self._restoring:
+            turn.said.append(SendToVenue(command=order.status_request(turn.now)))
+
+    def _account_request(self, venue: str, cause: str, turn: Turn) -> AccountStateRequest:
+        account = self._account(venue)
+        account.asked_ns = turn.now
+        account.next_audit_ns = turn.now + self._config.audit_ms * MS
+        if account.reconciling:
+            # The answer may be lost, or nobody there yet to give it.
+            account.next_ask_ns = turn.now + self._config.reconcile_retry_ms * MS
+        return AccountStateRequest(
+            venue=venue, since_exec_seq=account.inbox.watermark, cause=cause, ts_init_ns=turn.now
+        )
+
+    def _ask_account(self, venue: str, cause: str, turn: Turn) -> None:
+        account = self._account(venue)
+        if self._restoring:
+            return
+        if cause == "gap":
+            # An answer that is on its way may predate what is missing: ask again unless one comes after this.
+            account.wanted_since_ns = turn.now
+            if account.asked_ns and turn.now - account.asked_ns < self._config.gap_ms * MS:
+                return
+        turn.said.append(SendToVenue(command=self._account_request(venue, cause, turn)))
+
+
+def refused(order: Order) -> OrderEvent:
+    """What it means for an order that a request about it was refused."""
+    if not order.acked:
+        # Our request may have overtaken the order itself: that it still stands is not known.
+        return OrderEvent.UNANSWERED
+    return OrderEvent.CANCEL_REFUSED_PARTIAL if order.cum_qty else OrderEvent.CANCEL_REFUSED
