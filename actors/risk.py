@@ -31,7 +31,7 @@ from actors.messages import (
 )
 from actors.shell import Shell
 from adapters.permit_board import OperatorBoard, PermitWriter
-from trading.brakes import Brake, BrakeBook, Level, Release, ReleaseRefused
+from trading.brakes import GLOBAL, Brake, BrakeBook, Level, Release, ReleaseRefused, release_hash
 from trading.instruments import Instrument
 from trading.market.events import BookTop, MarkPrice
 from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published, Topic
@@ -42,6 +42,7 @@ from trading.risk.limits import RiskLimits
 _LEVELS = {CommandKind.HOLD: Level.HOLD, CommandKind.PAUSE: Level.PAUSE, CommandKind.KILL: Level.KILL}
 _FIRST_RECON = "waiting for the first reconciliation since the start"
 _APPROVAL_NS = 600_000_000_000
+_APPROVALS_MAX = 256
 _RESTART = "RESTART:"
 
 
@@ -83,13 +84,14 @@ class Governor(Shell):
         self._day = -1
         self.denied: dict[str, int] = {}
         self.approved = 0
-        if setup.brakes_file is not None and setup.brakes_file.exists():
-            self._book = BrakeBook.load(setup.brakes_file.read_bytes())
+        damaged = self._remember(setup.brakes_file)
         for brake in self._book.brakes():
             if brake.release is Release.AUTO:
                 self._book.clear(brake.code, brake.scope, "auto", None, self.now_ns())
         for venue in setup.venues:
             self._brake("RECON", f"venue:{venue}", Level.HOLD, _FIRST_RECON, Release.AUTO)
+        if damaged:
+            self._brake("BRAKES_UNREADABLE", GLOBAL, Level.HOLD, damaged, Release.OPERATOR)
         self._positions: Positions | None = None
         self._open: OpenOrders | None = None
         self._whole = False
@@ -97,6 +99,16 @@ class Governor(Shell):
         self.tell(setup.orders, AskOpenOrders(reply_to=self.name))
         self._renew()
         self.wake_after(setup.publish_ns, "publish")
+
+    def _remember(self, file: Path | None) -> str:
+        """Take up the brakes of an earlier life; why that was not possible, if it was not."""
+        if file is None or not file.exists():
+            return ""
+        try:
+            self._book = BrakeBook.load(file.read_bytes())
+        except ValueError as error:
+            return f"what was braked before is not known: {error}"
+        return ""
 
     @property
     def core(self) -> RiskGovernor:
@@ -205,11 +217,21 @@ class Governor(Shell):
 
     # Brakes.
 
-    def _brake(self, code: str, scope: str, level: Level, cause: str, release: Release, by: str = "desk") -> None:
+    def _brake(
+        self,
+        code: str,
+        scope: str,
+        level: Level,
+        cause: str,
+        release: Release,
+        *,
+        by: str = "desk",
+        since_ns: int | None = None,
+    ) -> None:
         known = next((b for b in self._book.brakes() if b.code == code and b.scope == scope), None)
         if known is not None and known.level == level and known.cause == cause:
             return
-        since = self.now_ns() if known is None else known.since_ns
+        since = since_ns or (self.now_ns() if known is None else known.since_ns)
         self._book.set(
             Brake(code=code, scope=scope, level=level, cause=cause, since_ns=since, release=release, set_by=by)
         )
@@ -265,7 +287,16 @@ class Governor(Shell):
         found = self._operator.read()
         seen = {(brake.code, brake.scope) for brake in found}
         for brake in found:
-            self._brake(brake.code, brake.scope, brake.level, brake.cause, brake.release, by=brake.set_by)
+            # Every field as it stands on the board: what two people approve is a hash over all of them.
+            self._brake(
+                brake.code,
+                brake.scope,
+                brake.level,
+                brake.cause,
+                brake.release,
+                by=brake.set_by,
+                since_ns=brake.since_ns,
+            )
         for code, scope in self._from_board - seen:
             self._drop(code, scope)
         self._from_board = seen
@@ -364,13 +395,16 @@ class Governor(Shell):
         return bool(released) or not refused, ". ".join(parts)
 
     def _approved(self, brake: Brake, actor: str, now: int) -> tuple[str, str] | None:
-        key = f"{brake.code}|{brake.scope}|{brake.since_ns}"
+        """The other person who approved this very brake, and its hash; None when ``actor`` is the first."""
+        key = release_hash(brake)
         first = self._approvals.get(key)
         if first is None or first[0] == actor or now - first[1] > _APPROVAL_NS:
+            if len(self._approvals) >= _APPROVALS_MAX:
+                self._approvals.clear()
             self._approvals[key] = (actor, now)
             return None
         del self._approvals[key]
-        return first[0], actor
+        return first[0], key
 
     def _answer(self, msg: OperatorCommand, done: bool, text: str) -> None:
         now = self.now_ns()

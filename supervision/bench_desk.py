@@ -17,6 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from actors.messages import RawFrame, SnapshotFrame, StartActor
 from adapters.clock import SystemClock, VirtualClock
 from adapters.config import DeskConfig, load_config
@@ -26,7 +28,7 @@ from adapters.sources import SessionFacts, inspect_session
 from adapters.wirelog import open_session
 from supervision.bases.loop import LoopBase
 from supervision.replay import Replay, recorded_lines, replay
-from supervision.supervisor import Supervisor
+from supervision.supervisor import ChildStart, Supervisor
 from supervision.wiring import INSTRUMENTS, Wiring, paths_of, restrict
 from trading.market.events import BookTicker, BookTop, DepthSnapshot, DepthUpdate
 from trading.orders.journal_rows import JournalKind, RowDraft
@@ -34,6 +36,7 @@ from trading.orders.messages import Intent, NewOrderSingle, TargetIntent, Urgenc
 
 USDM = "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
 _SYMBOL = "BTCUSDT"
+_LOW = 618_000
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -124,6 +127,11 @@ def depth_frame(n: int, bid: int, ask: int) -> bytes:
     """A USD-M depth diff that moves the touch; 10 levels a side of real shape. Prices in ticks of 0.1."""
     bids = ",".join(f'["{(bid - i) / 10:.2f}","{2 + i % 5}.000"]' for i in range(10))
     asks = ",".join(f'["{(ask + i) / 10:.2f}","{3 + i % 5}.000"]' for i in range(10))
+    # The tick that the touch moves over is emptied on the other side.
+    if bid == _LOW + 1:
+        asks = f'["{bid / 10:.2f}","0.000"],{asks}'
+    else:
+        bids = f'["{(bid + 1) / 10:.2f}","0.000"],{bids}'
     now = time.time_ns() // 1_000_000
     return (
         f'{{"stream":"btcusdt@depth@0ms","data":{{"e":"depthUpdate","E":{now},"T":{now},"s":"{_SYMBOL}",'
@@ -135,7 +143,7 @@ def _snapshot() -> bytes:
     bids = ",".join(f'["{(618_000 - i) / 10:.2f}","5.000"]' for i in range(200))
     asks = ",".join(f'["{(618_001 + i) / 10:.2f}","5.000"]' for i in range(200))
     now = time.time_ns() // 1_000_000
-    return f'{{"lastUpdateId":10,"E":{now},"T":{now},"bids":[{bids}],"asks":[{asks}]}}'.encode()
+    return f'{{"lastUpdateId":12,"E":{now},"T":{now},"bids":[{bids}],"asks":[{asks}]}}'.encode()
 
 
 class _Marks:
@@ -185,11 +193,16 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
     venue = wiring.venue_tree("binanceusdm", "bench")
     # The bench is the source: frames are injected, everything else is the daemon's.
     setup = wiring.connector("binanceusdm")
-    venue.starts["connector.binanceusdm"] = type(venue.starts["connector.binanceusdm"])(
+    venue.starts["connector.binanceusdm"] = ChildStart(
         venue.starts["connector.binanceusdm"].actor_class, lambda: _without_source(setup)
     )
+    gateway = wiring.gateway("binanceusdm")
+    venue.starts["gateway.binanceusdm"] = ChildStart(
+        venue.starts["gateway.binanceusdm"].actor_class,
+        lambda: msgspec.structs.replace(gateway, orders_per_sec=100_000),
+    )
     for name, table in (
-        ("core", wiring.core_tree("bench")),
+        ("core", _unpaced(wiring, wiring.core_tree("bench"))),
         ("strategies", wiring.strategies_tree("bench")),
         ("venue.binanceusdm", venue),
     ):
@@ -215,7 +228,7 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
         commits.append(await _one_commit(writer))
         marks.at.clear()
         sent.clear()
-        frame = depth_frame(n, 618_000 + n % 2, 618_001 + n % 2)
+        frame = depth_frame(n, _LOW + n % 2, _LOW + 1 + n % 2)
         n += 1
         marks.armed = True
         started = time.perf_counter_ns()
@@ -260,9 +273,26 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
 
 
 def _without_source(setup: Any) -> Any:
-    import msgspec  # noqa: PLC0415
-
     return msgspec.structs.replace(setup, source=None, paper_dir=None, publish_ns=10_000_000_000)
+
+
+def _unpaced(wiring: Wiring, table: Any) -> Any:
+    """The core without its deliberate pauses between orders: the bench wants one at every tick."""
+    governor, arbiter = wiring.governor(), wiring.arbiter()
+    limits = msgspec.structs.replace(governor.limits, orders_per_sec=100_000, orders_per_symbol_per_min=1_000_000)
+    config = msgspec.structs.replace(
+        arbiter.config,
+        min_order_interval_ms=0,
+        max_orders_per_sec=100_000,
+        orders_per_symbol_per_min=1_000_000,
+        stale_book_ms=3_600_000,
+    )
+    starts = table.starts
+    starts["governor"] = ChildStart(
+        starts["governor"].actor_class, lambda: msgspec.structs.replace(governor, limits=limits)
+    )
+    starts["arbiter"] = ChildStart(starts["arbiter"].actor_class, lambda: msgspec.structs.replace(arbiter, config=config))
+    return table
 
 
 def _settled(arbiter: Any) -> bool:

@@ -42,7 +42,7 @@ from trading.operators import OperatorCommand, Published
 from trading.orders.core import OrderCoreConfig
 from trading.risk.limits import InstrumentLimits, RiskLimits
 from trading.sim.config import SimConfig
-from trading.strategies.base import hears_trades
+from trading.strategies.base import build_strategy, hears_trades
 
 VERSION = "0.1.0"
 INSTRUMENTS = {x.instrument_id: x for x in LISTED}
@@ -509,6 +509,17 @@ def instruments_of(config: DeskConfig) -> dict[str, Instrument]:
                 raise ValueError(f"venues.{venue}.instruments: {instrument_id} is not known there; known: {known}")
             found[instrument_id] = instrument
     return found
+
+
+def check_strategies(config: DeskConfig) -> None:
+    """Build every strategy once and throw it away; ``ValueError`` names the one that cannot be built and why."""
+    instruments = instruments_of(config)
+    for strategy_id, strategy in config.strategies.items():
+        mine = {i: instruments[i] for i in strategy.instruments}
+        try:
+            build_strategy(strategy.kind, strategy_id, mine, dict(strategy.params), 1)
+        except ValueError as error:
+            raise ValueError(f"strategies.{strategy_id}: {error}") from error
 
 
 def limits_of(config: DeskConfig, instruments: Mapping[str, Instrument]) -> RiskLimits:

@@ -46,7 +46,7 @@ class WireFault(Exception):  # noqa: N818 - it is what is wrong with the wire, n
 class _Memory(dict[str, int]):
     """Venue number to units of one step. A number met for the first time is checked and converted by `__missing__`."""
 
-    __slots__ = ("_scale", "_step", "_zero_is_fine", "finer", "learnt")
+    __slots__ = ("_forgotten", "_scale", "_step", "_zero_is_fine", "finer")
 
     def __init__(self, step: Decimal, *, zero_is_fine: bool) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Memory(dict[str, int]):
         ]
         self._step = step
         self._zero_is_fine = zero_is_fine
-        self.learnt = 0
+        self._forgotten = 0
         self.finer = 0
 
     def __missing__(self, text: str) -> int:
@@ -66,13 +66,14 @@ class _Memory(dict[str, int]):
             raise WireFault(RejectReason.BAD_NUMBER, f"{text[:40]!r} is not a plain decimal number")
         dot = text.find(".")
         multiplier, divisor = self._scale[len(plain) - dot if dot >= 0 else 0]
-        units, rest = divmod(int(plain) * multiplier, divisor)
-        self.learnt += 1
-        if rest:
+        value = int(plain) * multiplier
+        units = value // divisor
+        if units * divisor != value:
             units = self._finer_than_step(units, text)
         elif not units and not self._zero_is_fine:
             raise WireFault(RejectReason.ZERO_PRICE, f"price {text}")
         if len(self) >= MEMORY_ENTRIES:
+            self._forgotten += len(self)
             self.clear()
         self[text] = units
         return units
@@ -81,7 +82,7 @@ class _Memory(dict[str, int]):
         if not self._zero_is_fine:
             raise WireFault(RejectReason.OFF_GRID_PRICE, f"price {text} is off the {self._step} grid")
         self.finer += 1
-        if self.finer > FREE_FINER_QUANTITIES and self.finer * 20 > self.learnt:
+        if self.finer > FREE_FINER_QUANTITIES and self.finer * 20 > self._forgotten + len(self):
             raise WireFault(RejectReason.OFF_GRID_QTY, f"quantity {text}, step {self._step}")
         return units or 1
 

@@ -2,8 +2,8 @@
 
 One SQLite row holds one commit group, packed: a commit then costs the disk and not the B-trees (the naive table with
 its indexes ran at a third of the disk's rate for groups of 100). The hash chain and the relational index of all rows,
-`order_row`, are written off the order path; uniqueness is checked before each commit and again by the index. Owns no thread and
-decides nothing.
+`order_row`, are written off the order path; uniqueness is checked before each commit and again by the index. Owns no
+thread and decides nothing.
 """
 
 from __future__ import annotations
@@ -288,7 +288,8 @@ class SqliteJournal:
             if self._wal_bytes > (WAL_CHECKPOINT_BYTES if idle else WAL_FORCED_BYTES):
                 self._checkpoint()
             elif behind > (0 if idle else UNINDEXED_FORCED_ROWS):
-                self._index(limit_rows=500)
+                # Not idle it must outrun the largest groups: what memory forgets has to be in the index by then.
+                self._index(limit_rows=500 if idle else 2_000)
         except sqlite3.Error as error:
             raise _failure(error) from error
         return idle and (self._last_seq > self._indexed_seq or self._wal_bytes > WAL_CHECKPOINT_BYTES)

@@ -13,7 +13,7 @@ from adapters.config import ConfigError, load_config
 from adapters.sources import SessionFacts, inspect_session
 from adapters.wirelog import open_session
 from supervision.replay import Line, explain, recorded_lines, replay, synthetic_lines
-from supervision.wiring import restrict
+from supervision.wiring import check_strategies, restrict
 from trading.market.events import WireRejected
 
 _DEFAULT_DURATION_S = 300.0
@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
             config = load_config(args.config, overrides={"session": str(Path(name).resolve())})
             config, left_out = restrict(config, facts)
             lines = recorded_lines(session)
+        check_strategies(config)
         result = replay(
             config,
             facts,

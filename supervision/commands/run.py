@@ -23,7 +23,7 @@ from adapters.sources import SessionFacts, inspect_session
 from adapters.wirelog import open_session
 from supervision.outer import start_system
 from supervision.root import DrainRoot, Root, StartRoot, alive
-from supervision.wiring import instruments_of, restrict, root_plan
+from supervision.wiring import check_strategies, restrict, root_plan
 
 EXIT_DONE = 0
 EXIT_DESK_FAILED = 1
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         config = load_config(args.config, args.profile, os.environ, _overrides(args))
         config, facts = for_session(config)
-        instruments_of(config)
+        check_strategies(config)
     except (ConfigError, ValueError) as error:
         print(f"propdesk: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_COULD_NOT_RUN

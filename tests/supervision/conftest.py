@@ -36,10 +36,11 @@ class _EvidenceWiring(Wiring):
 
     def connector(self, venue):
         setup = super().connector(venue)
+        latency = self.order_latency_ns.get(venue, setup.sim.order_latency_ns)
         # Incarnations differ from start to start, as they do live.
         return msgspec.structs.replace(
             setup,
-            sim=msgspec.structs.replace(setup.sim, write_ahead=True),
+            sim=msgspec.structs.replace(setup.sim, write_ahead=True, order_latency_ns=latency),
             paper_dir=self.paths.paper,
             incarnation=0,
         )
@@ -48,11 +49,12 @@ class _EvidenceWiring(Wiring):
 class VirtualDesk(Replay):
     """Feeds a session piece by piece; times in seconds of the session."""
 
-    def __init__(self, directory, lines, *, config=None, seed=None, journal=None, start_s=0.0):
+    def __init__(self, directory, lines, *, config=None, seed=None, journal=None, start_s=0.0, slow=None):
         config = config or load_config()
         super().__init__(config, SessionFacts(), directory=directory, schedule_seed=seed)
         self.paths = self._wiring.paths
         self._wiring = _EvidenceWiring(config, self.paths, replay=True)
+        self._wiring.order_latency_ns = slow or {}
         if journal is not None:
             self._wiring._memory = journal
         self.config = config

@@ -13,7 +13,7 @@ import pytest
 
 from adapters.config import load_config
 from adapters.sources import SessionFacts
-from supervision.replay import replay
+from supervision.replay import replay, synthetic_lines
 from trading.brakes import Level
 from trading.market.events import BookState
 from trading.orders.messages import TargetIntent, Urgency
@@ -41,7 +41,7 @@ def target(strategy_id, instrument_id, lots, now_ns, *, urgency=Urgency.AGGRESSI
 def quiet(*names, budget_usd=1_000):
     """A configuration whose strategies never act by themselves: the test speaks for them."""
     spoken = {
-        name: {"kind": "momentum", "instruments": [USDM], "params": {"warm_up_s": 3600}, "budget_usd": budget_usd}
+        name: {"kind": "maker", "instruments": [USDM], "params": {"quote_notional_usd": 0}, "budget_usd": budget_usd}
         for name in names
     }
     return load_config(overrides={"strategies": spoken})
@@ -79,8 +79,6 @@ def test_the_hash_seed_of_the_interpreter_changes_nothing(project):
 def test_another_seed_of_the_market_is_another_session():
     def run(seed):
         config = load_config(overrides={"generator.seed": seed})
-        from supervision.replay import synthetic_lines
-
         return replay(config, SessionFacts(), synthetic_lines(config, 6), name="default", left_out=[])
 
     assert run(1).books != run(2).books
@@ -112,23 +110,21 @@ def test_spot_inventory_and_its_fee_are_in_the_ledger_as_they_are_at_the_venue(v
 
 @pytest.mark.req("P-SAFE-1", "P-SAFE-2", "P-HA-6")
 def test_every_venue_is_held_from_the_start_until_it_is_reconciled(virtual_desk):
-    desk = virtual_desk(config=quiet("one"))
-    # Each venue that will trade is asked to at once: what it answers must wait for its reconciliation.
-    desk.run_until(0.005)
-    assert {scope for code, scope in desk.brakes() if code == "RECON"} == {f"venue:{v}" for v in desk.config.venues}
-    assert all(b.level is Level.HOLD for (code, _), b in desk.brakes().items() if code == "RECON")
-    desk.inject("arbiter", target("one", USDM, 2, desk.at(0)))
-    desk.run_until(3)
+    desk = virtual_desk(config=quiet("one"), slow={"binanceusdm": 800_000_000})
+    held = {text.split(" ")[0] for _, text in desk.events("BRAKE:RECON")}
+    assert held == {f"venue:{v}" for v in desk.config.venues}
+    assert set(desk.brakes()) >= {("RECON", "venue:binanceusdm")}
+    desk.run_until(0.1)
+    desk.inject("arbiter", target("one", USDM, 2, desk.at(0.1)))
+    desk.run_until(8)
     released = {text.split(": ")[0]: at for at, text in desk.events("RELEASED:RECON")}
     assert set(released) == {f"venue:{v}" for v in desk.config.venues}
-    assert len(desk.sent()) > 0
-    assert min(at for at, _ in desk.sent("binanceusdm")) > released["venue:binanceusdm"]
+    assert desk.at(0.5) < released["venue:binanceusdm"] < min(at for at, _ in desk.sent("binanceusdm"))
 
 
-@pytest.mark.req("P-SAFE-2")
+@pytest.mark.req("P-SAFE-2", "P-SAFE-3")
 def test_a_venue_that_never_answers_is_never_traded_and_the_others_are(virtual_desk):
-    desk = virtual_desk()
-    desk.sim("binanceusdm").faults.lose_commands = 10_000
+    desk = virtual_desk(slow={"binanceusdm": 3_600_000_000_000})
     desk.run_until(12)
     assert desk.brakes()["RECON", "venue:binanceusdm"].level is Level.HOLD
     assert desk.sent("binanceusdm") == []
@@ -136,42 +132,34 @@ def test_a_venue_that_never_answers_is_never_traded_and_the_others_are(virtual_d
 
 
 @pytest.mark.req("P-EXE-9")
-def test_two_strategies_that_want_opposite_things_meet_inside_the_desk(virtual_desk):
+def test_what_one_strategy_gives_up_another_takes_without_an_order(virtual_desk):
     desk = virtual_desk(config=quiet("buyer", "seller"))
     desk.run_until(2)
-    desk.base.inject("arbiter", target("buyer", USDM, 6, desk.at(2)))
-    desk.run_until(3)
+    desk.inject("arbiter", target("buyer", USDM, 6, desk.at(2)))
+    desk.run_until(4)
     before = len(desk.sent())
-    # The second wants what the first has: both strategies change, nothing leaves.
-    desk.base.inject("arbiter", target("buyer", USDM, 0, desk.at(3), number=2))
-    desk.base.inject("arbiter", target("seller", USDM, 6, desk.at(3)))
-    desk.run_until(5)
-    desk.settle()
-    portfolio = desk.base.actor("portfolio").core
-    lots = {
-        s: {i: p.qty for i, p in held.items() if p.qty} for s, held in portfolio.positions_by_strategy().items()
-    }
-    assert sum((held.get(USDM, 0) for held in lots.values()), Decimal(0)) == Decimal("0.006")
-    assert desk.audit() == []
+    desk.base.inject("arbiter", target("buyer", USDM, 0, desk.at(4), urgency=Urgency.PASSIVE, number=2))
+    desk.base.inject("arbiter", target("seller", USDM, 6, desk.at(4)))
+    desk.run_until(8)
+    held = desk.base.actor("portfolio").core.positions_by_strategy()
     assert before >= 1
-    assert lots.get("seller", {}).get(USDM) == Decimal("0.006")
+    assert {s: {i: p.qty for i, p in rows.items()} for s, rows in held.items()} == {"seller": {USDM: Decimal("0.006")}}
+    assert desk.base.actor("arbiter").conflicts >= 1
+    assert desk.audit() == []
 
 
 @pytest.mark.req("P-EXE-9")
 def test_opposite_wishes_of_one_moment_make_no_order_at_all(virtual_desk):
     desk = virtual_desk(config=quiet("buyer", "seller"))
-    desk.run_until(0.1)
-    desk.command("hold", scope=f"symbol:{USDM}")
-    desk.run_until(2)
-    # While the symbol is held nothing can leave, so both wishes stand when it is released.
-    desk.base.inject("arbiter", target("buyer", USDM, 4, desk.at(2)))
-    desk.base.inject("arbiter", target("seller", USDM, -4, desk.at(2)))
-    desk.run_until(5)
-    arbiter = desk.base.actor("arbiter")
-    assert arbiter.crosses == 1
+    # No book is proved yet, so both wishes stand when the first one is.
+    desk.base.inject("arbiter", target("buyer", USDM, 4, desk.at(0)))
+    desk.base.inject("arbiter", target("seller", USDM, -4, desk.at(0)))
+    desk.run_until(3)
+    assert desk.base.actor("arbiter").crosses == 1
     assert desk.sent() == []
     held = desk.base.actor("portfolio").core.positions_by_strategy()
     assert (held["buyer"][USDM].qty, held["seller"][USDM].qty) == (Decimal("0.004"), Decimal("-0.004"))
+    assert desk.base.actor("portfolio").core.positions() == {}
     assert desk.audit() == []
 
 

@@ -32,10 +32,12 @@ from trading.sim.account import Account as VenueAccount
 from trading.sim.fees import fee_of
 
 
-def make(kind: InstrumentKind, instrument_id: str, settle: str, lot: str = "0.001", multiplier: str = "1") -> Instrument:
+def make(
+    kind: InstrumentKind, instrument_id: str, settle: str, lot: str = "0.001", multiplier: str = "1"
+) -> Instrument:
     return Instrument(
         instrument_id=instrument_id,
-        venue=instrument_id.split(":")[0],
+        venue=instrument_id.split(":", maxsplit=1)[0],
         symbol="X",
         kind=kind,
         base="BTC",
@@ -57,7 +59,9 @@ ALL = {i.instrument_id: i for i in (SPOT, LINEAR, INVERSE)}
 NUMBERS = count(1)
 
 
-def filled(instrument: Instrument, side: Side, qty: str, px: str, fee: str = "0", fee_asset: str = "", *, legs=None, ts=0):
+def filled(
+    instrument: Instrument, side: Side, qty: str, px: str, fee: str = "0", fee_asset: str = "", *, legs=None, ts=0
+):
     number = next(NUMBERS)
     return OrderFilled(
         venue=instrument.venue,
@@ -121,7 +125,7 @@ def test_spot_moves_two_assets_and_a_fee_in_base_is_not_there_to_be_sold(portfol
     assert portfolio.pnl_view()["total"] == Decimal(-5)
     portfolio.apply_fill(filled(SPOT, Side.SELL, "0.0999", "60000"))
     assert portfolio.positions() == {}
-    assert portfolio.pnl_view()["total"] == Decimal("994")
+    assert portfolio.pnl_view()["total"] == Decimal(994)
 
 
 def test_a_fee_in_base_that_finds_no_inventory_is_owed(portfolio) -> None:

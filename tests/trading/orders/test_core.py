@@ -416,9 +416,7 @@ class TestStart:
         working = report("pd1-1", ExecType.ORDER_STATUS)
         assert not any(isinstance(e, Reconciled) for e in desk.venue(account(open_orders=[working])))
         desk.venue(fill(report, "pd1-1", 1, "0.002", "0.002"))
-        desk.venue(
-            report("pd1-1-c1", ExecType.CANCELED, "a2", orig_cl_ord_id="pd1-1", cum_qty="0.002", exec_seq=1)
-        )
+        desk.venue(report("pd1-1-c1", ExecType.CANCELED, "a2", orig_cl_ord_id="pd1-1", cum_qty="0.002", exec_seq=1))
         assert sent(desk.later(300), AccountStateRequest)
         verdict = [e for e in desk.venue(account(1, {BTC: Decimal("0.002")})) if isinstance(e, Reconciled)]
         assert [v.ok for v in verdict] == [True]
@@ -469,6 +467,27 @@ class TestStart:
         assert [c.cl_ord_id for c in sent(told, OrderStatusRequest)] == ["pd1-1"]
         assert sent(told, NewOrderSingle) == []
         assert desk.place(approved("pd1-1", epoch=2)) == []
+
+    @pytest.mark.req("P-ORD-3")
+    def test_what_one_restart_found_out_the_next_replays(self, new_desk, approved, report) -> None:
+        first = new_desk()
+        first.place(approved("pd1-1"))
+        first.do(first.core.on_cancel(cancel("pd1-1"), first.now))
+        second = new_desk(epoch=2)
+        second.core.restore(first.rows)
+        second.rows = list(first.rows)
+        second.do(second.core.begin_reconcile(VENUE, second.now))
+        for _ in range(60):
+            second.later(100)
+        for _ in range(second.core.order(VENUE, "pd1-1").queries):
+            second.venue(unknown_to_venue("pd1-1"))
+        assert second.status("pd1-1") is OrdStatus.REJECTED
+        third = new_desk(epoch=3)
+        assert third.core.restore(second.rows) == len(second.rows)
+        assert third.status("pd1-1") is OrdStatus.REJECTED
+        again = new_desk(epoch=3)
+        again.core.restore(second.rows)
+        assert again.core.checkpoint(1) == third.core.checkpoint(1)
 
     @pytest.mark.req("P-ORD-5")
     def test_a_checkpoint_and_the_tail_equal_the_whole_journal(self, new_desk, approved, report) -> None:

@@ -9,11 +9,10 @@ from collections import Counter
 from decimal import Decimal
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-import pytest
 
 from adapters.journal.store import MemoryJournal
 from trading.instruments import Instrument, InstrumentKind
@@ -135,7 +134,9 @@ class VenueModel:
         if command.cl_ord_id in self.orders:
             reject = self._report(command.cl_ord_id, ExecType.REJECTED)
             self.said.append(
-                msgspec.structs.replace(reject, ord_status=OrdStatus.REJECTED, text="-4116 ClientOrderId is duplicated.")
+                msgspec.structs.replace(
+                    reject, ord_status=OrdStatus.REJECTED, text="-4116 ClientOrderId is duplicated."
+                )
             )
             return
         self.accepted[command.cl_ord_id] += 1

@@ -1,0 +1,136 @@
+"""One real desk, hurt in every way that it must survive, then stopped. The tests run in order, on the same desk."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from supervision.drill_audit import audit
+from supervision.drills import free_port
+from supervision.root import alive
+from trading.brakes import Level
+
+pytestmark = pytest.mark.process
+
+LOOPBACK = "0100007F"
+VENUE = "binanceusdm"
+CELL = f"venue-{VENUE}"
+
+
+@pytest.mark.req("P-API-2", "P-SAFE-1")
+def test_it_says_over_http_that_it_trades(daemon):
+    daemon.wait("readiness", lambda: (daemon.get("/live-readiness") or {}).get("ready") is True, 10)
+    state = daemon.get("/api/ui/control-state")
+    assert state["global_mode"] == "run"
+
+
+def test_every_socket_of_every_process_is_on_loopback(daemon):
+    listening = daemon.listening()
+    pids = {pid for pid, _ in listening}
+    # admin, root, cells: each has its own; the logger of the outer tree too.
+    assert set(daemon.pids().values()) <= pids
+    assert len(daemon.pids()) == 2 + len(daemon.config.placement)
+    assert {address.rpartition(":")[0] for _, address in listening} == {LOOPBACK}
+    ports = {int(address.rpartition(":")[2], 16) for _, address in listening}
+    assert {daemon.port, daemon.admin_port} <= ports
+
+
+@pytest.mark.req("P-HA-3")
+def test_a_second_desk_on_the_same_data_is_refused_in_one_line(daemon, run_propdesk):
+    code, _, err = run_propdesk("run", "--config", str(daemon.config_path))
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "another desk" in err
+    assert str(daemon.process.pid) in err
+    assert daemon.trading()
+
+
+def test_a_taken_admin_port_is_named(daemon, run_propdesk, tmp_path):
+    code, _, err = run_propdesk(
+        "run", "--data-dir", str(tmp_path), "--port", str(free_port()), "--admin-port", str(daemon.admin_port)
+    )
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert f"admin_port {daemon.admin_port}" in err
+    assert daemon.trading()
+
+
+@pytest.mark.req("P-HA-10")
+def test_without_ops_orders_go_on_and_ops_comes_back(daemon):
+    old = daemon.pids()
+    os.kill(old["ops"], signal.SIGKILL)
+    killed_ns = daemon.clock.mono_ns()
+    daemon.wait("an order without ops", lambda: daemon.sent_after(killed_ns) > 0, 10)
+    daemon.wait("a new ops", lambda: daemon.pids().get("ops") not in {None, old["ops"]}, 5)
+    daemon.wait("HTTP", lambda: daemon.get("/api/health") is not None, 5)
+    assert {name: pid for name, pid in daemon.pids().items() if name != "ops"} == {
+        name: pid for name, pid in old.items() if name != "ops"
+    }
+    daemon.wait("more orders", lambda: daemon.sent_after(killed_ns) > 2, 15)
+    assert not daemon.holds()
+
+
+@pytest.mark.req("P-SAFE-4", "P-SAFE-14")
+def test_hold_stops_orders_at_once_status_says_so_and_resume_lets_go(daemon):
+    code, said = daemon.propdesk("hold", "a", "test", "--actor", "alice")
+    held_ns = daemon.clock.mono_ns()
+    assert (code, said["daemon"]) == (0, "up")
+    code, said = daemon.propdesk("status")
+    assert (code, said["trading"], said["verdict"]) == (1, False, "refused_hold")
+    assert [b["cause"] for b in said["operators"]] == ["a test"]
+    daemon.wait("the daemon's own view", lambda: daemon.get("/api/ui/control-state")["global_mode"] == "hold", 5)
+    assert daemon.sent_after(held_ns) == 0
+    code, said = daemon.propdesk("resume", "--actor", "bob")
+    assert (code, said["left"]) == (0, [])
+    resumed_ns = daemon.clock.mono_ns()
+    assert daemon.sent_after(held_ns) == daemon.sent_after(resumed_ns) == 0
+    daemon.wait("an order after resume", lambda: daemon.sent_after(resumed_ns) > 0, 15)
+    assert daemon.propdesk("status")[0] == 0
+
+
+@pytest.mark.req("P-EXE-19", "P-HA-10")
+def test_a_hung_venue_is_killed_and_trades_again_within_five_seconds(daemon):
+    old = daemon.pids()
+    os.kill(old[CELL], signal.SIGSTOP)
+    took_ms = daemon.wait("its end", lambda: not alive(old[CELL]), 5)
+    assert took_ms < 2_000
+    took_ms += daemon.wait("a new cell", lambda: daemon.pids().get(CELL) not in {None, old[CELL]}, 5)
+    took_ms += daemon.wait("reconciliation", daemon.trading, 5)
+    assert took_ms < 5_000
+    back_ns = daemon.clock.mono_ns()
+    assert {n: p for n, p in daemon.pids().items() if n != CELL} == {n: p for n, p in old.items() if n != CELL}
+    daemon.wait("an order there", lambda: daemon.sent_after(back_ns, VENUE) > 0, 20)
+
+
+@pytest.mark.req("P-HA-10", "P-HA-6", "P-SAFE-2")
+def test_a_killed_desk_holds_first_and_then_trades_again(daemon):
+    old = daemon.pids()
+    os.kill(old["desk"], signal.SIGKILL)
+    killed_ns = daemon.clock.mono_ns()
+    daemon.wait("a hold", daemon.holds, 5)
+    daemon.wait("a new desk", lambda: daemon.pids().get("desk") not in {None, old["desk"]}, 5)
+    daemon.wait("reconciliation", daemon.trading, 10)
+    back_ns = daemon.clock.mono_ns()
+    assert (back_ns - killed_ns) / 1e9 < 8
+    daemon.wait("an order", lambda: daemon.sent_after(back_ns) > 0, 20)
+
+
+@pytest.mark.req("P-ORD-1", "P-ORD-3")
+def test_ctrl_c_ends_every_process_in_time_and_nothing_was_doubled_or_lost(daemon):
+    daemon.tree()
+    daemon.wait("a fill", lambda: daemon.fills() > 0, 30)
+    daemon.wait("a valid permit", daemon.trading, 10)
+    started_ns = daemon.clock.mono_ns()
+    daemon.process.send_signal(signal.SIGINT)
+    assert daemon.process.wait(12) == 0
+    assert (daemon.clock.mono_ns() - started_ns) / 1e9 < 10
+    assert {pid for pid in daemon.seen if alive(pid)} == set()
+    assert daemon.modes()["global"] is Level.HOLD
+    found = audit(daemon.paths, tuple(daemon.config.venues))
+    assert (found.duplicated_orders, found.lost_fills, found.fills > 0) == (0, 0, True)
+    names = [name for _, name in daemon.sent()]
+    assert len(names) == len(set(names)) > 3
+    # Nothing that rested was left behind.
+    assert daemon.propdesk("status")[1]["daemon"] == "dead"

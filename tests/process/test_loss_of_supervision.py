@@ -1,0 +1,92 @@
+"""A desk whose root is killed, that is dead, that hangs: nobody trades unsupervised, and HOLD works all the same.
+
+The tests run in order, on the same data directory.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from supervision.root import alive
+from trading.brakes import Level
+
+pytestmark = pytest.mark.process
+
+
+@pytest.mark.req("P-HA-10", "P-SAFE-1")
+def test_without_its_root_the_desk_ends_at_once_and_as_a_failure(daemon):
+    everybody = daemon.tree()
+    os.kill(daemon.pids()["root"], signal.SIGKILL)
+    killed_ns = daemon.clock.mono_ns()
+    assert daemon.process.wait(5) == 1
+    daemon.wait("the end of all", lambda: not any(alive(pid) for pid in everybody), 2)
+    assert (daemon.clock.mono_ns() - killed_ns) / 1e9 < 2
+    daemon.wait("the end of the permit", lambda: daemon.modes().get("global") is Level.HOLD, 1)
+    assert daemon.sent_after(killed_ns + 600_000_000) == 0
+
+
+@pytest.mark.req("P-SAFE-4", "P-SAFE-14")
+def test_a_dead_desk_can_be_held_and_the_next_one_starts_under_that_hold(daemon):
+    code, said = daemon.propdesk("status")
+    assert (code, said["trading"], said["daemon"]) == (1, False, "dead")
+    code, said = daemon.propdesk("hold", "not", "tonight")
+    assert (code, said["daemon"]) == (0, "dead")
+    orders = len(daemon.sent())
+    daemon.start()
+    daemon.wait("HTTP", lambda: daemon.get("/api/health") is not None, 20)
+    daemon.wait("the remembered hold", lambda: _mode(daemon) == "hold", 10)
+    daemon.tree()
+    venues = {f"venue:{venue}" for venue in daemon.config.venues}
+    daemon.wait("reconciliation", lambda: not venues & set(daemon.modes()), 10)
+    assert len(daemon.sent()) == orders
+    code, _ = daemon.propdesk("resume", "--actor", "bob")
+    assert code == 0
+    resumed_ns = daemon.clock.mono_ns()
+    daemon.wait("an order", lambda: daemon.sent_after(resumed_ns) > 0, 20)
+
+
+@pytest.mark.req("P-SAFE-4", "P-SAFE-14")
+def test_a_hung_desk_can_be_held_and_sends_nothing_when_it_wakes(daemon):
+    everybody = daemon.tree()
+    daemon.signal_all(signal.SIGSTOP)
+    try:
+        daemon.wait("its beats to be old", lambda: daemon.propdesk("status")[1]["daemon"] == "hung", 10)
+        code, said = daemon.propdesk("hold", "it", "hangs")
+        held_ns = daemon.clock.mono_ns()
+        assert (code, said["daemon"]) == (0, "hung")
+        assert daemon.propdesk("status")[1]["trading"] is False
+        code, said = daemon.propdesk("resume", "--scope", "venue:binance")
+        assert (code, said["daemon"]) == (1, "hung")
+    finally:
+        for pid in everybody:
+            if alive(pid):
+                os.kill(pid, signal.SIGCONT)
+    # Whoever wakes first finds the others silent: the desk may mend itself or give up. It does not trade.
+    woken_ns = daemon.clock.mono_ns()
+    daemon.wait("what follows", lambda: daemon.clock.mono_ns() - woken_ns > 1_500_000_000, 5)
+    assert daemon.sent_after(held_ns) == 0
+    if daemon.process.poll() is None:
+        daemon.process.send_signal(signal.SIGINT)
+    daemon.process.wait(12)
+    assert {pid for pid in daemon.seen if alive(pid)} == set()
+
+
+@pytest.mark.req("P-HA-10", "P-SAFE-1")
+@pytest.mark.parametrize("who", ["starter", "admin"])
+def test_nothing_outlives_the_processes_that_started_it(new_daemon, who):
+    desk = new_daemon
+    desk.start()
+    desk.wait("trading", desk.trading, 20)
+    everybody = desk.tree()
+    assert len(everybody) >= 3 + len(desk.config.placement)
+    os.kill({"starter": desk.process.pid, "admin": desk.pids()["admin"]}[who], signal.SIGKILL)
+    assert desk.process.wait(5) != 0
+    desk.wait("the end of all", lambda: not any(alive(pid) for pid in everybody), 2)
+    desk.wait("the end of the permit", lambda: desk.modes().get("global") is Level.HOLD, 1)
+
+
+def _mode(daemon):
+    return (daemon.get("/api/ui/control-state") or {}).get("global_mode")
