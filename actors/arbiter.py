@@ -27,7 +27,6 @@ from trading.orders.messages import (
     TargetIntent,
 )
 
-
 _NEED_WHOLE = frozenset({OrderUpdated, OrderFilled, OrderDenied})
 
 

@@ -133,13 +133,14 @@ class Gateway(Shell):
         age_ms = (now - msg.ts_init_ns) / 1e6
         if age_ms > self._setup.max_age_ms:
             return DenyReason.PERMIT_EXPIRED, f"command is {age_ms:.0f} ms old, limit {self._setup.max_age_ms} ms"
-        if msg.price is not None:
-            notional = instrument.notional(msg.order_qty, msg.price)
-            if notional > self._setup.max_order_notional_usd:
-                return (
-                    DenyReason.FAT_FINGER,
-                    f"notional {notional:.2f} USD, limit {self._setup.max_order_notional_usd} USD",
-                )
+        if msg.price is None:
+            return DenyReason.FAT_FINGER, "an order without a price has no bound that could be checked here"
+        notional = instrument.notional(msg.order_qty, msg.price)
+        if notional > self._setup.max_order_notional_usd:
+            return (
+                DenyReason.FAT_FINGER,
+                f"notional {notional:.2f} USD, limit {self._setup.max_order_notional_usd} USD",
+            )
         return self._rate(now)
 
     def _rate(self, now: int) -> tuple[DenyReason, str] | None:

@@ -15,7 +15,6 @@ from trading.market.events import BookState, BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.messages import AccountState, FundingPayment, InternalCross, OrderFilled
 
-
 _CENT_OF_CENT = Decimal("0.00000001")
 
 

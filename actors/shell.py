@@ -126,11 +126,10 @@ class Shell(Actor):
                     self.on_tick(tick.tag)
             elif kind in _RARE:
                 self._rare(msg)
+            elif self._fault is None:
+                self.on(msg)
             else:
-                if self._fault is None:
-                    self.on(msg)
-                else:
-                    self._on_drilled(msg)
+                self._on_drilled(msg)
         except Exception as exc:  # noqa: BLE001 - the one place: a bug becomes a report and an exit
             self._crash(msg, exc)
 

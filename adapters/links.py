@@ -55,8 +55,8 @@ class LinkOut:
     """The sending end towards one peer cell. Use from the loop's thread: `start`, then `offer`; `close` at the end.
 
     ``conflate(message)`` gives a key for market data (the newest of a key wins) or None; messages with a key may be
-    dropped while the peer is away. ``perishable(message)`` marks those that must not arrive late: while the peer is away
-    they go to ``on_undelivered`` at once, which knows that they never left.
+    dropped while the peer is away. ``perishable(message)`` marks those that must not arrive late: while the peer is
+    away they go to ``on_undelivered`` at once, which knows that they never left.
     """
 
     def __init__(

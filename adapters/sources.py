@@ -44,7 +44,10 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(Protocol):
-    """What a connector polls. Times given and returned are the source's own receive times; add ``offset_ns`` for ours."""
+    """What a connector polls.
+
+    Times given and returned are the source's own receive times; add ``offset_ns`` for ours.
+    """
 
     name: str
     synthetic: bool
@@ -102,7 +105,7 @@ class GeneratorSource:
         self._frames += len(out)
         return out
 
-    def snapshot(self, symbol: str, now_ns: int) -> Frame | None:  # noqa: ARG002 - the interface's
+    def snapshot(self, symbol: str, now_ns: int) -> Frame | None:
         """The book as it is."""
         ts, name, body = self._generator.snapshot(symbol)
         return Frame(body, ts, name)
@@ -172,7 +175,7 @@ class RecordingSource:
         self._frames += len(out)
         return out
 
-    def snapshot(self, symbol: str, now_ns: int) -> Frame | None:  # noqa: ARG002 - the interface's
+    def snapshot(self, symbol: str, now_ns: int) -> Frame | None:
         """A recording answers no requests."""
         return None
 

@@ -6,6 +6,7 @@ Reads only; works beside a running writer. What the journal does not hold it doe
 from __future__ import annotations
 
 import difflib
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from trading.orders.journal_rows import (
 from trading.orders.messages import ApprovedOrder, ExecType, ExecutionReport
 
 NEAREST_IDS = 5
+_NEWEST_ROWS = 4_000
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +83,27 @@ def why(journal_path: Path, cl_ord_id: str) -> Story:
     try:
         rows = rows_of(db, cl_ord_id)
         if not rows:
-            ids = {row[0] for row in db.execute("SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id <> ''")}
-            indexed = db.execute("SELECT coalesce(max(last_seq), 0) FROM journal_chain").fetchone()[0]
-            ids |= {row.cl_ord_id for row in read_rows(db, indexed + 1) if row.cl_ord_id}
+            ids = sorted(_candidates(db, cl_ord_id))
             raise UnknownOrder(cl_ord_id, tuple(difflib.get_close_matches(cl_ord_id, ids, NEAREST_IDS, 0.0)))
     finally:
         db.close()
     return story_of(cl_ord_id, rows)
+
+
+def _candidates(db: sqlite3.Connection, cl_ord_id: str) -> set[str]:
+    """Ids worth comparing: the neighbours by name and the newest; a year's journal is not compared whole."""
+    asked = (
+        ("SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id >= ? ORDER BY cl_ord_id LIMIT 50", (cl_ord_id,)),
+        (
+            "SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id < ? AND cl_ord_id <> '' "
+            "ORDER BY cl_ord_id DESC LIMIT 50",
+            (cl_ord_id,),
+        ),
+        ("SELECT cl_ord_id FROM order_row WHERE cl_ord_id <> '' ORDER BY seq DESC LIMIT ?", (_NEWEST_ROWS,)),
+    )
+    ids = {row[0] for statement, values in asked for row in db.execute(statement, values)}
+    indexed = db.execute("SELECT coalesce(max(last_seq), 0) FROM journal_chain").fetchone()[0]
+    return ids | {row.cl_ord_id for row in read_rows(db, indexed + 1) if row.cl_ord_id}
 
 
 def story_of(cl_ord_id: str, rows: Iterable[JournalRow]) -> Story:

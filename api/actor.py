@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,21 +12,25 @@ from actors.ops import OpsSetup
 from actors.shell import Shell
 from api.ops import OpsConfig, OpsHandles, run_ops
 from api.projection import Projection
-from trading.operators import CommandAnswered, OperatorCommand, Published
+from api.story import Storyteller
+from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published
 
 _COMMAND_TIMEOUT_S = 2.0
 _MAX_WAITING = 100
 
 
 class _Bus:
-    """Sends commands through the actor and waits for their one answer."""
+    """Sends commands through the actor and waits for their one answer. WHY is answered here, from the journal."""
 
-    def __init__(self, actor: OpsActor) -> None:
+    def __init__(self, actor: OpsActor, stories: Storyteller) -> None:
         self._actor = actor
+        self._stories = stories
         self.waiting: dict[str, asyncio.Future[CommandAnswered]] = {}
 
     async def send(self, cmd: OperatorCommand) -> CommandAnswered:
         """``TimeoutError`` when the desk does not answer in time; the command may still have been carried out."""
+        if cmd.kind is CommandKind.WHY:
+            return await self._stories.tell(cmd)
         if len(self.waiting) >= _MAX_WAITING:
             raise TimeoutError("too many commands wait for the desk")
         future: asyncio.Future[CommandAnswered] = asyncio.get_running_loop().create_future()
@@ -44,7 +49,7 @@ class OpsActor(Shell):
         """Serve."""
         self._setup = setup
         self._projection = Projection()
-        self._bus = _Bus(self)
+        self._bus = _Bus(self, Storyteller(Path(setup.journal), self.clock))
         self._handles: OpsHandles | None = None
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._serve(), name="ops")

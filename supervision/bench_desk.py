@@ -6,6 +6,7 @@ Every number is a median of interleaved rounds in one run; goals are ratios. Mea
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import statistics
@@ -27,6 +28,7 @@ from adapters.journal.writer import JournalWriter
 from adapters.sources import SessionFacts, inspect_session
 from adapters.wirelog import open_session
 from supervision.bases.loop import LoopBase
+from supervision.cell import calm_gc, new_loop
 from supervision.replay import Replay, recorded_lines, replay
 from supervision.supervisor import ChildStart, Supervisor
 from supervision.wiring import INSTRUMENTS, Wiring, paths_of, restrict
@@ -37,12 +39,18 @@ from trading.orders.messages import Intent, NewOrderSingle, TargetIntent, Urgenc
 USDM = "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
 _SYMBOL = "BTCUSDT"
 _LOW = 618_000
+_COMMIT_NS = 450_000
 
 
 def percentile(values: list[float], share: float) -> float:
     """A percentile of a list, 0 when empty."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def row(values: list[float]) -> dict[str, float]:
+    """Median and 99th percentile of microseconds."""
+    return {"p50_us": round(percentile(values, 0.5), 1), "p99_us": round(percentile(values, 0.99), 1), "n": len(values)}
 
 
 class FlipStrategy:
@@ -123,16 +131,14 @@ def bench_config(data: Path) -> DeskConfig:
     )
 
 
-def depth_frame(n: int, bid: int, ask: int) -> bytes:
-    """A USD-M depth diff that moves the touch; 10 levels a side of real shape. Prices in ticks of 0.1."""
-    bids = ",".join(f'["{(bid - i) / 10:.2f}","{2 + i % 5}.000"]' for i in range(10))
-    asks = ",".join(f'["{(ask + i) / 10:.2f}","{3 + i % 5}.000"]' for i in range(10))
-    # The tick that the touch moves over is emptied on the other side.
-    if bid == _LOW + 1:
-        asks = f'["{bid / 10:.2f}","0.000"],{asks}'
-    else:
-        bids = f'["{(bid + 1) / 10:.2f}","0.000"],{bids}'
-    now = time.time_ns() // 1_000_000
+def depth_frame(n: int, now_ns: int) -> bytes:
+    """A USD-M depth diff of 10 levels a side that moves the touch through three ticks in turn (two would be a flip-flop)."""
+    bid = _LOW + n % 3
+    gone_asks = [f'["{t / 10:.2f}","0.000"]' for t in range(_LOW + 1, bid + 1)]
+    gone_bids = [f'["{t / 10:.2f}","0.000"]' for t in range(bid + 1, _LOW + 3)]
+    bids = ",".join(gone_bids + [f'["{(bid - i) / 10:.2f}","{2 + i % 5}.000"]' for i in range(10)])
+    asks = ",".join(gone_asks + [f'["{(bid + 1 + i) / 10:.2f}","{3 + i % 5}.000"]' for i in range(10)])
+    now = now_ns // 1_000_000
     return (
         f'{{"stream":"btcusdt@depth@0ms","data":{{"e":"depthUpdate","E":{now},"T":{now},"s":"{_SYMBOL}",'
         f'"U":{n * 10 + 1},"u":{n * 10 + 10},"pu":{n * 10},"b":[{bids}],"a":[{asks}]}}}}'
@@ -173,7 +179,9 @@ def tick_to_order(*, quick: bool, peers_python: str | None, peers_dir: Path | No
     """Bytes in to bytes out, with the journal on this disk, by stage; beside it one durable commit of the same thread."""
     rounds = 300 if quick else 2_000
     with tempfile.TemporaryDirectory(prefix="propdesk-bench-") as directory:
-        out = asyncio.run(_tick_to_order(Path(directory), rounds))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            out = runner.run(_tick_to_order(Path(directory), rounds))
+        out["without_commit"] = _hot(Path(directory), rounds)
     if peers_python and peers_dir is not None:
         out["nautilus"] = _peer(peers_python, peers_dir / "nautilus_bt.py", "latency")
         peer = out["nautilus"].get("tick->order at exec client (Python strategy, market order)")
@@ -216,19 +224,19 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
     sent = asyncio.Event()
     _instrument(base, marks, flip, sent)
     base.inject("connector.binanceusdm", SnapshotFrame(_SYMBOL, _snapshot(), time.time_ns()))
-    await asyncio.sleep(0.2)
     arbiter = base.actor("arbiter")
+    n = await _warm_up(base, flip)
     writer = _commit_writer(directory)
+    calm_gc()
     stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
     totals: list[float] = []
     free: list[float] = []
     commits: list[float] = []
-    n = 1
     for _ in range(rounds):
         commits.append(await _one_commit(writer))
         marks.at.clear()
         sent.clear()
-        frame = depth_frame(n, _LOW + n % 2, _LOW + 1 + n % 2)
+        frame = depth_frame(n, time.time_ns())
         n += 1
         marks.armed = True
         started = time.perf_counter_ns()
@@ -253,18 +261,12 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
     base.detach()
     base.shutdown()
 
-    def row(values: list[float]) -> dict[str, float]:
-        return {
-            "p50_us": round(percentile(values, 0.5), 1),
-            "p99_us": round(percentile(values, 0.99), 1),
-            "n": len(values),
-        }
-
+    gc.unfreeze()
     commit, total_row = row(commits), row(totals)
     return {
         "total": total_row,
         "stages": {stage: row(values) for stage, values in stages.items()},
-        "without_commit": row(free),
+        "without_commit_cold": row(free),
         "one_durable_commit": commit,
         "ratio_p50": round(total_row["p50_us"] / commit["p50_us"], 3),
         "ratio_p99": round(total_row["p99_us"] / commit["p99_us"], 3),
@@ -272,8 +274,69 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
     }
 
 
+def _hot(directory: Path, rounds: int) -> dict[str, Any]:
+    """Tick to order without the commit, tick after tick without a pause, as the peer's harness runs its own.
+
+    Virtual time: the commit is a moment of the clock that costs nothing; bytes in until it is asked for, and from
+    there to the bytes out, are both counted.
+    """
+    desk = _Silent(directory / "hot", SessionFacts(), unpaced=True)
+    base, clock = desk.base, desk.clock
+    marks = _Marks()
+    _instrument(base, marks, desk.flip, asyncio.Event())
+    base.inject("connector.binanceusdm", SnapshotFrame(_SYMBOL, _snapshot(), clock.wall_ns()))
+    base.run_until_idle()
+    out: list[float] = []
+    stages: dict[str, list[float]] = {}
+    calm_gc()
+    for n in range(1, rounds + 200):
+        frame = RawFrame(depth_frame(n, clock.wall_ns()), clock.wall_ns())
+        desk.flip.every = 1 if n > 200 else 0
+        marks.at.clear()
+        marks.armed = True
+        started = time.perf_counter_ns()
+        base.inject("connector.binanceusdm", frame)
+        base.run_until_idle()
+        asked = time.perf_counter_ns()
+        base.advance_to(clock.mono_ns() + _COMMIT_NS)
+        marks.armed = False
+        if "encode" in marks.at:
+            _add_stages(stages, marks, started, asked)
+            out.append((asked - started + marks.at["encode"] - marks.at["commit"]) / 1e3)
+        base.advance_to(clock.mono_ns() + 30_000_000)
+    gc.unfreeze()
+    return {**row(out), "stages": {stage: row(values) for stage, values in stages.items()}}
+
+
+def _add_stages(stages: dict[str, list[float]], marks: _Marks, started: int, asked: int) -> None:
+    """Stages of one tick without the commit; "journal" is what follows approval until the commit is asked for."""
+    last = started
+    for stage in ("decode", "book", "strategy", "arbiter", "governor"):
+        stages.setdefault(stage, []).append((marks.at[stage] - last) / 1e3)
+        last = marks.at[stage]
+    stages.setdefault("journal", []).append((asked - last) / 1e3)
+    last = marks.at["commit"]
+    for stage in ("permit", "encode"):
+        stages.setdefault(stage, []).append((marks.at[stage] - last) / 1e3)
+        last = marks.at[stage]
+
+
 def _without_source(setup: Any) -> Any:
     return msgspec.structs.replace(setup, source=None, paper_dir=None, publish_ns=10_000_000_000)
+
+
+async def _warm_up(base: LoopBase, flip: FlipStrategy) -> int:
+    """Frames without orders until no gate holds the fresh book; returns the next frame's number."""
+    flip.every = 0
+    n = 1
+    while n < 20 or base.actor("governor").brakes:
+        base.inject("connector.binanceusdm", RawFrame(depth_frame(n, time.time_ns()), time.time_ns()))
+        n += 1
+        await asyncio.sleep(0.02)
+        if n > 500:
+            raise RuntimeError(f"the bench desk does not come up: {base.actor('governor').brakes}")
+    flip.every = 1
+    return n
 
 
 def _unpaced(wiring: Wiring, table: Any) -> Any:
@@ -436,11 +499,12 @@ def replay_bench(
 class _Silent:
     """A desk in virtual time with the peers' do-nothing strategy."""
 
-    def __init__(self, directory: Path, facts: SessionFacts) -> None:
+    def __init__(self, directory: Path, facts: SessionFacts, *, unpaced: bool = False) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         config = bench_config(directory)
         if facts.symbols:
             config = config.model_copy(update={"session": "bench"})
-        self.runner = Replay(config, facts, directory=directory)
+        self.runner = Replay(config, facts, directory=directory, alter=_unpaced if unpaced else None)
         self.runner.boot(1_700_000_000_000_000_000)
         self.base = self.runner.base
         self.flip = FlipStrategy(every=0)

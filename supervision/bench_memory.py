@@ -26,7 +26,7 @@ def run(minutes: float) -> dict[str, Any]:
             while (at := (desk.clock.mono_ns() - began) / 60e9) < minutes:
                 by_process = {name: round(rss_mb(pid), 1) for name, pid in desk.pids().items()}
                 samples.append((at, sum(by_process.values())))
-                print(f"memory: {at:.1f} min {samples[-1][1]:.0f} MB", file=sys.stderr, flush=True)  # noqa: T201
+                print(f"memory: {at:.1f} min {samples[-1][1]:.0f} MB", file=sys.stderr, flush=True)
                 pause.wait(min(15.0, minutes * 60 / 20))
             orders = len(desk.sent())
         finally:

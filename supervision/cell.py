@@ -59,6 +59,7 @@ _DRILLS = frozenset({DrillFault, Flood})
 DRILLS_VARIABLE = "DESK_DRILLS"
 """Set to 1 by `propdesk drill` for the desk that it starts, and by nobody else."""
 _ALL_DELIVERED = frozenset({Topic.ORDER, Topic.FILL, Topic.EVENT})
+_GC_YOUNG = 50_000
 EXIT_ORPHANED = 70
 EXIT_LOOP_DIED = 71
 
@@ -114,7 +115,7 @@ class CellRuntime:
 
     def _main(self) -> None:
         try:
-            loop = _new_loop()
+            loop = new_loop()
             self._loop = loop
             asyncio.set_event_loop(loop)
             loop.run_until_complete(self._run())
@@ -168,8 +169,7 @@ class CellRuntime:
             self._tops.append(address)
         for link in self._links.values():
             link.start(loop)
-        gc.collect()
-        gc.freeze()
+        calm_gc()
         heart = loop.create_task(self._heart(), name="heartbeat")
         await self._stop_event.wait()
         heart.cancel()
@@ -306,7 +306,14 @@ class CellRuntime:
             self._thread.join(3.0)
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def calm_gc() -> None:
+    """What is alive after the start stays alive: it is taken out of collection, and young garbage is collected rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_YOUNG, 20, 50)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:

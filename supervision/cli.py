@@ -93,7 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
     drill.add_argument("--trials", type=int, default=50, help="of backlog-hold")
     journal = add("journal")
     journal.add_argument("action", choices=["verify", "show"])
-    journal.add_argument("path", nargs="?")
+    journal.add_argument("path", nargs="?", help="of the journal; without it the data directory's")
+    journal.add_argument("--limit", type=_positive, default=50, metavar="N", help="how many of the newest rows show prints")
     return parser
 
 
@@ -120,6 +121,13 @@ def failed(args: argparse.Namespace, text: str) -> int:
         print(json.dumps({"command": args.command, "done": False, "error": text}))
     print(f"propdesk {args.command}: {text}", file=sys.stderr)
     return COULD_NOT_RUN
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 def _identity(parser: argparse.ArgumentParser) -> None:

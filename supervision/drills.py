@@ -42,7 +42,10 @@ _TRIALS = 50
 
 
 class DrillResult(msgspec.Struct, kw_only=True):
-    """What a drill measured. Times in milliseconds from the blow; counts must be 0. ``passed`` compares with the goals."""
+    """What a drill measured.
+
+    Times in milliseconds from the blow; counts must be 0. ``passed`` compares with the goals.
+    """
 
     drill: str
     detected_ms: float | None
@@ -107,7 +110,11 @@ class DrillDesk:
         )
 
     def wait(self, what: str, condition: Callable[[], bool], timeout_s: float) -> float:
-        """Wait for a condition; milliseconds it took. `DrillFailed` with the desk's last words when it does not come."""
+        """Wait for a condition; milliseconds it took.
+
+        Raises:
+            DrillFailed: with the desk's last words when it does not come.
+        """
         started = self.clock.mono_ns()
         while not condition():
             if self.clock.mono_ns() - started > timeout_s * 1e9:

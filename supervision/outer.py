@@ -1,4 +1,4 @@
-"""The outer tree's system base: stock ``multiprocTCPBase`` with every socket on loopback and the admin's port configured.
+"""The outer tree's system base: stock ``multiprocTCPBase``, every socket on loopback, the admin's port configured.
 
 Thespian's admin listens on all interfaces whatever its capabilities say and its messages are pickles, so the bind
 address is not a preference: `loopback` must run before any ActorSystem is made, in every process of the tree.

@@ -47,7 +47,10 @@ class ChildState(Enum):
 
 
 class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a supervisor's table. ``scope`` is the brake scope that stays in HOLD until the child is whole again."""
+    """One row of a supervisor's table.
+
+    ``scope`` is the brake scope that stays in HOLD until the child is whole again.
+    """
 
     id: str
     restart: Restart = Restart.PERMANENT

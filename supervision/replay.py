@@ -24,7 +24,7 @@ from adapters.synthetic.params import GeneratorSpec
 from adapters.wirelog import Session, WireLine
 from supervision.bases.loop import LoopBase
 from supervision.bases.scheduler import SeededScheduler
-from supervision.supervisor import Supervisor
+from supervision.supervisor import Supervisor, SupervisorSetup
 from supervision.wiring import INSTRUMENTS, Wiring, paths_of
 from trading.market.events import BookState, WireRejected
 from trading.operators import Published, Topic
@@ -114,7 +114,9 @@ class Replay:
         directory: Path,
         schedule_seed: int | None = None,
         hashing: bool = True,
+        alter: Callable[[Wiring, SupervisorSetup], SupervisorSetup] | None = None,
     ) -> None:
+        self._alter = alter
         self._config = config
         self._wiring = Wiring(config, paths_of(directory), facts=facts, replay=True, hashing=hashing)
         self._schedule_seed = schedule_seed
@@ -130,7 +132,7 @@ class Replay:
         self.base = base = LoopBase.standalone(name="replay", clock=self._clock, scheduler=scheduler)
         base.set_router(self._sink)
         wiring = self._wiring
-        tops: list[tuple[str, object]] = [("core", wiring.core_tree("replay"))]
+        tops: list[tuple[str, object]] = [("core", self._core(wiring))]
         tops.append(("strategies", wiring.strategies_tree("replay")))
         tops.extend((f"venue.{v}", wiring.venue_tree(v, "replay")) for v in wiring.venues)
         for name, setup in tops:
@@ -138,6 +140,10 @@ class Replay:
             base.inject(address, StartActor(name=name, supervisor=None, setup=setup))
         base.run_until_idle()
         base.advance_to(self._clock.mono_ns() + _BOOT_NS)
+
+    def _core(self, wiring: Wiring) -> SupervisorSetup:
+        table = wiring.core_tree("replay")
+        return table if self._alter is None else self._alter(wiring, table)
 
     def _sink(self, to: str, _sender: object, msg: object) -> bool:
         """Facts for operators end here; notices are kept for the report."""
@@ -147,7 +153,7 @@ class Replay:
                 self._notices.append(f"{code}: {msg.body.get('text')}")
             if code == "FUNDING":
                 self._fundings.append({"text": msg.body["text"], "ts_ns": msg.ts_ns})
-        return to in {"ops"} or to.startswith("status.")
+        return to == "ops" or to.startswith("status.")
 
     def feed(self, lines: Iterable[Line | WireRejected], progress: Callable[[int, int], None] | None = None) -> int:
         """Feed a session; returns how many lines could not be read."""
@@ -323,8 +329,10 @@ def explain(result: ReplayResult) -> str:
     total = Decimal(str(result.pnl["total_usd"]))
     flag = "  [SYNTHETIC market]" if result.synthetic else ""
     rows = [
-        f"session {result.session}{flag}: {result.session_s:.1f} s in {result.wall_s:.1f} s "
-        f"({result.times_real_time:.0f}x real time)",
+        (
+            f"session {result.session}{flag}: {result.session_s:.1f} s in {result.wall_s:.1f} s "
+            f"({result.times_real_time:.0f}x real time)"
+        ),
         f"events {result.events}  intents {result.intents}  orders {result.orders}  fills {result.fills}",
         f"pnl {total:+.4f} USD  ledger residual {result.ledger_residual}  intents sha256 {result.intents_sha256[:16]}…",
     ]

@@ -77,7 +77,7 @@ class Cell(Actor):
                 if self._runtime is not None:
                     self._runtime.stop()
             case _:
-                print(f"cell: unknown message {msg!r}", file=sys.stderr)  # noqa: T201
+                print(f"cell: unknown message {msg!r}", file=sys.stderr)
 
     def _drained(self) -> None:
         runtime = self._runtime
@@ -306,7 +306,7 @@ class Root(Actor):
         os._exit(EXIT_UNSUPERVISED)
 
     def _say(self, text: str) -> None:
-        print(f"root: {text}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"root: {text}", file=sys.stderr, flush=True)
 
 
 def _stop_rank(roles: tuple[str, ...]) -> int:

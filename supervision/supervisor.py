@@ -13,7 +13,15 @@ from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
 from actors.messages import ActorFailed, ActorReady, BrakeCleared, BrakeSet, ResumeChild, StartActor
 from actors.shell import Shell
-from supervision.policy import Escalate, HoldScope, StartChild, StopChild, SupervisorCore, SupervisorEffect, SupervisorSpec
+from supervision.policy import (
+    Escalate,
+    HoldScope,
+    StartChild,
+    StopChild,
+    SupervisorCore,
+    SupervisorEffect,
+    SupervisorSpec,
+)
 from trading.operators import Published, Topic
 
 HOLD_LEVEL = 3

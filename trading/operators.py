@@ -38,7 +38,10 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class CommandKind(Enum):
-    """What an operator may ask. PAUSE, HOLD and KILL act at once; RESUME releases the brakes that an operator may release."""
+    """What an operator may ask.
+
+    PAUSE, HOLD and KILL act at once; RESUME releases the brakes that an operator may release.
+    """
 
     HOLD = "hold"
     PAUSE = "pause"

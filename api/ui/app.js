@@ -216,6 +216,27 @@ function render(value, title, depth = 0) {
   return box;
 }
 
+// The journal's story from tick to ledger, one row a step, with the time since the step before.
+function timeline(said) {
+  const { steps, projection, ...head } = said.story;
+  const body = make("tbody");
+  let before = null;
+  for (const step of steps) {
+    const since = before === null || step.ts_ns < before ? "" : `+${took((step.ts_ns - before) / 1e6)}`;
+    before = step.ts_ns;
+    const row = step.seq == null ? "" : `#${step.seq}`;
+    body.append(make("tr", "", make("td", "r num muted", since), make("td", "", make("b", "", step.name)), make("td", "wrap", step.text), make("td", "r num muted", row)));
+  }
+  const parts = [table(Object.entries(head)), make("table", "story steps", body)];
+  if (projection) parts.push(render(projection, w("from_projection")));
+  return parts;
+}
+
+function took(ms) {
+  if (ms < 1) return `${Math.round(ms * 1000)} µs`;
+  return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
 async function openStory(id) {
   put($("story-title"), `${w("story_of")} ${id}`);
   $("story-body").replaceChildren(make("p", "muted", w("asking")));
@@ -227,8 +248,9 @@ async function openStory(id) {
       $("story-body").replaceChildren(make("p", "neg", said.error.message), make("p", "muted", said.error.mend));
       return;
     }
-    const from = w(said.source === "journal" ? "from_journal" : "from_projection");
-    $("story-body").replaceChildren(make("p", "muted", from), make("pre", "wrap", said.text), render(said.story, ""));
+    const from = make("p", "muted", w(said.source === "journal" ? "from_journal" : "from_projection"));
+    const told = Array.isArray(said.story?.steps) ? timeline(said) : [make("pre", "wrap", said.text), render(said.story, "")];
+    $("story-body").replaceChildren(from, ...told);
   } catch (error) {
     $("story-body").replaceChildren(make("p", "neg", error.message));
   }

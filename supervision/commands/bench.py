@@ -22,18 +22,18 @@ def run(args: argparse.Namespace) -> int:
     out: dict[str, Any] = {}
     for name in names:
         if name not in NAMES:
-            print(f"propdesk bench: no bench {name!r}; there are: {', '.join(NAMES)}", file=sys.stderr)  # noqa: T201
+            print(f"propdesk bench: no bench {name!r}; there are: {', '.join(NAMES)}", file=sys.stderr)
             return 2
-        print(f"bench {name} ...", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"bench {name} ...", file=sys.stderr, flush=True)
         try:
             out[name] = _BENCHES[name](args)
         except (OSError, RuntimeError, ValueError) as error:
-            print(f"propdesk bench {name}: {error}", file=sys.stderr)  # noqa: T201
+            print(f"propdesk bench {name}: {error}", file=sys.stderr)
             return 2
     if args.json:
-        print(json.dumps(out if args.suite == "all" else out[args.suite]))  # noqa: T201
+        print(json.dumps(out if args.suite == "all" else out[args.suite]))
     else:
-        print(json.dumps(out, indent=2))  # noqa: T201
+        print(json.dumps(out, indent=2))
     return 0
 
 

@@ -18,19 +18,19 @@ def run(args: argparse.Namespace) -> int:
         try:
             result = run_drill(name, _say, trials=args.trials)
         except (DrillFailed, ValueError, OSError) as error:
-            print(f"propdesk drill {name}: {error}", file=sys.stderr)  # noqa: T201
+            print(f"propdesk drill {name}: {error}", file=sys.stderr)
             return 2
         results.append(result)
         if not args.json:
-            print(_text(result))  # noqa: T201
+            print(_text(result))
     if args.json:
         out = results[0] if args.name != "all" else results
-        print(msgspec.json.encode(out).decode())  # noqa: T201
+        print(msgspec.json.encode(out).decode())
     return 0 if all(result.passed for result in results) else 1
 
 
 def _say(text: str) -> None:
-    print(f"drill: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"drill: {text}", file=sys.stderr, flush=True)
 
 
 def _text(r: DrillResult) -> str:

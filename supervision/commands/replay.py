@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from adapters.config import ConfigError, load_config
 from adapters.sources import SessionFacts, inspect_session
 from adapters.wirelog import open_session
+from supervision.operator_commands import overrides
 from supervision.replay import Line, explain, recorded_lines, replay, synthetic_lines
 from supervision.wiring import check_strategies, restrict
 from trading.market.events import WireRejected
@@ -22,17 +24,18 @@ _DEFAULT_DURATION_S = 300.0
 def run(args: argparse.Namespace) -> int:
     """0: replayed and the books balance; 1: replayed, they do not; 2: could not replay."""
     try:
-        config = load_config(args.config)
         left_out: list[str] = []
         lines: Iterable[Line | WireRejected]
         name = args.session or "default"
+        session_key = name if name == "default" else str(Path(name).resolve())
+        given = {**overrides(args), "session": session_key}
+        config = load_config(args.config, args.profile, os.environ, given)
         if name == "default":
             facts = SessionFacts()
             lines = synthetic_lines(config, args.duration or _DEFAULT_DURATION_S)
         else:
             session = open_session(Path(name))
             facts = inspect_session(session)
-            config = load_config(args.config, overrides={"session": str(Path(name).resolve())})
             config, left_out = restrict(config, facts)
             lines = recorded_lines(session)
         check_strategies(config)

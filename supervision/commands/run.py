@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         config, facts = for_session(config)
         check_strategies(config)
     except (ConfigError, ValueError) as error:
-        print(f"propdesk: {error}", file=sys.stderr)  # noqa: T201
+        print(f"propdesk: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     config.data_path.mkdir(parents=True, exist_ok=True)
     lock = _single(config)
@@ -94,7 +94,7 @@ def for_session(config: DeskConfig) -> tuple[DeskConfig, SessionFacts]:
         raise ValueError(f"session {config.session} holds no readable message")
     config, left_out = restrict(config, facts)
     if left_out:
-        print(f"propdesk: the session does not have: {', '.join(left_out)}", file=sys.stderr)  # noqa: T201
+        print(f"propdesk: the session does not have: {', '.join(left_out)}", file=sys.stderr)
     return config, facts
 
 
@@ -108,7 +108,7 @@ def _single(config: DeskConfig) -> IO[str] | None:
     except OSError:
         owner = config.pid_path.read_text().strip() if config.pid_path.exists() else "unknown"
         lock.close()
-        print(  # noqa: T201
+        print(
             f"propdesk: another desk (pid {owner}) runs on {config.data_path}; stop it, or choose another data_dir",
             file=sys.stderr,
         )
@@ -126,7 +126,7 @@ def _run(config: DeskConfig, facts: SessionFacts, args: argparse.Namespace) -> i
     try:
         system = start_system(config.admin_port)
     except OSError as error:
-        print(  # noqa: T201
+        print(
             f"propdesk: admin_port {config.admin_port} cannot be used ({error}); choose another", file=sys.stderr
         )
         return EXIT_COULD_NOT_RUN
@@ -137,10 +137,10 @@ def _run(config: DeskConfig, facts: SessionFacts, args: argparse.Namespace) -> i
     _announce(config, args)
     why = _wait(watch)
     if why is not None:
-        print(f"propdesk: {why}; the desk is down", file=sys.stderr)  # noqa: T201
+        print(f"propdesk: {why}; the desk is down", file=sys.stderr)
         _kill_all(watch)
         return EXIT_DESK_FAILED
-    print("propdesk: stopping: intake closed, cancelling, then venues, desk, ops", file=sys.stderr)  # noqa: T201
+    print("propdesk: stopping: intake closed, cancelling, then venues, desk, ops", file=sys.stderr)
     system.tell(root, DrainRoot())
     drained = _wait_gone(watch)
     stopper = threading.Thread(target=system.shutdown, daemon=True)
@@ -148,7 +148,7 @@ def _run(config: DeskConfig, facts: SessionFacts, args: argparse.Namespace) -> i
     stopper.join(1.0)
     _kill_all(watch)
     config.pid_path.unlink(missing_ok=True)
-    print(f"propdesk: stopped{'' if drained else ' (not in time: what was left was killed)'}", file=sys.stderr)  # noqa: T201
+    print(f"propdesk: stopped{'' if drained else ' (not in time: what was left was killed)'}", file=sys.stderr)
     return EXIT_DONE if drained else EXIT_DESK_FAILED
 
 
@@ -156,9 +156,9 @@ def _announce(config: DeskConfig, args: argparse.Namespace) -> None:
     url = f"http://{config.server.host}:{config.server.port}"
     source = "the market generator (SYNTHETIC)" if config.session == "default" else f"recording {config.session}"
     if getattr(args, "json", False):
-        print(json.dumps({"url": url, "source": source, "pid": os.getpid()}), flush=True)  # noqa: T201
+        print(json.dumps({"url": url, "source": source, "pid": os.getpid()}), flush=True)
     else:
-        print(f"propdesk {config.profile}: {url}  market: {source}  Ctrl-C stops", flush=True)  # noqa: T201
+        print(f"propdesk {config.profile}: {url}  market: {source}  Ctrl-C stops", flush=True)
 
 
 def _pids(watch: _Watch) -> dict[str, int]:
@@ -244,7 +244,7 @@ def _clear_leftovers(config: DeskConfig, clock: SystemClock) -> None:
     for beat in HeartbeatBoard(config.heartbeat_board_path).read():
         recent = clock.mono_ns() - beat.mono_ns < _LEFTOVER_NS
         if recent and beat.name in config.placement and alive(beat.pid):
-            print(f"propdesk: ending {beat.name} (pid {beat.pid}) of an earlier run", file=sys.stderr)  # noqa: T201
+            print(f"propdesk: ending {beat.name} (pid {beat.pid}) of an earlier run", file=sys.stderr)
             os.kill(beat.pid, signal.SIGKILL)
             left.append(beat.pid)
     _wait_dead(left)
@@ -269,10 +269,10 @@ def _respawning(args: argparse.Namespace) -> int:
         now = clock.mono_ns()
         starts = [t for t in starts if now - t < _RESPAWN_PERIOD_NS] + [now]
         if len(starts) > _RESPAWNS:
-            print(f"propdesk: failed {_RESPAWNS} times in 2 minutes; staying down", file=sys.stderr)  # noqa: T201
+            print(f"propdesk: failed {_RESPAWNS} times in 2 minutes; staying down", file=sys.stderr)
             return EXIT_DESK_FAILED
         child[:] = [subprocess.Popen(command, start_new_session=True)]
         code = child[0].wait()
         if stopping.is_set() or code in (EXIT_DONE, EXIT_COULD_NOT_RUN):
             return code
-        print(f"propdesk: the desk ended with {code}; starting it again", file=sys.stderr)  # noqa: T201
+        print(f"propdesk: the desk ended with {code}; starting it again", file=sys.stderr)

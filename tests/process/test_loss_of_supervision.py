@@ -88,5 +88,24 @@ def test_nothing_outlives_the_processes_that_started_it(new_daemon, who):
     desk.wait("the end of the permit", lambda: desk.modes().get("global") is Level.HOLD, 1)
 
 
+@pytest.mark.req("P-HA-10", "P-SAFE-4")
+def test_a_cell_that_was_given_up_means_hold_and_comes_back_when_a_person_lifts_it(new_daemon):
+    desk = new_daemon
+    desk.config_path.write_text(desk.config_path.read_text() + "supervision: {intensity: 0}\n")
+    desk.start()
+    desk.wait("trading", desk.trading, 20)
+    desk.tree()
+    given_up = desk.pids()["ops"]
+    os.kill(given_up, signal.SIGKILL)
+    desk.wait("HOLD", lambda: desk.modes().get("global") is Level.HOLD, 5)
+    code, said = desk.propdesk("status")
+    assert (code, said["operators"][0]["set_by"]) == (1, "root")
+    assert "ops failed 1 times" in said["operators"][0]["cause"]
+    assert desk.pids().get("ops") in {None, given_up}
+    assert desk.propdesk("resume", "--actor", "bob")[0] == 0
+    desk.wait("a new ops", lambda: desk.pids().get("ops") not in {None, given_up}, 5)
+    desk.wait("trading", desk.trading, 5)
+
+
 def _mode(daemon):
     return (daemon.get("/api/ui/control-state") or {}).get("global_mode")

@@ -43,7 +43,10 @@ class DepthSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=Fals
 
 
 class DepthUpdate(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """Changed levels of updates ``first_update_id``..``final_update_id``; ``prev_final_update_id`` is -1 where the venue has none."""
+    """Changed levels of updates ``first_update_id``..``final_update_id``.
+
+    ``prev_final_update_id`` is -1 where the venue has none.
+    """
 
     instrument_id: str
     first_update_id: int
@@ -93,7 +96,10 @@ class MarkPrice(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class BookTop(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """What a book tells the desk: its best levels, proved or not. ``bids`` and ``asks`` hold at most 10 levels, best first."""
+    """What a book tells the desk: its best levels, proved or not.
+
+    ``bids`` and ``asks`` hold at most 10 levels, best first.
+    """
 
     instrument_id: str
     state: BookState

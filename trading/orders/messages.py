@@ -301,7 +301,9 @@ class AccountStateRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ts_init_ns: int
 
 
-VenueCommand = NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest | OrderStatusRequest | AccountStateRequest
+VenueCommand = (
+    NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest | OrderStatusRequest | AccountStateRequest
+)
 
 
 # --- From the venue ------------------------------------------------------------------------------------

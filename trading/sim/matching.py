@@ -14,7 +14,6 @@ from trading.orders.messages import Side
 from trading.sim.book_view import BookView, TickerBook
 from trading.sim.state import ConsumedLevel, SimOrder
 
-
 _FIRST_LEVELS = 16
 
 

@@ -1,0 +1,85 @@
+"""``propdesk journal verify|show``: is the order journal whole, and what does it say last. Reads only, repairs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sqlite3
+import sys
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from adapters.journal.store import open_reader, read_rows
+from adapters.journal.verify import verify
+from supervision.cli import ANSWER_IS_NO, DONE, failed
+from supervision.operator_commands import find_desk
+from supervision.wiring import paths_of
+from trading.orders.journal_rows import JournalRow, decode_body
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: whole, or shown; 1: broken; 2: there is no journal that could be read."""
+    path = Path(args.path) if args.path else paths_of(find_desk(args).data).journal
+    try:
+        return _verify(args, path) if args.action == "verify" else _show(args, path)
+    except FileNotFoundError as error:
+        return failed(args, f"{error}: give its path, or its data directory with --data-dir")
+    except (sqlite3.Error, msgspec.DecodeError, OSError) as error:
+        return failed(args, f"{path} cannot be read: {error}")
+
+
+def _verify(args: argparse.Namespace, path: Path) -> int:
+    report = verify(path)
+    where = "" if report.first_bad_seq is None else f"; the first bad row is {report.first_bad_seq}"
+    text = f"{path}: {'whole' if report.ok else 'BROKEN'}: {report.text}{where}; head {report.head_hash.hex()}"
+    if args.json:
+        facts = {
+            "path": str(path),
+            "rows": report.rows,
+            "first_bad_seq": report.first_bad_seq,
+            "head_hash": report.head_hash.hex(),
+        }
+        print(json.dumps({"command": "journal verify", "done": report.ok, "text": report.text, **facts}))
+    else:
+        print(text)
+    return DONE if report.ok else ANSWER_IS_NO
+
+
+def _show(args: argparse.Namespace, path: Path) -> int:
+    """The newest rows, oldest first; with ``--json`` one object a line, so that a long journal can be piped."""
+    db = open_reader(path)
+    try:
+        (last,) = db.execute("SELECT coalesce(max(first_seq + row_count - 1), 0) FROM order_journal").fetchone()
+        rows = deque(read_rows(db, max(1, last - args.limit + 1)), maxlen=args.limit)
+    finally:
+        db.close()
+    try:
+        for row in rows:
+            print(json.dumps(_facts(row)) if args.json else _line(row))
+    except BrokenPipeError:
+        # `propdesk journal show | head` is no error, and at its exit the interpreter flushes into what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
+
+
+def _facts(row: JournalRow) -> dict[str, object]:
+    return {
+        "seq": row.seq,
+        "ts_ns": row.ts_ns,
+        "kind": row.kind.value,
+        "venue": row.venue,
+        "cl_ord_id": row.cl_ord_id,
+        "exec_id": row.exec_id,
+        "epoch": row.epoch,
+        "body": msgspec.to_builtins(decode_body(row.body), str_keys=True),
+    }
+
+
+def _line(row: JournalRow) -> str:
+    at = datetime.fromtimestamp(row.ts_ns / 1e9, UTC).isoformat(sep=" ", timespec="milliseconds")
+    what = " ".join(word for word in (row.cl_ord_id, row.exec_id) if word)
+    return f"{row.seq:>8}  {at}  {row.kind.value:<12} {row.venue:<14} {what}"
