@@ -19,14 +19,17 @@ _CENT_OF_CENT = Decimal("0.00000001")
 
 
 class PortfolioSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the portfolio is built from; what it opens with, each venue says in its first account."""
+    """What the portfolio is built from; what it opens with, each venue says in its first account.
+
+    ``ops`` None: nobody looks (virtual time), so only the governor is told.
+    """
 
     instruments: dict[str, Instrument]
     strategies: tuple[str, ...] = ()
     publish_ns: int = 500_000_000
     journal: str = "journal"
     governor: str = "governor"
-    ops: str = "ops"
+    ops: str | None = "ops"
 
 
 class PortfolioActor(Shell):
@@ -125,12 +128,15 @@ class PortfolioActor(Shell):
         self.mark_to_mid()
         now = self.now_ns()
         self._core.roll(now)
-        body = self.pnl_body()
-        ops = self._setup.ops
-        profit = DayPnl(day=now // DAY_NS, day_usd=str(body["day_usd"]), equity_usd=str(body["equity_usd"]))
+        view: Any = self._core.pnl_view()
+        equity = self._equity(self._core.balances_by_venue(), view["by_instrument"])
+        profit = DayPnl(day=now // DAY_NS, day_usd=_usd(view["day"]), equity_usd=_usd(equity))
         self.tell(self._setup.governor, profit)
-        self.tell(ops, Published(topic=Topic.PNL, key="desk", body=body, ts_ns=now))
-        for row in self.position_bodies():
+        ops = self._setup.ops
+        if ops is None:
+            return
+        self.tell(ops, Published(topic=Topic.PNL, key="desk", body=self.pnl_body(view), ts_ns=now))
+        for row in self.position_bodies(view["by_instrument"]):
             self.tell(ops, Published(topic=Topic.POSITION, key=str(row["instrument_id"]), body=row, ts_ns=now))
 
     def mark_to_mid(self) -> None:
@@ -138,9 +144,9 @@ class PortfolioActor(Shell):
         for instrument_id, (bid, ask) in self._mids.items():
             self._core.mark(instrument_id, self._setup.instruments[instrument_id].tick_size * (bid + ask) / 2)
 
-    def pnl_body(self) -> dict[str, Any]:
+    def pnl_body(self, view: Any = None) -> dict[str, Any]:
         """PnL for operators: USD as decimal strings, 8 digits where a division was needed."""
-        view = self._core.pnl_view()
+        view = view if view is not None else self._core.pnl_view()
         balances = self._core.balances_by_venue()
 
         def rows(table: Any) -> dict[str, dict[str, str]]:
@@ -153,7 +159,7 @@ class PortfolioActor(Shell):
             "fees_usd": _usd(view["fees"]),
             "funding_usd": _usd(view["funding"]),
             "day_usd": _usd(view["day"]),
-            "equity_usd": _usd(self._equity(balances)),
+            "equity_usd": _usd(self._equity(balances, view["by_instrument"])),
             "by_strategy": rows(view["by_strategy"]),
             "by_instrument": rows(view["by_instrument"]),
             "ledger_residual": str(view["ledger_residual"]),
@@ -161,7 +167,7 @@ class PortfolioActor(Shell):
             "balances": {v: {a: str(q) for a, q in held.items()} for v, held in balances.items()},
         }
 
-    def _equity(self, balances: dict[str, dict[str, Decimal]]) -> Decimal:
+    def _equity(self, balances: dict[str, dict[str, Decimal]], by_instrument: Any) -> Decimal:
         """Cash of every venue in USD plus open profit of derivatives."""
         prices: dict[str, Decimal] = {}
         for instrument_id, (bid, ask) in self._mids.items():
@@ -171,15 +177,13 @@ class PortfolioActor(Shell):
             (q * prices.get(a, Decimal(1)) for held in balances.values() for a, q in held.items()), Decimal(0)
         )
         open_profit = Decimal(0)
-        by_instrument: Any = self._core.pnl_view()["by_instrument"]
         for instrument_id, row in by_instrument.items():
             if self._setup.instruments[instrument_id].kind is not InstrumentKind.SPOT:
                 open_profit += row["unrealized"]
         return cash + open_profit
 
-    def position_bodies(self) -> list[dict[str, object]]:
+    def position_bodies(self, pnl: Any) -> list[dict[str, object]]:
         """One row an instrument that was ever traded; a flat one says so."""
-        pnl: Any = self._core.pnl_view()["by_instrument"]
         held = self._core.positions()
         shares = self._core.positions_by_strategy()
         out: list[dict[str, object]] = []

@@ -398,7 +398,7 @@ class Governor(Shell):
         """The other person who approved this very brake, and its hash; None when ``actor`` is the first."""
         key = release_hash(brake)
         first = self._approvals.get(key)
-        if first is None or first[0] == actor or now - first[1] > _APPROVAL_NS:
+        if first is None or first[0].casefold() == actor.casefold() or now - first[1] > _APPROVAL_NS:
             if len(self._approvals) >= _APPROVALS_MAX:
                 self._approvals.clear()
             self._approvals[key] = (actor, now)

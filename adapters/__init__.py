@@ -1,0 +1,1 @@
+"""All that touches the world, translated to and from the types of ``trading``."""

@@ -1,0 +1,1 @@
+"""Offline: calibration and comparisons; nothing that runs in a desk."""

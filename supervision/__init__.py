@@ -1,0 +1,1 @@
+"""Who starts whom, restarts, drills, benches and the command line."""

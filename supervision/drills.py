@@ -311,7 +311,8 @@ def _measured(drill: str, desk: DrillDesk, say: Callable[[str], None]) -> DrillR
     if left > 0:
         threading.Event().wait(left)
     orphans = sum(1 for pid in blow.victims if alive(pid))
-    return _finish(drill, desk, detected_ms, recovered_ms, orphans, {"orders_before": before})
+    detail = {"orders_before": before}
+    return _finish(drill, desk, detail, detected_ms=detected_ms, recovered_ms=recovered_ms, orphans=orphans)
 
 
 def _hold(desk: DrillDesk, cause: str) -> int:
@@ -326,10 +327,11 @@ def _release(desk: DrillDesk) -> None:
 def _finish(
     drill: str,
     desk: DrillDesk,
-    detected_ms: float | None,
-    recovered_ms: float | None,
-    orphans: int,
     detail: dict[str, Any],
+    *,
+    detected_ms: float | None = None,
+    recovered_ms: float | None = None,
+    orphans: int = 0,
 ) -> DrillResult:
     held_ns = _hold(desk, f"end of drill {drill}")
     threading.Event().wait(0.5)
@@ -415,7 +417,7 @@ def _backlog(desk: DrillDesk, say: Callable[[str], None], trials: int) -> DrillR
         "last_order_ms_max": round(ordered[-1], 3),
     }
     desk.wait("trading after the trials", desk.trading, 20.0)
-    result = _finish("backlog-hold", desk, None, None, 0, detail)
+    result = _finish("backlog-hold", desk, detail)
     result.orders_after_hold += after
     result.passed = result.passed and p99 <= 50 and after == 0
     return result

@@ -49,6 +49,8 @@ INSTRUMENTS = {x.instrument_id: x for x in LISTED}
 OPS_ACTOR = "api.actor.OpsActor"
 """By name: the faces are a ring of their own, and only the cell that serves them pays for an HTTP server."""
 _SOCKET_PATH_MAX = 100
+_NEVER_NS = 10**18
+"""Nobody looks at a virtual run while it runs: its facts are read from the actors at the end."""
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -261,6 +263,9 @@ class Wiring:
             i for i, x in self.instruments.items() if not self.synthetic and (x.venue, x.symbol) not in seeded
         )
 
+    def _publish_ns(self, ms: int) -> int:
+        return _NEVER_NS if self._replay else ms * 1_000_000
+
     def of_venue(self, venue: str) -> dict[str, Instrument]:
         """The instruments traded on one venue."""
         return {i: x for i, x in self.instruments.items() if x.venue == venue}
@@ -273,6 +278,7 @@ class Wiring:
             board=self.paths.board,
             sent_log=None if self._replay else self.paths.sent(venue),
             max_order_notional_usd=self.config.risk.per_order_notional_cap * 2,
+            publish_ns=self._publish_ns(1_000),
         )
 
     def connector(self, venue: str) -> ConnectorSetup:
@@ -295,6 +301,7 @@ class Wiring:
             bbo_only=self.bbo_only,
             synthetic=self.synthetic,
             incarnation=1 if self._replay else 0,
+            publish_ns=self._publish_ns(250),
             gates=GateLimits(
                 stream_stale_ms=config.risk.stale_ms, max_clock_skew_ms=config.risk.max_clock_skew_ms
             ),
@@ -327,6 +334,7 @@ class Wiring:
             limits=limits_of(config, self.instruments),
             board=self.paths.board,
             brakes_file=None if self._replay else self.paths.brakes,
+            publish_ns=self._publish_ns(500),
             renew_ns=config.permit.renew_ms * 1_000_000,
             ttl_ns=config.permit.ttl_ms * 1_000_000,
         )
@@ -346,6 +354,7 @@ class Wiring:
             instruments=self.instruments,
             venues=self.venues,
             config=OrderCoreConfig(place_deadline_ms=deadlines.place, cancel_deadline_ms=deadlines.cancel),
+            publish_ns=self._publish_ns(1_000),
         )
 
     def portfolio(self) -> PortfolioSetup:
@@ -371,6 +380,7 @@ class Wiring:
             kind=strategy.kind,
             instruments={i: self.instruments[i] for i in strategy.instruments},
             params=dict(strategy.params),
+            publish_ns=self._publish_ns(500),
         )
 
     # Supervisors' tables.
@@ -385,7 +395,7 @@ class Wiring:
             "arbiter": ChildStart(ArbiterActor, self.arbiter),
             "market": ChildStart(Market, self.market),
         }
-        return self._table("core", Strategy.ONE_FOR_ALL, starts, cell, Beyond.ESCALATE, {})
+        return self._table("core", Strategy.ONE_FOR_ALL, starts, cell)
 
     def strategies_tree(self, cell: str) -> SupervisorSetup:
         """Strategies fail alone, and beyond their intensity stay stopped under HOLD."""
@@ -393,7 +403,7 @@ class Wiring:
             f"strategy.{s}": ChildStart(StrategyActor, _bind(self.strategy, s)) for s in self.config.strategies
         }
         scopes = {f"strategy.{s}": f"strategy:{s}" for s in self.config.strategies}
-        return self._table("strategies", Strategy.ONE_FOR_ONE, starts, cell, Beyond.HOLD_CHILD, scopes)
+        return self._table("strategies", Strategy.ONE_FOR_ONE, starts, cell, beyond=Beyond.HOLD_CHILD, scopes=scopes)
 
     def venue_tree(self, venue: str, cell: str) -> SupervisorSetup:
         """Gateway, then connector: what is upstream of a failure stays."""
@@ -401,7 +411,7 @@ class Wiring:
             f"gateway.{venue}": ChildStart(Gateway, _bind(self.gateway, venue)),
             f"connector.{venue}": ChildStart(Connector, _bind(self.connector, venue)),
         }
-        return self._table(f"venue.{venue}", Strategy.REST_FOR_ONE, starts, cell, Beyond.ESCALATE, {})
+        return self._table(f"venue.{venue}", Strategy.REST_FOR_ONE, starts, cell)
 
     def _table(
         self,
@@ -409,10 +419,12 @@ class Wiring:
         strategy: Strategy,
         starts: dict[str, ChildStart],
         cell: str,
-        beyond: Beyond,
-        scopes: Mapping[str, str],
+        *,
+        beyond: Beyond = Beyond.ESCALATE,
+        scopes: Mapping[str, str] | None = None,
     ) -> SupervisorSetup:
         supervision = self.config.supervision
+        scopes = scopes or {}
         spec = SupervisorSpec(
             id=name,
             strategy=strategy,

@@ -191,7 +191,12 @@ def test_cancels_and_queries_always_pass(bench, setup, permit, order, situation)
     now = bench.clock.wall_ns()
     commands = [
         OrderCancelRequest(
-            venue=VENUE, instrument_id=USDM, cl_ord_id="pd1-a-1-c1", orig_cl_ord_id="pd1-a-1", epoch=0, cause="x",
+            venue=VENUE,
+            instrument_id=USDM,
+            cl_ord_id="pd1-a-1-c1",
+            orig_cl_ord_id="pd1-a-1",
+            epoch=0,
+            cause="x",
             ts_init_ns=now - 60_000 * MS,
         ),
         OrderStatusRequest(venue=VENUE, instrument_id=USDM, cl_ord_id="pd1-a-1", cause="x", ts_init_ns=now),

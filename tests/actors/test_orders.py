@@ -91,9 +91,7 @@ def account(bench, cause="reconcile"):
 
 @pytest.fixture
 def orders(bench, usdm):
-    setup = OrdersSetup(
-        instruments={USDM: usdm}, venues=(VENUE,), config=OrderCoreConfig(), drain_ns=1_000_000_000
-    )
+    setup = OrdersSetup(instruments={USDM: usdm}, venues=(VENUE,), config=OrderCoreConfig(), drain_ns=1_000_000_000)
     return bench.start("orders", Orders, setup)
 
 
@@ -108,6 +106,7 @@ def commit(bench):
 def awake(bench, orders):
     """An order actor that is reconciled with its venue."""
     bench.tell("orders", Epoch(epoch=1, serial=1), JournalHistory(rows=[]))
+    commit(bench)
     bench.tell("orders", account(bench))
     commit(bench)
     assert [r.ok for r in bench.take(VenueReconciled, to="governor")] == [True]
@@ -123,6 +122,8 @@ def test_it_is_silent_until_it_has_epoch_and_history_and_then_reconciles_first(b
     bench.tell("orders", AskOpenOrders(reply_to="arbiter"), JournalHistory(rows=[]))
     assert len(bench.take(ActorReady, to="supervisor")) == 1
     assert [m.orders for m in bench.take(OpenOrders, to="arbiter")] == [()]
+    assert bench.take(AccountStateRequest) == []
+    assert [r.kind for r in commit(bench)] == [JournalKind.EPOCH]
     assert [m.cause for m in bench.take(AccountStateRequest, to=GATEWAY)] == ["reconcile"]
     assert orders.unapplied == 2
 
@@ -175,6 +176,7 @@ def test_an_order_that_waits_for_the_disk_when_hold_comes_is_canceled_too(bench,
 @pytest.mark.req("P-SAFE-2")
 def test_a_venue_that_comes_back_is_reconciled_anew(bench, awake):
     bench.tell("orders", VenueUp(venue=VENUE, incarnation=2))
+    commit(bench)
     assert len(bench.take(AccountStateRequest, to=GATEWAY)) == 1
     assert bench.take(VenueReconciled) == []
     bench.tell("orders", account(bench))

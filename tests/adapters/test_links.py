@@ -29,7 +29,7 @@ def _conflate(msg: object) -> str | None:
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
 
 async def test_everything_arrives_once_and_in_order(tmp_path: Path) -> None:

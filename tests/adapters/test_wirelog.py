@@ -1,3 +1,5 @@
+"""Recordings: files merge by time, damage is one event and not the end, what is written is read back."""
+
 from __future__ import annotations
 
 import gzip

@@ -104,7 +104,7 @@ class Daemon(DrillDesk):
         found = []
         for pid in self.tree():
             try:
-                links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+                links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
             except OSError:
                 continue
             found.extend((pid, inodes[link]) for link in links if link in inodes)

@@ -1,3 +1,5 @@
+"""The wire bench times what it says: the same frames, the same books, a peer that agrees on every top."""
+
 from __future__ import annotations
 
 import sys

@@ -94,7 +94,7 @@ class VirtualDesk(Replay):
     # Driving.
 
     def run_until(self, seconds, change=None):
-        """Feed up to a moment and let its timers run. ``change`` maps a line to the line that comes instead, or None."""
+        """Feed up to a moment and run its timers. ``change`` maps a line to the line that comes instead, or None."""
         until = self.at(seconds)
         lines, start = self._lines, self._next
         while self._next < len(lines) and lines[self._next].ts_recv_ns <= until:
@@ -183,9 +183,7 @@ class VirtualDesk(Replay):
         if portfolio.ledger_residual() != 0:
             wrong.append(f"ledger residual {portfolio.ledger_residual()}")
         core = self.base.actor("orders").core
-        journalled = Counter(
-            (r.venue, r.exec_id) for r in rows if r.kind in {JournalKind.PARTIAL, JournalKind.FILL}
-        )
+        journalled = Counter((r.venue, r.exec_id) for r in rows if r.kind in {JournalKind.PARTIAL, JournalKind.FILL})
         for venue in self.config.venues:
             state = self.sim(venue).state_now(0, "audit", 0)
             executed = Counter((venue, e.exec_id) for e in state.executions)

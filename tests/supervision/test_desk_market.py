@@ -18,6 +18,7 @@ RUBBISH = (
     b'{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate"}}',
     b'{"stream":"btcusdt@trade","data":{"e":"trade","E":1,"T":1,"s":"BTCUSDT","t":1,"p":"NaN","q":"1","m":true}}',
     b'{"stream":"xxxusdt@trade","data":{"e":"trade","E":1,"T":1,"s":"XXXUSDT","t":1,"p":"1","q":"1","m":true}}',
+    b'{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":1,"s":"BTCUSDT","p":"0","i":"1","r":"0","T":1}}',
     b'{"error":{"code":-1003,"msg":"Way too many requests"}}',
     b'{"stream":"' + b"x" * 100_000,
 )
@@ -128,6 +129,30 @@ def test_rubbish_in_the_wire_is_counted_reported_and_survived(virtual_desk):
     assert desk.book(USDM).state is BookState.SYNCED
     assert len(desk.sent_between(8, 12, "binanceusdm")) >= 2
     assert desk.base.stats()["failures"] == 0
+    desk.settle()
+    assert desk.audit() == []
+
+
+@pytest.mark.req("P-MD-8")
+def test_a_book_far_from_its_mark_holds_its_symbol_until_they_agree_again(virtual_desk):
+    desk = virtual_desk(20)
+    desk.run_until(9)
+
+    def far(line):
+        payload = line.payload
+        if line.venue != "binanceusdm" or b'"markPriceUpdate"' not in payload:
+            return line
+        start = payload.index(b'"p":"') + len(b'"p":"')
+        return msgspec.structs.replace(line, payload=payload[:start] + b"7" + payload[start + 1 :])
+
+    desk.run_until(11.5, far)
+    brake = desk.brakes()["ANCHOR_DIVERGENCE", f"symbol:{USDM}"]
+    assert brake.level is Level.HOLD
+    assert desk.sent_between(10.5, 11.5, "binanceusdm") == []
+    assert desk.sent_between(9.5, 11.5, "binancecoinm")
+    desk.run_until(20)
+    assert ("ANCHOR_DIVERGENCE", f"symbol:{USDM}") not in desk.brakes()
+    assert desk.sent_between(11.5, 20, "binanceusdm")
     desk.settle()
     assert desk.audit() == []
 

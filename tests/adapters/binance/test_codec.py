@@ -1,3 +1,5 @@
+"""Market bytes to events: exact ticks and lots or a rejection with a reason; no bytes make it raise."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Orders on the wire in the venue's own words, read back as they were meant; nothing here can move funds."""
+
 from __future__ import annotations
 
 from decimal import Decimal

@@ -1,3 +1,5 @@
+"""Intents of many strategies become few orders: exact legs, internal crosses, caps, priorities, timers."""
+
 from collections import deque
 from decimal import Decimal
 from itertools import pairwise

@@ -1,3 +1,5 @@
+"""The arithmetic of netting, as laws: lots are moved and cut by priority, never made or lost."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""One book: levels come, change and go; what it forgot is behind a horizon and never guessed."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Each gate on market data: what trips it, what it holds, what clears it."""
+
 from __future__ import annotations
 
 import math

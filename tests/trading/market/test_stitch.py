@@ -1,3 +1,5 @@
+"""Snapshot and diffs are stitched by proof; a state machine looks for a book that is SYNCED and wrong."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""A venue's filters: what it would refuse we refuse, and rounding never works against us."""
+
 from decimal import Decimal
 
 import pytest

@@ -1,3 +1,5 @@
+"""The risk core: what is approved and why, what is denied and by which limit, what trips a brake."""
+
 from decimal import Decimal
 
 import pytest

@@ -1,3 +1,5 @@
+"""Limits: named when they are wrong, zero allows nothing, a rate holds in any period."""
+
 from decimal import Decimal
 
 import msgspec

@@ -1,3 +1,5 @@
+"""What all strategies share: parameters refused by name, inventory from fills, the value of a lot."""
+
 from decimal import Decimal
 
 import pytest

@@ -1,3 +1,5 @@
+"""The basis pair: which premium is traded, when it leaves, what silences it."""
+
 from decimal import Decimal
 
 import pytest

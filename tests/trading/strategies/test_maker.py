@@ -1,3 +1,5 @@
+"""The maker: width, skew, inventory, and quotes that are pulled at once."""
+
 from decimal import Decimal
 
 import pytest

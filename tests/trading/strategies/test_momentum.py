@@ -1,3 +1,5 @@
+"""Momentum: when a burst is followed, and each way out of it."""
+
 from decimal import Decimal
 
 import pytest

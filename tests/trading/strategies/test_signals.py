@@ -1,3 +1,5 @@
+"""The signals of strategies, as laws: half-lives, variances, imbalances, order flow."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,0 +1,279 @@
+"""The governor's shell: nothing is permitted that nobody vouched for, and brakes outlive whoever set them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from actors.messages import (
+    AskEpoch,
+    AskOpenOrders,
+    AskPositions,
+    BrakeCleared,
+    BrakeSet,
+    DayPnl,
+    Epoch,
+    ModesChanged,
+    OpenOrders,
+    Positions,
+    ResumeChild,
+    VenueDown,
+    VenueReconciled,
+    VenueUp,
+)
+from actors.risk import Governor, GovernorSetup
+from adapters.permit_board import OperatorBoard, PermitReader, PermitVerdict
+from trading.brakes import Level
+from trading.operators import CommandAnswered, CommandKind, OperatorCommand
+from trading.orders.messages import ApprovedOrder, Leg, OrderDenied, OrdType, ProposedOrder, Side, TimeInForce
+from trading.risk.limits import RiskLimits
+
+VENUE, USDM = "binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
+
+
+@pytest.fixture
+def setup(board, usdm, tmp_path):
+    return GovernorSetup(
+        instruments={USDM: usdm},
+        venues=(VENUE,),
+        limits=RiskLimits(),
+        board=board,
+        brakes_file=tmp_path / "brakes.msgpack",
+    )
+
+
+@pytest.fixture
+def governor(bench, setup):
+    return bench.start("governor", Governor, setup)
+
+
+@pytest.fixture
+def whole(bench, governor):
+    """A governor that knows what is held, with its venue reconciled."""
+    tell_all(bench)
+    bench.kept.clear()
+    return governor
+
+
+def tell_all(bench, held=None):
+    bench.tell("governor", Positions(by_instrument=held or {}, by_strategy={}), OpenOrders(orders=()))
+    bench.tell("governor", VenueReconciled(venue=VENUE, ok=True, text="clean"))
+
+
+def command(bench, kind, scope="global", actor="alice", cause="a test"):
+    bench.tell(
+        "governor",
+        OperatorCommand(
+            command_id="c1",
+            kind=CommandKind(kind),
+            scope=scope,
+            actor=actor,
+            cause=cause,
+            argument="",
+            ts_ns=bench.clock.wall_ns(),
+        ),
+    )
+    (answer,) = bench.take(CommandAnswered, to="ops")
+    return answer
+
+
+def proposal(bench, name="pd1-a-1"):
+    now = bench.clock.wall_ns()
+    qty = Decimal("0.004")
+    return ProposedOrder(
+        cl_ord_id=name,
+        venue=VENUE,
+        instrument_id=USDM,
+        side=Side.BUY,
+        ord_type=OrdType.LIMIT,
+        time_in_force=TimeInForce.GTX,
+        order_qty=qty,
+        price=Decimal(61_000),
+        reduce_only=False,
+        legs=(Leg(strategy_id="maker", intent_id="i1", qty=qty),),
+        replaces=None,
+        ref_price=Decimal(61_000),
+        book_update_id=1,
+        book_ts_recv_ns=now,
+        story={},
+        cause="a test",
+        ts_init_ns=now,
+    )
+
+
+def verdict(bench, board, *scopes):
+    return PermitReader(board).check(scopes, bench.clock.mono_ns(), 1)
+
+
+def codes(governor):
+    return {(b.code, b.scope) for b in governor.brakes}
+
+
+@pytest.mark.req("P-SAFE-1", "P-SAFE-2", "P-HA-6")
+def test_it_starts_with_every_venue_held_and_asks_what_the_desk_holds(bench, governor, board):
+    assert codes(governor) == {("RECON", f"venue:{VENUE}")}
+    assert verdict(bench, board, f"venue:{VENUE}") is PermitVerdict.REFUSED_HOLD
+    assert len(bench.take(AskPositions, to="portfolio")) == len(bench.take(AskOpenOrders, to="orders")) == 1
+    bench.tell("governor", VenueReconciled(venue=VENUE, ok=False, text="position differs"))
+    assert verdict(bench, board, f"venue:{VENUE}") is PermitVerdict.REFUSED_HOLD
+    bench.tell("governor", VenueReconciled(venue=VENUE, ok=True, text="clean"))
+    assert verdict(bench, board, f"venue:{VENUE}") is PermitVerdict.GRANTED
+
+
+@pytest.mark.req("P-RSK-2")
+def test_it_approves_nothing_before_it_knows_what_is_held(bench, governor):
+    bench.tell("governor", proposal(bench))
+    assert bench.take(ApprovedOrder) == []
+    tell_all(bench, {USDM: "0.012"})
+    assert governor.core._exposures[USDM].position == Decimal("0.012")
+
+
+@pytest.mark.req("P-MD-3")
+def test_a_proposal_without_a_proved_book_is_denied_with_its_reason(bench, whole):
+    bench.tell("governor", proposal(bench))
+    (denied,) = bench.take(OrderDenied, to="arbiter")
+    assert denied.reason.value == "book_not_synced"
+    assert bench.take(ApprovedOrder) == []
+
+
+@pytest.mark.req("P-HA-1")
+def test_each_life_has_a_higher_epoch_and_every_asker_a_serial_of_its_own(bench, governor, setup):
+    for name in ("orders", "strategy.a", "strategy.a"):
+        bench.tell("governor", AskEpoch(reply_to=name))
+    epochs = bench.take(Epoch)
+    assert {e.epoch for e in epochs} == {1}
+    assert len({e.serial for e in epochs}) == 3
+    second = bench.start("governor-again", Governor, setup)
+    assert second._epoch == 2
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_the_permit_lives_by_renewal_and_goes_with_the_governor(bench, whole, board):
+    bench.after_ms(5_000)
+    assert verdict(bench, board) is PermitVerdict.GRANTED
+    bench.base.shutdown()
+    assert verdict(bench, board) is PermitVerdict.REFUSED_EXPIRED
+
+
+@pytest.mark.req("P-SAFE-3", "P-SAFE-4")
+def test_a_brake_reaches_board_and_order_core_at_once_and_leaves_when_its_setter_says(bench, whole, board):
+    brake = BrakeSet(code="STREAM_STALE", scope=f"symbol:{USDM}", level=3, cause="silence", release="auto")
+    bench.tell("governor", brake, brake)
+    assert verdict(bench, board, f"symbol:{USDM}") is PermitVerdict.REFUSED_HOLD
+    assert verdict(bench, board, "symbol:OTHER") is PermitVerdict.GRANTED
+    assert [m.modes for m in bench.take(ModesChanged, to="orders")] == [{f"symbol:{USDM}": 3}]
+    answer = command(bench, "resume", scope=f"symbol:{USDM}")
+    assert (answer.done, "silence" in answer.text) == (False, True)
+    bench.tell("governor", BrakeCleared(code="STREAM_STALE", scope=f"symbol:{USDM}"))
+    assert verdict(bench, board, f"symbol:{USDM}") is PermitVerdict.GRANTED
+
+
+@pytest.mark.req("P-SAFE-2", "P-SAFE-3")
+def test_a_venue_whose_cell_is_away_is_held_until_it_is_back_and_reconciled(bench, whole, board):
+    bench.tell("governor", VenueDown(venue=VENUE))
+    assert ("VENUE_DOWN", f"venue:{VENUE}") in codes(whole)
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=2))
+    assert codes(whole) == {("RECON", f"venue:{VENUE}")}
+    assert [m.incarnation for m in bench.take(VenueUp, to="orders")] == [2]
+    bench.tell("governor", VenueReconciled(venue=VENUE, ok=True, text="clean"))
+    assert codes(whole) == set()
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_what_people_and_losses_braked_outlives_a_restart_what_had_a_cause_does_not(bench, whole, setup):
+    bench.tell(
+        "governor",
+        BrakeSet(code="DAILY_LOSS", scope="global", level=3, cause="lost", release="two-man"),
+        BrakeSet(code="JOURNAL_FAILED", scope="global", level=3, cause="disk", release="operator"),
+        BrakeSet(code="STREAM_STALE", scope=f"symbol:{USDM}", level=3, cause="silence", release="auto"),
+    )
+    command(bench, "pause", scope="strategy:maker")
+    second = bench.start("governor-again", Governor, setup)
+    assert {code for code, _ in codes(second)} == {"DAILY_LOSS", "JOURNAL_FAILED", "operator", "RECON"}
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_brakes_that_cannot_be_read_any_more_hold_everything_until_a_person_decides(bench, setup, board):
+    setup.brakes_file.write_bytes(b"\x00junk")
+    governor = bench.start("governor", Governor, setup)
+    assert ("BRAKES_UNREADABLE", "global") in codes(governor)
+    tell_all(bench)
+    assert verdict(bench, board) is PermitVerdict.REFUSED_HOLD
+    assert command(bench, "resume").done
+    assert verdict(bench, board) is PermitVerdict.GRANTED
+
+
+@pytest.mark.req("P-RSK-4", "P-RSK-17", "P-SAFE-4")
+def test_a_daily_loss_holds_the_desk_until_two_people_release_it(bench, whole, board):
+    bench.tell("governor", DayPnl(day=1, day_usd="-251", equity_usd="9749"))
+    bench.after_ms(150)
+    assert verdict(bench, board) is PermitVerdict.REFUSED_HOLD
+    assert "second person" in command(bench, "resume", actor="alice").text
+    assert "second person" in command(bench, "resume", actor="Alice").text
+    bench.tell("governor", DayPnl(day=1, day_usd="-249", equity_usd="9751"))
+    answer = command(bench, "resume", actor="bob")
+    assert "DAILY_LOSS on global" in answer.text
+    assert ("DAILY_LOSS", "global") not in codes(whole)
+
+
+@pytest.mark.req("P-RSK-17")
+def test_a_drawdown_counts_within_its_day_only(bench, whole):
+    bench.tell("governor", DayPnl(day=1, day_usd="400", equity_usd="10400"))
+    bench.tell("governor", DayPnl(day=2, day_usd="0", equity_usd="10400"))
+    bench.after_ms(150)
+    assert codes(whole) == set()
+    bench.tell("governor", DayPnl(day=2, day_usd="300", equity_usd="10700"))
+    bench.tell("governor", DayPnl(day=2, day_usd="40", equity_usd="10440"))
+    bench.after_ms(150)
+    assert ("DRAWDOWN_HOLD", "global") in codes(whole)
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_a_brake_written_past_the_daemon_is_taken_up_and_taken_off(bench, whole, board):
+    operator = OperatorBoard(board)
+    operator.set("global", Level.HOLD, "by hand", "alice", bench.clock.wall_ns())
+    bench.after_ms(150)
+    assert [(b.code, b.cause, b.set_by) for b in whole.brakes] == [("operator", "by hand", "alice")]
+    assert bench.take(ModesChanged, to="orders")[-1].modes == {"global": 3}
+    operator.clear("global", "alice", None, bench.clock.wall_ns())
+    bench.after_ms(150)
+    assert codes(whole) == set()
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_two_people_release_a_kill_by_commands(bench, whole, board):
+    assert command(bench, "kill", actor="alice").done
+    assert not command(bench, "resume", actor="alice").done
+    assert not command(bench, "resume", actor="alice").done
+    answer = command(bench, "resume", actor="bob")
+    assert (answer.done, "released" in answer.text) == (True, True)
+    assert OperatorBoard(board).read() == ()
+    assert verdict(bench, board) is PermitVerdict.GRANTED
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_an_approval_of_one_brake_does_not_release_the_next_one(bench, whole, board):
+    command(bench, "kill", actor="alice", cause="first")
+    command(bench, "resume", actor="alice")
+    assert command(bench, "resume", actor="bob").done
+    bench.after_ms(10)
+    command(bench, "kill", actor="alice", cause="second")
+    assert not command(bench, "resume", actor="bob").done
+    assert verdict(bench, board) is PermitVerdict.REFUSED_KILL
+
+
+@pytest.mark.req("P-HA-10")
+def test_releasing_a_child_that_was_given_up_lets_its_supervisor_try_again(bench, whole):
+    bench.tell(
+        "governor",
+        BrakeSet(code="RESTART:strategy.a", scope="strategy:a", level=3, cause="failed 6 times", release="operator"),
+    )
+    assert command(bench, "resume", scope="strategy:a").done
+    assert [m.name for m in bench.take(ResumeChild, to="strategies")] == ["strategy.a"]
+
+
+@pytest.mark.req("P-SAFE-14")
+def test_an_unknown_command_is_answered_not_swallowed(bench, whole):
+    answer = command(bench, "why")
+    assert (answer.done, "why" in answer.text) == (False, True)
