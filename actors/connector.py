@@ -39,6 +39,7 @@ _MILLISECOND_NS = 1_000_000
 _MAX_EVENTS_PER_S = 5
 _FUNDING_HOURS = 8.0
 _LEVELS = {GateLevel.SAFE: 1, GateLevel.PAUSE: 2, GateLevel.HOLD: 3}
+_REFRESH_NS = 100_000_000
 _CATCH_UP_NS = 1_000_000_000
 _UNCHANGED = frozenset({SyncResult.BUFFERED, SyncResult.DROPPED_OLD, SyncResult.AUDITED, SyncResult.IGNORED})
 
@@ -69,7 +70,7 @@ class ConnectorSetup(msgspec.Struct, frozen=True, kw_only=True):
 class _Market:
     """One instrument's book, gates and counters."""
 
-    __slots__ = ("gates", "instrument", "last_ns", "last_px", "last_top", "mark_px", "marks", "sync", "trades")
+    __slots__ = ("gates", "instrument", "last_ns", "last_px", "last_top", "mark_px", "marks", "sync", "told_ns", "trades")
 
     def __init__(self, instrument: Instrument, bbo_only: bool, limits: GateLimits) -> None:
         self.instrument = instrument
@@ -80,6 +81,7 @@ class _Market:
         self.marks = 0
         self.gates = SymbolGates(instrument.instrument_id, limits)
         self.last_ns = 0
+        self.told_ns = 0
         self.last_px: float | None = None
         self.mark_px: float | None = None
 
@@ -221,11 +223,13 @@ class Connector(Shell):
 
     def _publish_top(self, market: _Market) -> None:
         sync = market.sync
-        top = sync.book.to_top(self._setup.top_levels, synthetic=self._setup.synthetic)
+        seen_ns = market.last_ns if sync.state is BookState.SYNCED else 0
+        top = sync.book.to_top(self._setup.top_levels, synthetic=self._setup.synthetic, seen_ns=seen_ns)
         shape = (top.state, top.bids, top.asks)
         if shape == market.last_top:
             return
         market.last_top = shape
+        market.told_ns = top.ts_recv_ns
         for change in market.gates.on_top(top, top.ts_recv_ns):
             self._gate(change)
         if self._offset_ns:
@@ -364,6 +368,10 @@ class Connector(Shell):
         for market in self._markets.values():
             gates = market.gates
             changes = gates.on_age(market.last_ns, now)
+            if market.last_ns - market.told_ns >= _REFRESH_NS and market.sync.state is BookState.SYNCED:
+                # A quiet book is not a stale one: the desk must see that data still comes.
+                market.last_top = None
+                self._publish_top(market)
             bid, ask = market.sync.book.best_bid(), market.sync.book.best_ask()
             if bid is not None and ask is not None:
                 changes += gates.on_anchors((bid[0] + ask[0]) / 2, market.mark_px, market.last_px, now)

@@ -141,11 +141,20 @@ class PostOnlyConfig(_Model):
     staleness_ms: Ms = 500
 
 
+class PaceConfig(_Model):
+    """How fast orders may follow each other: on one instrument, milliseconds apart, and how many a minute."""
+
+    min_order_interval_ms: Annotated[int, Field(ge=0, le=60_000)] = 250
+    min_quote_interval_ms: Annotated[int, Field(ge=0, le=60_000)] = 400
+    orders_per_symbol_per_min: Annotated[int, Field(ge=0, le=1_000_000)] = 240
+
+
 class ExecutionConfig(_Model):
     """Orders on their way."""
 
     deadlines_ms: DeadlinesMs = DeadlinesMs()
     post_only: PostOnlyConfig = PostOnlyConfig()
+    pace: PaceConfig = PaceConfig()
 
 
 class BackoffConfig(_Model):

@@ -53,6 +53,8 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     orders: int
     fills: int
     denied: dict[str, int]
+    conflicts: int
+    crosses: int
     pnl: dict[str, Any]
     ledger_residual: str
     intents_sha256: str
@@ -232,6 +234,8 @@ class Replay:
             orders=orders.orders,
             fills=orders.fills,
             denied=dict(sorted(governor.denied.items())),
+            conflicts=arbiter.conflicts,
+            crosses=arbiter.crosses,
             pnl=pnl,
             ledger_residual=str(pnl["ledger_residual"]),
             intents_sha256=arbiter.intents_sha256,

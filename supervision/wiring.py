@@ -272,12 +272,14 @@ class Wiring:
 
     def gateway(self, venue: str) -> GatewaySetup:
         """The order gateway of a venue."""
+        config = self.config
         return GatewaySetup(
             venue=venue,
             instruments=self.of_venue(venue),
             board=self.paths.board,
             sent_log=None if self._replay else self.paths.sent(venue),
             max_order_notional_usd=self.config.risk.per_order_notional_cap * 2,
+            orders_per_sec=max(50, config.risk.throttle_orders_per_sec),
             publish_ns=self._publish_ns(1_000),
         )
 
@@ -335,8 +337,9 @@ class Wiring:
             board=self.paths.board,
             brakes_file=None if self._replay else self.paths.brakes,
             publish_ns=self._publish_ns(500),
-            renew_ns=config.permit.renew_ms * 1_000_000,
-            ttl_ns=config.permit.ttl_ms * 1_000_000,
+            # Nobody but the run itself moves virtual time, so a permit cannot be late there: it is renewed less often.
+            renew_ns=config.permit.renew_ms * (10_000_000 if self._replay else 1_000_000),
+            ttl_ns=config.permit.ttl_ms * (10_000_000 if self._replay else 1_000_000),
         )
 
     def arbiter(self) -> ArbiterSetup:
@@ -549,6 +552,7 @@ def limits_of(config: DeskConfig, instruments: Mapping[str, Instrument]) -> Risk
         price_band_bps=risk.price_band_bps,
         max_slippage_bps=risk.max_slippage_bps,
         orders_per_sec=risk.throttle_orders_per_sec,
+        orders_per_symbol_per_min=config.execution.pace.orders_per_symbol_per_min,
         daily_loss_cap_usd=risk.daily_loss_cap_usd,
         stale_book_ms=risk.stale_ms,
         post_only_staleness_ms=config.execution.post_only.staleness_ms,
@@ -570,4 +574,7 @@ def arbiter_config(config: DeskConfig, instruments: Mapping[str, Instrument]) ->
         stale_book_ms=config.risk.stale_ms,
         post_only_staleness_ms=int(config.execution.post_only.staleness_ms * 0.9),
         max_orders_per_sec=config.risk.throttle_orders_per_sec,
+        orders_per_symbol_per_min=int(config.execution.pace.orders_per_symbol_per_min * 0.96),
+        min_order_interval_ms=config.execution.pace.min_order_interval_ms,
+        min_quote_interval_ms=config.execution.pace.min_quote_interval_ms,
     )

@@ -38,6 +38,19 @@ def _stat(pid):
     return int(fields[1]), int(fields[3])
 
 
+def _links(pid):
+    """What the open files of a process are; files come and go while we look."""
+    try:
+        files = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return
+    for file in files:
+        try:
+            yield str(file.readlink())
+        except OSError:
+            continue
+
+
 class Daemon(DrillDesk):
     """`propdesk run` without a watcher: when it ends, it ends."""
 
@@ -101,14 +114,7 @@ class Daemon(DrillDesk):
                 fields = row.split()
                 if fields[3] == LISTEN:
                     inodes[f"socket:[{fields[9]}]"] = fields[1]
-        found = []
-        for pid in self.tree():
-            try:
-                links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-            except OSError:
-                continue
-            found.extend((pid, inodes[link]) for link in links if link in inodes)
-        return found
+        return [(pid, inodes[link]) for pid in self.tree() for link in _links(pid) if link in inodes]
 
     def fills(self):
         """Executions in the journal so far."""

@@ -25,14 +25,21 @@ from trading.orders.journal_rows import PLACING, JournalKind
 from trading.orders.messages import OrdStatus
 
 SECOND = 1_000_000_000
+MS = 1_000_000
 MEMORY_COMMIT_NS = 400_000
 
 
 class _EvidenceWiring(Wiring):
-    """The desk's own wiring; gateways log what leaves and the venues' accounts outlive their connectors."""
+    """The desk's own wiring at the pace of a live desk; gateways log what leaves, venues' accounts outlive connectors."""
 
     def gateway(self, venue):
         return msgspec.structs.replace(super().gateway(venue), sent_log=self.paths.sent(venue))
+
+    def governor(self):
+        permit = self.config.permit
+        return msgspec.structs.replace(
+            super().governor(), renew_ns=permit.renew_ms * MS, ttl_ns=permit.ttl_ms * MS, publish_ns=500 * MS
+        )
 
     def connector(self, venue):
         setup = super().connector(venue)

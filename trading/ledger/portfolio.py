@@ -181,7 +181,8 @@ class Portfolio:
         for strategy_id in sorted({s for s, _ in self._strategies}):
             lines = [(i, line) for (s, i), line in self._strategies.items() if s == strategy_id]
             r, u = self._valued(lines, unvalued)
-            by_strategy[strategy_id] = {"realized": r, "unrealized": u, "total": r + u}
+            fees = money(sum((self._usd(line.fees, unvalued) for _, line in lines), ZERO))
+            by_strategy[strategy_id] = {"realized": r, "unrealized": u, "total": r + u, "fees": fees}
         by_instrument: dict[str, dict[str, Decimal]] = {}
         for instrument_id, line in self._desk.items():
             r, u = self._valued([(instrument_id, line)], unvalued)

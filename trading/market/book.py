@@ -213,8 +213,8 @@ class Book:
         text = f"{self.update_id}|{bids!r}|{asks!r}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def to_top(self, n: int = 5, synthetic: bool = False) -> BookTop:
-        """What the desk is told: state and best ``n`` (at most 10) levels."""
+    def to_top(self, n: int = 5, synthetic: bool = False, seen_ns: int = 0) -> BookTop:
+        """What the desk is told: state and best ``n`` (at most 10) levels; ``seen_ns`` is when the newest data came."""
         n = min(n, 10)
         return BookTop(
             instrument_id=self.instrument_id,
@@ -223,7 +223,7 @@ class Book:
             bids=self._best_bids(n),
             asks=self._best_asks(n),
             ts_event_ns=self.ts_event_ns,
-            ts_recv_ns=self.ts_recv_ns,
+            ts_recv_ns=max(self.ts_recv_ns, seen_ns),
             synthetic=synthetic,
         )
 

@@ -100,6 +100,16 @@ class Strategy(ABC):
         self.position_qty[instrument_id] = qty
         self.position_lots[instrument_id] = self.specs[instrument_id].lots_floor(qty)
 
+    def missing_lots(self, instrument_id: str, target_lots: int, mid_ticks: float) -> int:
+        """Signed lots to the target; 0 on spot when no order for so little would be taken.
+
+        A spot buy pays its fee out of what it buys, so a target in coins is never met to the lot.
+        """
+        spec = self.specs[instrument_id]
+        missing = target_lots - self.position_lots[instrument_id]
+        dust = spec.kind is InstrumentKind.SPOT and abs(missing) * LotValue(spec).usd(mid_ticks) < float(spec.min_notional)
+        return 0 if dust else missing
+
     def next_intent_id(self) -> str:
         """The next id: strategy, epoch and a running number."""
         self._count += 1
@@ -115,14 +125,15 @@ class Strategy(ABC):
         reasons: tuple[str, ...],
         cause: str,
         now_ns: int,
+        urgency: Urgency = Urgency.AGGRESSIVE,
     ) -> TargetIntent:
-        """An aggressive target intent, remembered as the last one."""
+        """A target intent, remembered as the last one."""
         intent = TargetIntent(
             intent_id=self.next_intent_id(),
             strategy_id=self.strategy_id,
             instrument_id=instrument_id,
             target_lots=target_lots,
-            urgency=Urgency.AGGRESSIVE,
+            urgency=urgency,
             limit_ticks=None,
             confidence=round(min(1.0, max(0.0, confidence)), 4),
             ttl_ns=ttl_ms * MS,

@@ -14,7 +14,7 @@ import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import BookState, BookTop, MarkPrice
-from trading.orders.messages import Intent
+from trading.orders.messages import Intent, Urgency
 from trading.strategies.base import MS, NOTHING, LotValue, Strategy, require, usable
 from trading.strategies.signals import EwmaVariance
 
@@ -22,22 +22,27 @@ from trading.strategies.signals import EwmaVariance
 class BasisParams(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of `Basis`.
 
-    ``fee_coverage`` is the share of both legs' round-trip taker fees that the distance of the premium from its mean
-    must exceed before entry: 1 enters only when convergence should pay; the default 0 does not ask, which suits paper
-    and exercises and pays the fees for it.
+    ``fee_coverage`` is the share of both legs' round-trip cost that the distance of the premium from its mean must
+    exceed before entry: 1 enters only when convergence should pay, 0 does not ask and pays the fees for the exercise.
+    The cost is maker fees when ``passive``, taker fees and spreads otherwise. ``prior_mean_bps`` is where the mean
+    starts; its memory is long, because a mean that follows the premium lets every trade converge at a loss.
+    A passive pair whose legs have not both filled after ``leg_timeout_s`` is completed aggressively; an aggressive one
+    is given up.
     """
 
     leg_notional_usd: Decimal = Decimal(400)
-    mean_half_life_s: float = 30.0
-    entry_z: float = 2.0
-    exit_z: float = 0.3
-    fee_coverage: float = 0.0
+    mean_half_life_s: float = 600.0
+    prior_mean_bps: float = 0.0
+    entry_z: float = 1.0
+    exit_z: float = 0.1
+    fee_coverage: float = 1.0
     min_edge_bps: float = 0.15
-    funding_z_penalty: float = 0.4
-    max_hold_s: float = 60.0
-    cool_off_s: float = 4.0
+    funding_z_penalty: float = 0.2
+    max_hold_s: float = 600.0
+    cool_off_s: float = 15.0
     warm_up_s: float = 15.0
-    leg_timeout_s: float = 6.0
+    passive: bool = True
+    leg_timeout_s: float = 15.0
     evaluate_ms: int = 100
     ttl_ms: int = 3000
     stale_ms: int = 1200
@@ -72,7 +77,7 @@ class Basis(Strategy):
             raise ValueError(f"instruments: {self.perp_id} is spot; the second instrument of basis must be a perpetual")
         self._lot = {i: LotValue(spec) for i, spec in instruments.items()}
         self._tops: dict[str, BookTop] = {}
-        self._stats = EwmaVariance(params.mean_half_life_s)
+        self._stats = EwmaVariance(params.mean_half_life_s, params.prior_mean_bps)
         self._stale_ns = params.stale_ms * MS
         self._next_eval_ns = 0
         self._first_ns = 0
@@ -82,6 +87,8 @@ class Basis(Strategy):
         self._direction = 0
         self._targets: dict[str, int] = dict.fromkeys(self.instruments, 0)
         self._entry_ns = 0
+        self._move_ns = 0
+        self._urgency = Urgency.AGGRESSIVE
         self._said_ns = 0
         self._cool_until_ns = 0
 
@@ -110,7 +117,7 @@ class Basis(Strategy):
         self._targets = dict(self.position_lots)
         perp = self.position_lots[self.perp_id]
         self._direction = (perp > 0) - (perp < 0) or -_sign(self.position_lots[self.ref_id])
-        self._entry_ns = now_ns
+        self._entry_ns = self._move_ns = now_ns
 
     def signal(self) -> dict[str, object]:
         """Premium and its mean (bps), z-score, funding rate, direction and targets."""
@@ -141,11 +148,12 @@ class Basis(Strategy):
         sigma = self._stats.sigma
         self._z = (self._premium_bps - self._stats.mean) / sigma if sigma > 1e-9 else 0.0
         self._stats.update(self._premium_bps, now_ns)
+        mids = {self.ref_id: ref_mid, self.perp_id: perp_mid}
         if self._direction:
-            return self._maybe_exit(now_ns) or self._chase(ref_mid, perp_mid, now_ns)
-        return self._maybe_enter(ref_mid, perp_mid, now_ns) or self._chase(ref_mid, perp_mid, now_ns)
+            return self._maybe_exit(now_ns) or self._chase(mids, now_ns)
+        return self._maybe_enter(ref, perp, mids, now_ns) or self._chase(mids, now_ns)
 
-    def _maybe_enter(self, ref_mid: float, perp_mid: float, now_ns: int) -> Sequence[Intent]:
+    def _maybe_enter(self, ref: BookTop, perp: BookTop, mids: dict[str, float], now_ns: int) -> Sequence[Intent]:
         p = self.params
         direction = -1 if self._z > 0 else 1
         # Funding paid by the perpetual leg asks for more premium; received, it asks for none extra.
@@ -155,26 +163,34 @@ class Basis(Strategy):
         if (
             now_ns < self._cool_until_ns
             or now_ns - self._first_ns < p.warm_up_s * 1e9
-            or any(self.position_lots.values())
+            or any(self.missing_lots(i, 0, mid) for i, mid in mids.items())
         ):
             return NOTHING
         edge_bps = abs(self._premium_bps - self._stats.mean)
-        fees_bps = 2e4 * float(self.specs[self.ref_id].taker_fee + self.specs[self.perp_id].taker_fee)
-        if edge_bps < p.min_edge_bps + p.fee_coverage * fees_bps:
+        cost_bps = sum(self._cost_bps(top, mids[top.instrument_id]) for top in (ref, perp))
+        if edge_bps < p.min_edge_bps + p.fee_coverage * cost_bps:
             return NOTHING
         if direction > 0 and self.specs[self.ref_id].kind is InstrumentKind.SPOT and not p.allow_short_spot:
             return NOTHING
-        legs = self._legs(ref_mid, perp_mid)
+        legs = self._legs(mids[self.ref_id], mids[self.perp_id])
         if legs is None:
             return NOTHING
         self._direction = direction
-        self._entry_ns = now_ns
+        self._entry_ns = self._move_ns = now_ns
+        self._urgency = Urgency.PASSIVE if p.passive else Urgency.AGGRESSIVE
         self._targets = {self.ref_id: -direction * legs[0], self.perp_id: direction * legs[1]}
         reasons = (
             f"premium {self._premium_bps:+.2f} bps, mean {self._stats.mean:+.2f}, z {self._z:+.2f}",
-            f"round trip fees {fees_bps:.1f} bps x {p.fee_coverage:g}, funding {self._funding_rate:+.6f}",
+            f"round trip costs {cost_bps:.2f} bps x {p.fee_coverage:g}, funding {self._funding_rate:+.6f}",
         )
         return self._say(min(1.0, abs(self._z) / (2 * p.entry_z)), reasons, now_ns)
+
+    def _cost_bps(self, top: BookTop, mid: float) -> float:
+        """What one leg costs there and back, in bps of its value."""
+        spec = self.specs[top.instrument_id]
+        if self.params.passive:
+            return 2e4 * float(spec.maker_fee)
+        return 2e4 * float(spec.taker_fee) + (top.asks[0][0] - top.bids[0][0]) / mid * 1e4
 
     def _legs(self, ref_mid: float, perp_mid: float) -> tuple[int, int] | None:
         """Lots of both legs worth the same base amount, or None when that is less than a lot.
@@ -201,26 +217,41 @@ class Basis(Strategy):
             reason = f"held {held_s:.0f} s at z {self._z:+.2f}"
         else:
             return NOTHING
-        self._flatten(now_ns)
+        self._flatten(now_ns, Urgency.PASSIVE if p.passive else Urgency.AGGRESSIVE)
         return self._say(1.0, (f"exit, {reason}",), now_ns)
 
-    def _flatten(self, now_ns: int) -> None:
+    def _flatten(self, now_ns: int, urgency: Urgency) -> None:
         self._direction = 0
         self._targets = dict.fromkeys(self.instruments, 0)
+        self._move_ns = now_ns
+        self._urgency = urgency
         self._cool_until_ns = now_ns + int(self.params.cool_off_s * 1e9)
 
-    def _chase(self, ref_mid: float, perp_mid: float, now_ns: int) -> Sequence[Intent]:
-        """Say unreached targets again; give the pair up when one leg stays behind for too long."""
-        if self._targets == self.position_lots or now_ns - self._said_ns < self.params.ttl_ms * MS:
+    def _chase(self, mids: dict[str, float], now_ns: int) -> Sequence[Intent]:
+        """Say unreached targets again; in the end both legs stand, or neither does."""
+        missing = {i: self.missing_lots(i, self._targets[i], mid) for i, mid in mids.items()}
+        late = now_ns - self._move_ns > self.params.leg_timeout_s * 1e9
+        if not any(missing.values()):
             return NOTHING
-        if self._direction and now_ns - self._entry_ns > self.params.leg_timeout_s * 1e9:
-            held = self.position_lots
-            exposed = abs(held[self.ref_id] * self._lot[self.ref_id].usd(ref_mid)) - abs(
-                held[self.perp_id] * self._lot[self.perp_id].usd(perp_mid)
-            )
-            self._flatten(now_ns)
-            return self._say(1.0, (f"a leg stayed behind by {exposed:.0f} USD: flatten both",), now_ns)
+        if late and self._urgency is Urgency.PASSIVE:
+            return self._hurry(missing, now_ns)
+        if late and self._direction:
+            held = {i: round(abs(self.position_lots[i]) * self._lot[i].usd(mid)) for i, mid in mids.items()}
+            self._flatten(now_ns, Urgency.AGGRESSIVE)
+            exposed = held[self.ref_id] - held[self.perp_id]
+            return self._say(1.0, (f"a leg stayed behind by {exposed} USD: flatten both",), now_ns)
+        if now_ns - self._said_ns < self.params.ttl_ms * MS // 2:
+            return NOTHING
         return self._say(0.5, (f"still {self.position_lots} of {self._targets}",), now_ns)
+
+    def _hurry(self, missing: dict[str, int], now_ns: int) -> Sequence[Intent]:
+        """Patience is over: a pair of which nothing stands is given up, a half one is completed at the taker's price."""
+        if self._direction and not any(self.position_lots.values()):
+            self._flatten(now_ns, Urgency.PASSIVE)
+            return self._say(1.0, ("nobody took either leg: give up",), now_ns)
+        self._urgency = Urgency.AGGRESSIVE
+        self._move_ns = now_ns
+        return self._say(1.0, (f"complete {missing} at the taker's price",), now_ns)
 
     def _say(self, confidence: float, reasons: tuple[str, ...], now_ns: int) -> Sequence[Intent]:
         self._said_ns = now_ns
@@ -236,6 +267,7 @@ class Basis(Strategy):
                     reasons=reasons,
                     cause=f"{instrument_id}@{top.update_id}",
                     now_ns=now_ns,
+                    urgency=self._urgency,
                 )
             )
         return out

@@ -16,7 +16,7 @@ from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import BookState, BookTop
 from trading.orders.messages import Intent, QuoteIntent, Side
 from trading.strategies.base import MS, NOTHING, LotValue, Strategy, require, usable
-from trading.strategies.signals import Volatility
+from trading.strategies.signals import Ewma, Volatility
 
 
 class MakerParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,10 @@ class MakerParams(msgspec.Struct, frozen=True, kw_only=True):
 
     ``fee_coverage`` is the share of the maker fee that the half-spread must earn (1 = the full fee on each fill;
     less trades for the sake of presence, and pays for it). ``risk_aversion`` is the skew at full inventory, in
-    standard deviations of the price over ``horizon_s``; ``max_skew_bps`` bounds it.
+    standard deviations of the price over ``horizon_s``; ``max_skew_bps`` bounds it. ``fair_half_life_s`` is the memory
+    of the fair price: 0 takes the micro-price of the moment; where fees are a multiple of a second's moves nothing is
+    ever filled that way, and a slow fair price waits for excursions that outgrow the fee. ``own_inventory_usd`` is how
+    much of the spot account's own coins may be sold first and bought back.
     """
 
     quote_notional_usd: Decimal = Decimal(300)
@@ -36,6 +39,8 @@ class MakerParams(msgspec.Struct, frozen=True, kw_only=True):
     risk_aversion: float = 1.0
     max_skew_bps: float = 5.0
     horizon_s: float = 5.0
+    fair_half_life_s: float = 0.0
+    own_inventory_usd: Decimal = Decimal(0)
     vol_half_life_s: float = 30.0
     requote_ticks: int = 2
     requote_bps: float = 0.1
@@ -46,9 +51,9 @@ class MakerParams(msgspec.Struct, frozen=True, kw_only=True):
     allow_short_spot: bool = False
 
     def __post_init__(self) -> None:
-        for field in ("quote_notional_usd", "max_inventory_usd"):
+        for field in ("quote_notional_usd", "max_inventory_usd", "own_inventory_usd"):
             require(getattr(self, field) >= 0, field, "must not be negative; 0 quotes nothing")
-        for field in ("fee_coverage", "spread_sigmas", "risk_aversion", "max_skew_bps", "requote_bps"):
+        for field in ("fair_half_life_s", "min_edge_bps", "fee_coverage", "spread_sigmas", "risk_aversion", "max_skew_bps", "requote_bps"):
             require(getattr(self, field) >= 0, field, "must not be negative")
         for field in ("horizon_s", "vol_half_life_s", "min_half_spread_ticks", "requote_ticks", "ttl_ms", "stale_ms"):
             require(getattr(self, field) > 0, field, "must be positive")
@@ -64,6 +69,7 @@ class _Market:
         "ask_ticks",
         "bid_lots",
         "bid_ticks",
+        "fair",
         "half_ticks",
         "lot",
         "maker_fee",
@@ -83,6 +89,7 @@ class _Market:
         self.lot = LotValue(spec)
         self.maker_fee = float(spec.maker_fee)
         self.volatility = Volatility(params.vol_half_life_s, 100)
+        self.fair = Ewma(params.fair_half_life_s) if params.fair_half_life_s else None
         self.top: BookTop | None = None
         self.next_eval_ns = 0
         self.quoted = False
@@ -93,7 +100,7 @@ class _Market:
 
 
 class Maker(Strategy):
-    """Quotes around a reservation price r = micro - q * gamma * sigma(horizon).
+    """Quotes around a reservation price r = fair - q * gamma * sigma(horizon).
 
     After Avellaneda and Stoikov (Quantitative Finance 8(3), 2008), with q normalised to the inventory limit, so that
     gamma counts standard deviations.
@@ -109,6 +116,7 @@ class Maker(Strategy):
         self._markets = {i: _Market(spec, params) for i, spec in instruments.items()}
         self._quote_usd = float(params.quote_notional_usd)
         self._max_inventory_usd = float(params.max_inventory_usd)
+        self._own_inventory_usd = float(params.own_inventory_usd)
         self._evaluate_ns = params.evaluate_ms * MS
         self._stale_ns = params.stale_ms * MS
 
@@ -158,32 +166,35 @@ class Maker(Strategy):
         ask, ask_lots = top.asks[0]
         micro = (bid * ask_lots + ask * bid_lots) / (bid_lots + ask_lots)
         market.volatility.update((bid + ask) * 0.5, now_ns)
+        fair = micro if market.fair is None else market.fair.update(micro, now_ns)
         age_ns = now_ns - market.quoted_ns
         if market.quoted and age_ns < self.params.min_requote_ms * MS:
             return NOTHING
-        want = self._price(market, bid, ask, micro)
+        want = self._price(market, bid, ask, fair)
         if market.quoted and not self._moved(market, want, micro) and age_ns < self.params.ttl_ms * MS // 2:
             return NOTHING
         return self._quote(market, top, want, now_ns)
 
-    def _price(self, market: _Market, bid: int, ask: int, micro: float) -> tuple[int, int, int, int]:
+    def _price(self, market: _Market, bid: int, ask: int, fair: float) -> tuple[int, int, int, int]:
         p, spec = self.params, market.spec
-        bps_ticks = micro * 1e-4
+        bps_ticks = fair * 1e-4
         position = self.position_lots[spec.instrument_id]
-        limit = market.lot.lots(self._max_inventory_usd, micro)
-        size = market.lot.lots(self._quote_usd, micro)
+        limit = market.lot.lots(self._max_inventory_usd, fair)
+        size = market.lot.lots(self._quote_usd, fair)
         market.sigma_ticks = sigma = market.volatility.over(p.horizon_s)
         skew = 0.0
         if limit:
             bound = p.max_skew_bps * bps_ticks
             skew = max(-bound, min(bound, p.risk_aversion * sigma * position / limit))
-        fee_ticks = max(0.0, market.maker_fee * p.fee_coverage * micro) + p.min_edge_bps * bps_ticks
+        fee_ticks = max(0.0, market.maker_fee * p.fee_coverage * fair) + p.min_edge_bps * bps_ticks
         market.half_ticks = half = max(p.min_half_spread_ticks * 0.5, fee_ticks + p.spread_sigmas * sigma)
-        market.reservation = center = micro - skew
+        market.reservation = center = fair - skew
         # Post-only: one tick inside the other side at most, or the venue refuses the quote.
         bid_ticks = min(floor(center - half), ask - 1)
         ask_ticks = max(ceil(center + half), bid + 1)
-        short_room = position if spec.kind is InstrumentKind.SPOT and not p.allow_short_spot else limit + position
+        short_room = limit + position
+        if spec.kind is InstrumentKind.SPOT and not p.allow_short_spot:
+            short_room = min(short_room, position + market.lot.lots(self._own_inventory_usd, fair))
         bid_lots = max(0, min(size, limit - position))
         ask_lots = max(0, min(size, short_room))
         return bid_ticks, bid_lots, ask_ticks, ask_lots

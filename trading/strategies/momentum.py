@@ -21,9 +21,8 @@ from trading.strategies.signals import Ewma, Imbalance, OrderFlowImbalance, Vola
 class MomentumParams(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of `Momentum`; amounts per instrument, the score runs from -1 to +1.
 
-    ``fee_coverage`` is the share of a round trip's taker fees that the expected move (score times volatility over
-    ``max_hold_s``) must exceed: 1 enters only when it should pay; the default 0 does not ask, which suits paper and
-    exercises and pays the fees for it.
+    ``fee_coverage`` is the share of a round trip's cost (taker fees of both ways and the spread) that the expected
+    move must exceed: 1 enters only when it should pay, 0 does not ask and pays the fees for the exercise.
     """
 
     position_notional_usd: Decimal = Decimal(600)
@@ -37,9 +36,9 @@ class MomentumParams(msgspec.Struct, frozen=True, kw_only=True):
     weight_ofi: float = 0.25
     entry_score: float = 0.5
     exit_score: float = 0.0
-    fee_coverage: float = 0.0
+    fee_coverage: float = 1.0
     min_hold_s: float = 2.0
-    max_hold_s: float = 20.0
+    max_hold_s: float = 60.0
     stop_bps: float = 8.0
     cool_off_s: float = 5.0
     warm_up_s: float = 10.0
@@ -205,12 +204,13 @@ class Momentum(Strategy):
         p, spec = self.params, market.spec
         if abs(score) < p.entry_score or now_ns < market.cool_until_ns:
             return NOTHING
-        if now_ns - market.first_ns < p.warm_up_s * 1e9 or self.position_lots[spec.instrument_id] != 0:
+        if now_ns - market.first_ns < p.warm_up_s * 1e9 or self.missing_lots(spec.instrument_id, 0, mid):
             return NOTHING
         if score < 0 and spec.kind is InstrumentKind.SPOT and not p.allow_short_spot:
             return NOTHING
         expected_bps = abs(score) * market.volatility.over(p.max_hold_s) / mid * 1e4
-        if expected_bps < p.fee_coverage * 2e4 * float(spec.taker_fee):
+        cost_bps = 2e4 * float(spec.taker_fee) + (top.asks[0][0] - top.bids[0][0]) / mid * 1e4
+        if expected_bps < p.fee_coverage * cost_bps:
             return NOTHING
         lots = market.lot.lots(float(p.position_notional_usd), mid)
         if lots == 0:
@@ -222,7 +222,7 @@ class Momentum(Strategy):
             f"score {score:+.2f}: trend {market.fast.value - market.slow.value:+.1f} ticks, "
             f"flow {market.flow.ratio:+.2f}, ofi {market.ofi.flow.ratio:+.2f}"
         )
-        reasons = (parts, f"expected move {expected_bps:.2f} bps")
+        reasons = (parts, f"expected move {expected_bps:.2f} bps, round trip costs {cost_bps:.2f}")
         return self._say(market, top, abs(score), reasons, now_ns)
 
     def _maybe_exit(self, market: _Market, top: BookTop, mid: float, score: float, now_ns: int) -> Sequence[Intent]:
@@ -247,7 +247,9 @@ class Momentum(Strategy):
     def _chase(self, market: _Market, top: BookTop, now_ns: int) -> Sequence[Intent]:
         """Say an unreached target again, because an intent that expired is acted on no more."""
         position = self.position_lots[market.spec.instrument_id]
-        if position == market.target_lots or now_ns - market.said_ns < self.params.ttl_ms * MS:
+        mid = (top.bids[0][0] + top.asks[0][0]) * 0.5
+        missing = self.missing_lots(market.spec.instrument_id, market.target_lots, mid)
+        if not missing or now_ns - market.said_ns < self.params.ttl_ms * MS:
             return NOTHING
         if market.target_lots and now_ns - market.entry_ns > 2 * self.params.ttl_ms * MS:
             # An entry that nobody filled in time is old news: keep what there is.

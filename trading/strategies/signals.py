@@ -32,32 +32,39 @@ class Ewma:
 
 
 class EwmaVariance:
-    """Decayed mean and variance of a series, West's incremental form (CACM 22(9), 1979)."""
+    """Decayed mean and variance of a series, West's incremental form (CACM 22(9), 1979).
 
-    __slots__ = ("_rate_per_ns", "_ts_ns", "mean", "variance")
+    With a ``prior_mean`` the mean starts there and the samples have to move it; without one it is the first sample.
+    """
 
-    def __init__(self, half_life_s: float) -> None:
+    __slots__ = ("_known", "_prior", "_rate_per_ns", "_ts_ns", "mean", "variance")
+
+    def __init__(self, half_life_s: float, prior_mean: float | None = None) -> None:
         self._rate_per_ns = _LN2 / (half_life_s * 1e9)
         self._ts_ns = 0
-        self.mean = 0.0
+        self._prior = prior_mean
+        self._known = 0.0
+        self.mean = prior_mean or 0.0
         self.variance = 0.0
 
     def update(self, x: float, now_ns: int) -> None:
         """Take one sample."""
         if self._ts_ns == 0:
-            self.mean = x
+            if self._prior is None:
+                self.mean = x
         else:
             alpha = 1.0 - exp(-self._rate_per_ns * max(0, now_ns - self._ts_ns))
             diff = x - self.mean
             step = alpha * diff
             self.mean += step
             self.variance = (1.0 - alpha) * (self.variance + diff * step)
+            self._known += alpha * (1.0 - self._known)
         self._ts_ns = now_ns
 
     @property
     def sigma(self) -> float:
-        """The standard deviation, in the unit of the samples."""
-        return sqrt(self.variance)
+        """The standard deviation, in the unit of the samples; a young estimate is scaled up by how little it has seen."""
+        return sqrt(self.variance / self._known) if self._known > 0.0 else 0.0
 
 
 class Volatility:
