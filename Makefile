@@ -31,7 +31,7 @@ setup-dev: .venv/.stamp-dev ## install what testing needs
 # SESSION and PORT count only on make's command line: a desktop's environment may hold variables of these names.
 given = $(if $(filter command line,$(origin $(1))),$(2) "$($(1))")
 run: setup ## run the desk (SESSION=recording PORT=8000)
-	.venv/bin/propdesk run $(call given,SESSION,--session) $(call given,PORT,--port)
+	@exec .venv/bin/propdesk run $(call given,SESSION,--session) $(call given,PORT,--port)
 
 test: setup-dev ## all tests (ARGS="-k permit" for some)
 	$(PY) -m pytest $(ARGS)

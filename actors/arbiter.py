@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from actors.messages import AskEpoch, AskOpenOrders, AskPositions, Epoch, OpenOrders, Positions
+from actors.messages import AskEpoch, AskOpenOrders, AskPositions, Epoch, ModesChanged, OpenOrders, Positions
 from actors.shell import Shell
-from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
+from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved, FlattenTold
 from trading.arbiter.core import Arbiter
 from trading.instruments import Instrument
 from trading.market.events import BookTop, MarkPrice
@@ -94,6 +94,8 @@ class ArbiterActor(Shell):
             self._perform(core.on_fill(msg, now))
         elif kind is OrderDenied:
             self._perform(core.on_denied(msg, now))
+        elif kind is ModesChanged:
+            self._perform(core.set_modes(msg.modes, now))
         elif kind is MarkPrice:
             pass
         elif kind is Positions:
@@ -134,6 +136,21 @@ class ArbiterActor(Shell):
                 case ConflictResolved():
                     self.conflicts += 1
                     self._metrics()
+                case FlattenTold():
+                    self._tell_flattened(out)
+
+    def _tell_flattened(self, told: FlattenTold) -> None:
+        code, level = ("FLATTENED", "info") if told.done else ("FLATTEN_STUCK", "error")
+        text = f"{told.instrument_id}: {told.text}"
+        body: dict[str, object] = {
+            "level": level,
+            "code": code,
+            "text": text,
+            "ts_ns": told.ts_init_ns,
+            "cell": self._setup.cell,
+        }
+        key = f"arbiter:{told.ts_init_ns}:{told.instrument_id}"
+        self.tell(self._setup.ops, Published(topic=Topic.EVENT, key=key, body=body, ts_ns=told.ts_init_ns))
 
     def _metrics(self) -> None:
         now = self.now_ns()

@@ -107,6 +107,7 @@ class Connector(Shell):
         self._source: Source | None = None
         self._offset_ns = 0
         self._sim_due: int | None = None
+        self._armed_ns: int | None = None
         self._catching_up = False
         self.frames = 0
         self.rejected = 0
@@ -320,8 +321,11 @@ class Connector(Shell):
         self._sim_due = self._sim.next_due_ns()
 
     def _arm(self) -> None:
-        if self._sim_due is not None:
-            self.wake_after(max(0, self._sim_due - self.now_ns()), "sim")
+        """Wake for the simulated venue's next event; one wake-up at a time, for they cannot be taken back."""
+        due = self._sim_due
+        if due is not None and (self._armed_ns is None or due < self._armed_ns):
+            self._armed_ns = due
+            self.wake_after(max(0, due - self.now_ns()), "sim")
 
     # Time.
 
@@ -331,6 +335,7 @@ class Connector(Shell):
             case "poll":
                 self._poll_source()
             case "sim":
+                self._armed_ns = None
                 now = self.now_ns()
                 if self._sim_due is not None and self._sim_due <= now:
                     self._poll_sim(now)

@@ -30,6 +30,7 @@ from trading.orders.messages import (
     OrderStatusRequest,
     TimeInForce,
 )
+from trading.risk.limits import OPERATOR
 
 _SECOND_NS = 1_000_000_000
 
@@ -50,7 +51,13 @@ class GatewaySetup(msgspec.Struct, frozen=True, kw_only=True):
     publish_ns: int = 1_000_000_000
 
 
+_WORDS = {
+    PermitVerdict.SAFE_ONLY: "mode SAFE lets only post-only orders through",
+    PermitVerdict.REDUCE_ONLY: "mode PAUSE lets only reduce-only orders through",
+}
 _REFUSALS = {
+    PermitVerdict.SAFE_ONLY: DenyReason.PERMIT_MODE,
+    PermitVerdict.REDUCE_ONLY: DenyReason.PERMIT_MODE,
     PermitVerdict.REFUSED_EXPIRED: DenyReason.PERMIT_EXPIRED,
     PermitVerdict.REFUSED_EPOCH: DenyReason.PERMIT_EPOCH,
     PermitVerdict.REFUSED_TORN: DenyReason.PERMIT_EXPIRED,
@@ -122,14 +129,11 @@ class Gateway(Shell):
             return DenyReason.UNKNOWN_INSTRUMENT, f"{msg.instrument_id} is not traded on {self._setup.venue}"
         verdict = self._reader.check(self._scopes_of(msg), self.mono_ns(), msg.epoch)
         if verdict is not PermitVerdict.GRANTED:
-            if verdict is PermitVerdict.SAFE_ONLY:
-                if msg.time_in_force is not TimeInForce.GTX and not msg.reduce_only:
-                    return DenyReason.PERMIT_MODE, "mode SAFE lets only post-only orders through"
-            elif verdict is PermitVerdict.REDUCE_ONLY:
-                if not msg.reduce_only:
-                    return DenyReason.PERMIT_MODE, "mode PAUSE lets only reduce-only orders through"
-            else:
-                return _REFUSALS.get(verdict, DenyReason.PERMIT_EXPIRED), f"permit board says {verdict.name}"
+            by_operator = set(msg.strategy_ids) == {OPERATOR}
+            post_only = msg.time_in_force is TimeInForce.GTX
+            if not verdict.admits(post_only=post_only, reduce_only=msg.reduce_only, by_operator=by_operator):
+                words = _WORDS.get(verdict, f"permit board says {verdict.name}")
+                return _REFUSALS.get(verdict, DenyReason.PERMIT_EXPIRED), words
         age_ms = (now - msg.ts_init_ns) / 1e6
         if age_ms > self._setup.max_age_ms:
             return DenyReason.PERMIT_EXPIRED, f"command is {age_ms:.0f} ms old, limit {self._setup.max_age_ms} ms"

@@ -10,10 +10,12 @@ import msgspec
 from actors.messages import AskPositions, DayPnl, JournalHistory, OwnFill, Positions, ReadJournal
 from actors.shell import Shell
 from trading.instruments import Instrument, InstrumentKind
+from trading.ledger.accounts import moves
 from trading.ledger.portfolio import DAY_NS, Portfolio
 from trading.market.events import BookState, BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.messages import AccountState, FundingPayment, InternalCross, OrderFilled
+from trading.risk.limits import OPERATOR
 
 _CENT_OF_CENT = Decimal("0.00000001")
 
@@ -93,10 +95,10 @@ class PortfolioActor(Shell):
                     self._core.opening(msg.venue, msg.balances, msg.ts_init_ns)
             case OrderFilled():
                 self._core.apply_fill(msg)
-                buy = msg.side.sign > 0
-                for leg in msg.legs:
+                changes = moves(msg, self._setup.instruments[msg.instrument_id])
+                for leg, change in zip(msg.legs, changes, strict=True):
                     self.fills_by_strategy[leg.strategy_id] = self.fills_by_strategy.get(leg.strategy_id, 0) + 1
-                    self._own(leg.strategy_id, msg.instrument_id, buy, leg.qty, msg.last_px)
+                    self._own(leg.strategy_id, msg.instrument_id, change > 0, abs(change), msg.last_px)
             case InternalCross():
                 self._core.apply_cross(msg)
                 self._own(msg.buyer_id, msg.instrument_id, True, msg.qty, msg.price)
@@ -105,6 +107,8 @@ class PortfolioActor(Shell):
                 self._core.apply_funding(msg)
 
     def _own(self, strategy_id: str, instrument_id: str, buy: bool, qty: Decimal, price: Decimal) -> None:
+        if strategy_id == OPERATOR:
+            return  # Nobody's actor: what an operator ordered is in the books and asks no strategy.
         self.tell(
             f"strategy.{strategy_id}",
             OwnFill(instrument_id=instrument_id, buy=buy, qty=str(qty), price=str(price)),

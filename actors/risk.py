@@ -161,6 +161,9 @@ class Governor(Shell):
         elif kind is AskEpoch:
             self._serial += 1
             self.tell(msg.reply_to, Epoch(epoch=self._epoch, serial=self._serial))
+            if msg.reply_to == self._setup.arbiter:
+                # It was not there, or was another, when the brakes were last told.
+                self.tell(self._setup.arbiter, ModesChanged(modes=self._modes))
         elif kind is OperatorCommand:
             self._command(msg, now)
         elif kind is Positions:
@@ -267,6 +270,7 @@ class Governor(Shell):
             self._core.set_modes(modes)
             self._permit()
             self.tell(self._setup.orders, ModesChanged(modes=modes))
+            self.tell(self._setup.arbiter, ModesChanged(modes=modes))
         if self._setup.brakes_file is not None:
             _write_atomically(self._setup.brakes_file, self._book.dump())
 

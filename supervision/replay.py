@@ -55,8 +55,9 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     denied: dict[str, int]
     conflicts: int
     crosses: int
-    pnl: dict[str, Any]
-    ledger_residual: str
+    pnl: float
+    pnl_detail: dict[str, Any]
+    ledger_residual: float
     intents_sha256: str
     journal_rows: int
     journal_head: str
@@ -236,8 +237,9 @@ class Replay:
             denied=dict(sorted(governor.denied.items())),
             conflicts=arbiter.conflicts,
             crosses=arbiter.crosses,
-            pnl=pnl,
-            ledger_residual=str(pnl["ledger_residual"]),
+            pnl=float(pnl["total_usd"]),
+            pnl_detail=pnl,
+            ledger_residual=float(pnl["ledger_residual"]),
             intents_sha256=arbiter.intents_sha256,
             journal_rows=head[0],
             journal_head=head[1],
@@ -330,7 +332,7 @@ def _watched(
 
 def explain(result: ReplayResult) -> str:
     """The result for people."""
-    total = Decimal(str(result.pnl["total_usd"]))
+    total = Decimal(result.pnl_detail["total_usd"])
     flag = "  [SYNTHETIC market]" if result.synthetic else ""
     rows = [
         (
@@ -338,7 +340,7 @@ def explain(result: ReplayResult) -> str:
             f"({result.times_real_time:.0f}x real time)"
         ),
         f"events {result.events}  intents {result.intents}  orders {result.orders}  fills {result.fills}",
-        f"pnl {total:+.4f} USD  ledger residual {result.ledger_residual}  intents sha256 {result.intents_sha256[:16]}…",
+        f"pnl {total:+.4f} USD  ledger residual {result.ledger_residual:g}  intents sha256 {result.intents_sha256[:16]}…",
     ]
     rows.extend(
         f"  {i}: {b['state']}, {b['gaps']} gaps, {b['compared_with_ticker']} compared with the venue's ticker, "

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(result).decode())  # noqa: T201
     else:
         print(explain(result))  # noqa: T201
-    return 0 if result.ledger_residual in {"0", "0E-8", "0.00"} or float(result.ledger_residual) == 0 else 1
+    return 0 if result.ledger_residual == 0 else 1
 
 
 def _progress(count: int, ts_ns: int) -> None:

@@ -21,7 +21,7 @@ from adapters.synthetic.params import GeneratorSpec
 from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
 from supervision.wiring import INSTRUMENTS, Wiring
 from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published, Topic
-from trading.orders.journal_rows import PLACING, JournalKind
+from trading.orders.journal_rows import PLACING, JournalKind, decode_body
 from trading.orders.messages import OrdStatus
 
 SECOND = 1_000_000_000
@@ -207,6 +207,9 @@ class VirtualDesk(Replay):
             known = {o.cl_ord_id for o in core.open_orders() if o.venue == venue}
             if not live <= known:
                 wrong.append(f"{venue}: open there and not here: {live - known}")
+        opened = Counter(r.venue for r in rows if r.kind is JournalKind.RECONCILE and decode_body(r.body).baseline)
+        # What is there is taken as given once, when the journal knows nothing; later it must be explained.
+        wrong.extend(f"{venue} was taken as given {n} times" for venue, n in opened.items() if n > 1)
         placed = Counter(r.cl_ord_id for r in rows if r.kind in PLACING)
         wrong.extend(f"{name} was placed {n} times" for name, n in placed.items() if n > 1)
         first = {r.cl_ord_id: r.ts_ns for r in reversed(rows) if r.kind in PLACING}

@@ -7,7 +7,7 @@ import pytest
 from actors.messages import DrillFault
 from trading.brakes import Level
 from trading.orders.journal_rows import PLACING, JournalKind
-from trading.orders.messages import OrdStatus
+from trading.orders.messages import OrdStatus, TargetIntent, Urgency
 
 USDM = "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
 CORE = ("journal", "governor", "orders", "portfolio", "arbiter", "market")
@@ -146,6 +146,39 @@ def test_a_bug_anywhere_in_the_core_restarts_it_whole_without_a_double_or_a_loss
     positions = {i: p.qty for i, p in desk.base.actor("portfolio").core.positions().items()}
     known = {i: e.position for i, e in desk.base.actor("governor").core._exposures.items() if e.position}
     assert known == positions
+    assert finished(desk, 20) == []
+
+
+@pytest.mark.req("P-ORD-1", "P-ORD-3", "P-ORD-4")
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_an_order_that_fills_while_the_core_is_down_is_booked_once_when_it_is_back(virtual_desk, seed):
+    desk = virtual_desk(20, seed=seed)
+    desk.run_until(6)
+    now = desk.at(6)
+    wish = TargetIntent(
+        intent_id="momentum-usdm:test:1",
+        strategy_id="momentum-usdm",
+        instrument_id=USDM,
+        target_lots=5,
+        urgency=Urgency.AGGRESSIVE,
+        limit_ticks=None,
+        confidence=1.0,
+        ttl_ns=1_000_000_000,
+        reasons=("a test",),
+        cause="a test",
+        ts_init_ns=now,
+    )
+    desk.inject("arbiter", wish)
+    desk.run_until(6.005)
+    (name,) = [n for at, n in desk.sent("binanceusdm") if at > now]
+    desk.inject("orders", DrillFault(kind="raise", target="orders"))
+    desk.run_until(6.07)
+    assert desk.base.actor("orders") is None
+    filled = [e.exec_id for e in desk.sim("binanceusdm").state_now(0, "test", 0).executions if e.cl_ord_id == name]
+    assert filled
+    assert not {r.exec_id for r in desk.rows()} & set(filled)
+    desk.run_until(8)
+    assert {r.exec_id for r in desk.rows()} >= set(filled)
     assert finished(desk, 20) == []
 
 

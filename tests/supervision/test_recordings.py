@@ -45,7 +45,7 @@ def test_the_funding_of_a_recorded_midnight_is_in_the_ledger_as_the_venue_paid_i
     result = run("2023-04-05_funding", 130)
     assert result.venues["binanceusdm"]["fundings"] == len(result.funding) == 1
     assert USDM in result.funding[0]["text"]
-    assert Decimal(result.pnl["funding_usd"]) != 0
+    assert Decimal(result.pnl_detail["funding_usd"]) != 0
     assert Decimal(result.ledger_residual) == 0
     assert all(Decimal(row["ledger_difference"]) == 0 for row in result.venues.values())
     assert not result.synthetic

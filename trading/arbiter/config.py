@@ -21,6 +21,9 @@ class ArbiterConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``max_position_notional_usd`` caps the combination of all strategies per instrument, worst case of resting quotes
     included; ``by_instrument_notional_usd`` replaces it where named. A strategy without a budget may do nothing.
+    At SAFE quotes shrink by ``safe_size_factor``. A flattening waits ``flatten_wait_ms`` for cancels, reaches further
+    into the book with every try that fails, ``flatten_slippage_bps`` at most, and ends after ``flatten_tries_max`` of
+    them without a fill.
     """
 
     budgets: dict[str, StrategyBudget]
@@ -39,6 +42,10 @@ class ArbiterConfig(msgspec.Struct, frozen=True, kw_only=True):
     cool_off_on_errors_ms: int = 5000
     retry_ms: int = 250
     cancel_retry_ms: int = 2000
+    safe_size_factor: Decimal = Decimal("0.5")
+    flatten_slippage_bps: float = 15.0
+    flatten_wait_ms: int = 2000
+    flatten_tries_max: int = 60
 
     def __post_init__(self) -> None:
         for field in msgspec.structs.fields(type(self)):
@@ -65,4 +72,13 @@ class ConflictResolved(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ts_init_ns: int
 
 
-ArbiterOut = ProposedOrder | ProposedCancel | InternalCross | ConflictResolved
+class FlattenTold(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How the flattening of an instrument stands, once per outcome: ``done``, or given up, in words."""
+
+    instrument_id: str
+    done: bool
+    text: str
+    ts_init_ns: int
+
+
+ArbiterOut = ProposedOrder | ProposedCancel | InternalCross | ConflictResolved | FlattenTold

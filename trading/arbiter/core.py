@@ -14,7 +14,9 @@ from trading.arbiter.desk import MS, InstrumentDesk
 from trading.arbiter.round import Round, Shared
 from trading.arbiter.slots import Slot, WorkingOrder
 from trading.arbiter.story import tell_view
+from trading.brakes import GLOBAL, Level
 from trading.instruments import Instrument
+from trading.ledger.accounts import moves
 from trading.market.events import BookTop
 from trading.orders.messages import (
     DenyReason,
@@ -27,6 +29,7 @@ from trading.orders.messages import (
     TargetIntent,
 )
 from trading.risk.exposure import TERMINAL
+from trading.risk.limits import OPERATOR
 
 # A refusal of these kinds will not change within a retry, so the slot rests at once.
 _LASTING = frozenset(
@@ -87,6 +90,8 @@ class Arbiter:
                     ts_init_ns=now_ns,
                 )
             ]
+        if desk.flattening.concerns(intent.strategy_id):
+            return []
         match intent:
             case TargetIntent():
                 desk.targets[intent.strategy_id] = intent
@@ -140,7 +145,10 @@ class Arbiter:
         desk = self._desks.get(fill.instrument_id)
         if desk is None:
             return []
-        desk.move(fill.legs, fill.side)
+        for leg, change in zip(fill.legs, moves(fill, desk.instrument), strict=True):
+            desk.move(leg.strategy_id, change)
+            if leg.strategy_id == OPERATOR:
+                desk.flattening.tries = 0
         order = desk.orders.get(fill.cl_ord_id)
         if order is not None:
             order.filled_lots += desk.instrument.lots_floor(fill.last_qty)
@@ -153,8 +161,23 @@ class Arbiter:
         out: list[ArbiterOut] = []
         for desk in self._desks.values():
             stale = desk.top is None or now_ns - desk.top.ts_recv_ns > self._shared.stale_ns
-            if desk.dirty or desk.orphans or now_ns >= desk.wake_ns or (stale and desk.orders):
+            if desk.dirty or desk.orphans or desk.flattening.asked or now_ns >= desk.wake_ns or (stale and desk.orders):
                 out.extend(Round(self._shared, desk, now_ns).run())
+        return out
+
+    def set_modes(self, modes: Mapping[str, int], now_ns: int) -> list[ArbiterOut]:
+        """The brakes' levels by scope. What they forbid is not even proposed; KILL flattens what is in its scope."""
+        self._shared.set_levels(modes)
+        killed = frozenset(s for s, level in self._shared.levels.items() if level >= Level.KILL)
+        out: list[ArbiterOut] = []
+        for desk in self._desks.values():
+            i = desk.instrument
+            desk.level = self._shared.worst((GLOBAL, f"venue:{i.venue}", f"symbol:{i.instrument_id}"))
+            desk.flattening.ask(desk.level >= Level.KILL, killed, now_ns)
+            for book in (desk.targets, desk.quotes):
+                for strategy_id in [s for s in book if desk.flattening.concerns(s)]:
+                    del book[strategy_id]
+            out.extend(Round(self._shared, desk, now_ns).run())
         return out
 
     def restore(

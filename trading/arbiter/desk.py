@@ -5,17 +5,51 @@ Owns the state and its bookkeeping. Does not decide: `trading.arbiter.core` does
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 from trading.arbiter.slots import NET_OWNER, Slot, WorkingOrder
+from trading.brakes import Level
 from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import BookState, BookTop
-from trading.orders.messages import Leg, QuoteIntent, Side, TargetIntent
+from trading.orders.messages import QuoteIntent, Side, TargetIntent
+from trading.risk.limits import OPERATOR
 from trading.risk.rate import RateWindow
 
 MS = 1_000_000
 FAR_FUTURE_NS = 2**63 - 1
+
+
+class Flattening:
+    """What is to be brought to nothing on an instrument: all of it (``everybody``) or some ``strategies``.
+
+    What the operator's own orders leave behind is always brought to nothing, whatever the brakes are by then.
+    """
+
+    __slots__ = ("everybody", "since_ns", "strategies", "told", "tries")
+
+    def __init__(self) -> None:
+        self.everybody = False
+        self.strategies: frozenset[str] = frozenset()
+        self.since_ns = 0
+        self.tries = 0
+        self.told = ""
+
+    @property
+    def asked(self) -> bool:
+        """Whether a brake asks for it."""
+        return self.everybody or bool(self.strategies)
+
+    def ask(self, everybody: bool, strategies: frozenset[str], now_ns: int) -> None:
+        """Take what the brakes ask for; a change begins anew."""
+        if (everybody, strategies) != (self.everybody, self.strategies):
+            self.everybody, self.strategies = everybody, strategies
+            self.since_ns = now_ns
+            self.tries = 0
+            self.told = ""
+
+    def concerns(self, strategy_id: str) -> bool:
+        """Whether a strategy's position is to go; the operator's always is."""
+        return self.everybody or strategy_id in self.strategies or strategy_id == OPERATOR
 
 
 class InstrumentDesk:
@@ -42,6 +76,8 @@ class InstrumentDesk:
         self.next_aggressive_ns = 0
         self.rate = RateWindow(orders_per_min, 60_000 * MS)
         self.told: dict[tuple[str, str], str] = {}
+        self.level = Level.RUN
+        self.flattening = Flattening()
         i = instrument
         self._lot_base = float(i.lot_size * i.multiplier)
         self._tick = float(i.tick_size)
@@ -80,6 +116,10 @@ class InstrumentDesk:
             self._valued_at = doubled_mid
         return int(notional_usd // self._lot_value)
 
+    def reducible(self, side: Side) -> int:
+        """Lots that an order of ``side`` may close even if all that works on its side fills first."""
+        return max(0, -side.sign * self.net_lots - self.open_lots(side))
+
     def large_enough(self, lots: int) -> bool:
         """Whether the venue would take an order of this size."""
         return lots >= self.min_lots and lots * self.lot_usd() >= self.min_notional * 1.0005
@@ -93,10 +133,9 @@ class InstrumentDesk:
             slot = self.slots[key] = Slot(owner, side)
         return slot
 
-    def move(self, legs: Iterable[Leg], side: Side) -> None:
-        """Attribute executed quantities to strategies."""
-        for leg in legs:
-            self.set_position(leg.strategy_id, self.position_qty.get(leg.strategy_id, Decimal(0)) + side.sign * leg.qty)
+    def move(self, strategy_id: str, change: Decimal) -> None:
+        """Attribute a signed quantity to a strategy."""
+        self.set_position(strategy_id, self.position_qty.get(strategy_id, Decimal(0)) + change)
 
     def set_position(self, strategy_id: str, qty: Decimal) -> None:
         """Set a strategy's signed quantity; lots are rounded towards zero, so that dust is never sold twice."""

@@ -6,15 +6,16 @@ instrument's desk and what all instruments share; a round lives for one call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
 from trading.arbiter.desk import FAR_FUTURE_NS, MS, InstrumentDesk
+from trading.arbiter.flatten import Flatten
 from trading.arbiter.netting import Need, allocate, by_priority, clip, cross
 from trading.arbiter.slots import NET_OWNER, Slot, WorkingOrder, pegged, unpegged
 from trading.arbiter.story import tell_story
-from trading.instruments import InstrumentKind
+from trading.brakes import Level
 from trading.orders.messages import (
     InternalCross,
     Leg,
@@ -27,6 +28,7 @@ from trading.orders.messages import (
     TimeInForce,
     Urgency,
 )
+from trading.risk.limits import OPERATOR
 from trading.risk.rate import RateWindow
 
 _SOON_NS = 500 * MS
@@ -43,9 +45,22 @@ class Shared:
         self.orders = 0
         self.crosses = 0
         self.conflicts = 0
+        self.levels: dict[str, int] = {}
+        self._by_scope: dict[str, int] = {}
         self.rate = RateWindow(config.max_orders_per_sec, _SECOND_NS)
         self.stale_ns = config.stale_book_ms * MS
         self.post_only_stale_ns = config.post_only_staleness_ms * MS
+
+
+    def set_levels(self, modes: Mapping[str, int]) -> None:
+        """Take the levels by scope; ``levels`` are those of strategies, by their ids."""
+        self._by_scope = dict(modes)
+        prefix = "strategy:"
+        self.levels = {s.removeprefix(prefix): level for s, level in modes.items() if s.startswith(prefix)}
+
+    def worst(self, scopes: Iterable[str]) -> Level:
+        """The worst level of some scopes."""
+        return Level(max(self._by_scope.get(scope, 0) for scope in scopes))
 
 
 class Round:
@@ -66,13 +81,15 @@ class Round:
         desk.wake_ns = FAR_FUTURE_NS
         self._expire()
         for cl_ord_id in desk.orphans:
-            self._cancel(desk.orders[cl_ord_id], "left from an earlier life")
+            self.cancel(desk.orders[cl_ord_id], "left from an earlier life")
         top = desk.top
         fresh = top is not None and 0 < self.shared.stale_ns >= self.now_ns - top.ts_recv_ns
         if not fresh or not desk.tradable:
             self._pull_all()
-            desk.dirty = bool(desk.targets or desk.quotes)
+            desk.dirty = bool(desk.targets or desk.quotes or desk.flattening.asked)
             return self.out
+        if desk.flattening.asked or desk.position_lots.get(OPERATOR):
+            Flatten(self).run()
         needs, crossing = self._cross(self._needs())
         cap = desk.lots_within(self._cap_usd())
         aggressive = [n for n in needs if desk.targets[n.strategy_id].urgency is Urgency.AGGRESSIVE]
@@ -100,7 +117,7 @@ class Round:
         state = "never seen" if desk.top is None else "stale" if desk.tradable else desk.top.state.value
         for order in list(desk.orders.values()):
             if order.owner:
-                self._cancel(order, f"book {state}")
+                self.cancel(order, f"book {state}")
 
     def _needs(self) -> list[Need]:
         """What each strategy lacks to its target, the target cut to its budget, less what already works for it."""
@@ -113,10 +130,16 @@ class Round:
             # One aggressive order at a time, and nobody in it is netted again while its outcome is open.
             if flying is not None and (intent.urgency is Urgency.AGGRESSIVE or strategy_id in flying.strategies):
                 continue
+            level = self.level(strategy_id)
+            if level >= Level.HOLD:
+                continue
             budget = self.shared.config.budgets[strategy_id]
             cap = desk.lots_within(budget.max_notional_usd)
             target = max(-cap, min(cap, intent.target_lots))
             held = desk.position_lots.get(strategy_id, 0)
+            if level >= Level.PAUSE or (level >= Level.SAFE and intent.urgency is Urgency.AGGRESSIVE):
+                # No new risk: nobody's position may grow, not even by a cross inside the desk.
+                target = max(0, min(held, target)) if held > 0 else min(0, max(held, target))
             if target != intent.target_lots and abs(held) > abs(target) and held * target >= 0:
                 # A budget forbids growth; it does not by itself make anybody sell because the price moved.
                 target = (
@@ -156,25 +179,35 @@ class Round:
             buyer, seller = pair.buyer.strategy_id, pair.seller.strategy_id
             left[buyer] -= pair.lots
             left[seller] += pair.lots
-            desk.move((Leg(strategy_id=buyer, intent_id=pair.buyer.intent_id, qty=qty),), Side.BUY)
-            desk.move((Leg(strategy_id=seller, intent_id=pair.seller.intent_id, qty=qty),), Side.SELL)
-            self.shared.crosses += 1
-            self.out.append(
-                InternalCross(
-                    cross_id=f"x{self.shared.epoch:x}-{desk.code}-{self.shared.crosses:x}",
-                    instrument_id=desk.instrument.instrument_id,
-                    buyer_id=buyer,
-                    seller_id=seller,
-                    qty=qty,
-                    price=mid,
-                    cause=f"{top.instrument_id}@{top.update_id}",
-                    ts_init_ns=self.now_ns,
-                )
-            )
+            self.cross_inside(buyer, seller, qty, mid)
             text = f"{buyer} bought {pair.lots} lots from {seller} at mid {mid}"
             words.append(text)
             self._resolve(buyer, pair.buyer.intent_id, "cross", wanted=pair.buyer.lots, got=left[buyer], text=text)
         return [n._replace(lots=left[n.strategy_id]) for n in needs if left[n.strategy_id]], "; ".join(words)[:240]
+
+    def cross_inside(self, buyer: str, seller: str, qty: Decimal, mid: Decimal) -> None:
+        """Move a position from one strategy to another at the mid, without an order."""
+        desk, top = self.desk, self.desk.top
+        assert top is not None
+        desk.move(buyer, qty)
+        desk.move(seller, -qty)
+        self.shared.crosses += 1
+        self.out.append(
+            InternalCross(
+                cross_id=f"x{self.shared.epoch:x}-{desk.code}-{self.shared.crosses:x}",
+                instrument_id=desk.instrument.instrument_id,
+                buyer_id=buyer,
+                seller_id=seller,
+                qty=qty,
+                price=mid,
+                cause=f"{top.instrument_id}@{top.update_id}",
+                ts_init_ns=self.now_ns,
+            )
+        )
+
+    def level(self, strategy_id: str) -> int:
+        """The worst level that stands over a strategy's orders here."""
+        return max(self.desk.level, self.shared.levels.get(strategy_id, 0))
 
     def _quote_needs(self, needs: Sequence[Need]) -> list[Need]:
         """Sides of quotes, and passive targets as quotes pegged to the touch, as needs with their price."""
@@ -182,10 +215,15 @@ class Round:
         out: list[Need] = []
         most = min(desk.max_lots, desk.lots_within(self.shared.config.max_order_notional_usd))
         for strategy_id, quote in desk.quotes.items():
+            level = self.level(strategy_id)
+            if level >= Level.PAUSE:
+                continue
             budget = self.shared.config.budgets[strategy_id]
             cap = desk.lots_within(budget.max_notional_usd)
             held = desk.position_lots.get(strategy_id, 0)
             bid_lots, ask_lots = min(quote.bid_lots, cap - held, most), min(quote.ask_lots, cap + held, most)
+            if level:
+                bid_lots, ask_lots = self._safe_lots(bid_lots), self._safe_lots(ask_lots)
             if bid_lots > 0:
                 out.append(Need(strategy_id, quote.intent_id, budget.priority, bid_lots, quote.bid_ticks))
             if ask_lots > 0:
@@ -195,8 +233,16 @@ class Round:
                 desk.follows_touch = True
                 price = _peg(need, desk.bid, desk.ask)
                 lots = max(-most, min(most, need.lots))
+                level = self.level(need.strategy_id)
+                if level >= Level.PAUSE:
+                    continue
+                if level:
+                    lots = self._safe_lots(lots)
                 out.append(need._replace(strategy_id=pegged(need.strategy_id), lots=lots, limit_ticks=price))
         return out
+
+    def _safe_lots(self, lots: int) -> int:
+        return int(lots * self.shared.config.safe_size_factor)
 
     def _allocate(self, wanted: list[Need], cap: int) -> dict[Need, Need]:
         """What each need may have, so that all of them filled at once stay within the cap."""
@@ -227,17 +273,11 @@ class Round:
         # Limits can leave both signs; the heavier side goes first and the other waits for the next round.
         side = _side(net)
         same = [n for n in marketable if _side(n.lots) is side]
-        limit = self._limit_ticks(side, same)
-        blocked = False
-        for order in list(desk.orders.values()):
-            if order.side is not side and order.open_lots and (order.price_ticks - limit) * side.sign <= 0:
-                # Our own quote in the way is moved out of it first; the order follows when it is gone.
-                self._cancel(order, f"self-trade: a {side.value} up to {limit} would meet it")
-                text = f"{order.cl_ord_id} makes way for {side.value} up to {limit} ticks"
-                if order.owner:
-                    wanted = order.side.sign * order.open_lots
-                    self._resolve(order.owner, order.cl_ord_id, "self_trade", wanted=wanted, got=0, text=text)
-                blocked = True
+        same, most = self._restrain(same, side)
+        if not same:
+            return None
+        limit = self.limit_ticks(side, same, self.shared.config.aggressive_slippage_bps)
+        blocked = self.make_way(side, limit)
         slot = desk.slot(NET_OWNER, side)
         ready_ns = max(slot.next_ns, desk.next_aggressive_ns)
         if self.now_ns < ready_ns:
@@ -247,20 +287,45 @@ class Round:
         if blocked:
             return side, limit
         room = min(cap - side.sign * desk.net_lots - desk.open_lots(side), desk.max_lots)
-        room = min(room, desk.lots_within(self.shared.config.max_order_notional_usd))
+        room = min(room, most, desk.lots_within(self.shared.config.max_order_notional_usd))
         legs = clip(same, max(0, room))
         lots = sum(abs(n.lots) for n in legs)
         if not desk.large_enough(lots):
             return None
-        if not self._pace(0):
+        if not self.pace(0):
             return None
         desk.next_aggressive_ns = self.now_ns + self.shared.config.min_order_interval_ms * MS
-        self._propose(slot, limit, legs, TimeInForce.IOC, crossing=crossing)
+        self.propose(slot, limit, legs, TimeInForce.IOC, crossing=crossing)
         return side, limit
 
-    def _limit_ticks(self, side: Side, needs: Sequence[Need]) -> int:
+    def _restrain(self, needs: list[Need], side: Side) -> tuple[list[Need], int]:
+        """Who may take liquidity now, and how many lots together: under a brake only what reduces the position."""
+        most = self.desk.max_lots
+        if not self.desk.level and not any(self.shared.levels.get(n.strategy_id) for n in needs):
+            return needs, most
+        reducible = self.desk.reducible(side)
+        if reducible:
+            return needs, reducible
+        return [n for n in needs if not self.level(n.strategy_id)], most
+
+    def make_way(self, side: Side, limit: int) -> bool:
+        """Cancel our own orders that a taker of ``side`` up to ``limit`` would meet; True when there were any."""
+        blocked = False
+        for order in list(self.desk.orders.values()):
+            if order.side is not side and order.open_lots and (order.price_ticks - limit) * side.sign <= 0:
+                # Our own quote in the way is moved out of it first; the order follows when it is gone.
+                self.cancel(order, f"self-trade: a {side.value} up to {limit} would meet it")
+                text = f"{order.cl_ord_id} makes way for {side.value} up to {limit} ticks"
+                if order.owner:
+                    wanted = order.side.sign * order.open_lots
+                    self._resolve(order.owner, order.cl_ord_id, "self_trade", wanted=wanted, got=0, text=text)
+                blocked = True
+        return blocked
+
+    def limit_ticks(self, side: Side, needs: Sequence[Need], slippage_bps: float) -> int:
+        """The worst price that a taker of ``side`` may pay: the touch and ``slippage_bps``, and nobody's own limit."""
         desk = self.desk
-        slip = int(self.shared.config.aggressive_slippage_bps * 1e-4 * (desk.bid + desk.ask) * 0.5)
+        slip = int(slippage_bps * 1e-4 * (desk.bid + desk.ask) * 0.5)
         own = [n.limit_ticks for n in needs if n.limit_ticks is not None]
         theirs = desk.own_best(side.opposite)
         if side is Side.BUY:
@@ -285,12 +350,12 @@ class Round:
         if meets or not desk.large_enough(lots):
             if order is not None:
                 why = "an aggressive order would meet it" if meets else f"{lots} lots are allowed"
-                self._cancel(order, why)
+                self.cancel(order, why)
             return
         if order is not None:
             if order.canceled_ns:
                 # A cancel that was lost is asked for again; until it is answered the slot stays taken.
-                self._cancel(order, "canceled before, still open")
+                self.cancel(order, "canceled before, still open")
                 return
             if not order.accepted or order.replaced_by or not order.open_lots:
                 # Nothing is open any more where the last fill came before the terminal word.
@@ -299,7 +364,7 @@ class Round:
             if not too_large and not self._off(order, price, lots):
                 return
             if too_large and lots < abs(quote.lots):
-                self._cancel(order, f"only {lots} lots are allowed")
+                self.cancel(order, f"only {lots} lots are allowed")
                 return
         if self.now_ns < slot.next_ns:
             desk.wake_at(slot.next_ns)
@@ -311,13 +376,13 @@ class Round:
         # An order and its replacement may both fill before the venue has decided, so both need room.
         if lots > cap - side.sign * desk.net_lots - desk.open_lots(side):
             if order is not None:
-                self._cancel(order, "no room for it and its replacement")
+                self.cancel(order, "no room for it and its replacement")
             return
-        if not self._pace(1):
+        if not self.pace(1):
             return
         slot.next_ns = self.now_ns + self.shared.config.min_quote_interval_ms * MS
         leg = quote._replace(lots=side.sign * lots, strategy_id=unpegged(quote.strategy_id))
-        self._propose(slot, price, [leg], TimeInForce.GTX, replaces=order)
+        self.propose(slot, price, [leg], TimeInForce.GTX, replaces=order)
 
     def _safe_price(self, slot: Slot, price: int) -> int | None:
         """A price that neither crosses the book, so that post-only is accepted, nor meets our own other side.
@@ -345,11 +410,11 @@ class Round:
         wanted = {(n.strategy_id, n.lots > 0) for n in quotes}
         for order in list(desk.orders.values()):
             if order.owner and (order.owner, order.side is Side.BUY) not in wanted:
-                self._cancel(order, "no longer wanted")
+                self.cancel(order, "no longer wanted")
 
     # --- effects ---------------------------------------------------------------------------------------------------
 
-    def _pace(self, spare: int) -> bool:
+    def pace(self, spare: int) -> bool:
         """Whether the order rate allows one more; quotes leave ``spare`` places to aggressive orders."""
         desk = self.desk
         spare = spare if self.shared.config.max_orders_per_sec > 1 else 0
@@ -358,7 +423,7 @@ class Round:
         desk.wake_at(self.now_ns + 50 * MS)
         return False
 
-    def _propose(
+    def propose(
         self,
         slot: Slot,
         price_ticks: int,
@@ -367,7 +432,9 @@ class Round:
         *,
         replaces: WorkingOrder | None = None,
         crossing: str = "",
+        intents: Sequence[TargetIntent | QuoteIntent] = (),
     ) -> None:
+        """Take the slot and say the order."""
         desk = self.desk
         instrument, top = desk.instrument, desk.top
         assert top is not None
@@ -382,11 +449,8 @@ class Round:
             lots=lots,
             replaces=None if replaces is None else replaces.cl_ord_id,
         )
-        reduce_only = (
-            time_in_force is TimeInForce.IOC
-            and instrument.kind is not InstrumentKind.SPOT
-            and lots <= -slot.side.sign * desk.net_lots - desk.open_lots(slot.side)
-        )
+        # Spot has no such word at the venue; for the governor and the gateway it means the same everywhere.
+        reduce_only = time_in_force is TimeInForce.IOC and lots <= desk.reducible(slot.side)
         if replaces is not None:
             replaces.replaced_by = cl_ord_id
         desk.orders[cl_ord_id] = order
@@ -394,7 +458,7 @@ class Round:
         slot.current = order
         self.shared.rate.add(self.now_ns)
         desk.rate.add(self.now_ns)
-        intents = [_intent_of(desk, n) for n in needs]
+        intents = intents or [_intent_of(desk, n) for n in needs]
         self.out.append(
             ProposedOrder(
                 cl_ord_id=cl_ord_id,
@@ -420,7 +484,8 @@ class Round:
             )
         )
 
-    def _cancel(self, order: WorkingOrder, reason: str) -> None:
+    def cancel(self, order: WorkingOrder, reason: str) -> None:
+        """Ask for an order's end, again when the answer was lost."""
         desk = self.desk
         if not order.open_lots or order.terminal_lots is not None:
             return

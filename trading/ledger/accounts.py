@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
+from trading.orders.messages import OrderFilled
 
 MONEY_QUANTUM = Decimal("0.00000001")
 ZERO = Decimal(0)
@@ -53,6 +54,20 @@ def apportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     heaviest = max(range(len(parts)), key=lambda i: (abs(weights[i]), -i))
     parts[heaviest] += amount - sum(parts, ZERO)
     return parts
+
+
+def eaten(m: OrderFilled, instrument: Instrument) -> Decimal:
+    """What the fee of an execution takes out of the holding itself: spot buys pay in the coin they buy."""
+    return m.fee if instrument.kind is InstrumentKind.SPOT and m.fee_asset == instrument.base else ZERO
+
+
+def moves(m: OrderFilled, instrument: Instrument) -> list[Decimal]:
+    """What each leg's holding changes by, signed, in the order of the legs; their sum is the desk's change."""
+    changes = [m.side.sign * leg.qty for leg in m.legs]
+    fee = eaten(m, instrument)
+    if not fee:
+        return changes
+    return [c - part for c, part in zip(changes, apportion(fee, [leg.qty for leg in m.legs]), strict=True)]
 
 
 class Holding(msgspec.Struct, kw_only=True):

@@ -101,9 +101,9 @@ class Exposure:
         order.terminal_cum = cum_qty if ord_status in TERMINAL else None
         self._settle(order)
 
-    def fill(self, cl_ord_id: str, side: Side, qty: Decimal) -> None:
-        """A fill moves the position, whether or not the order is known."""
-        self.position += side.sign * qty
+    def fill(self, cl_ord_id: str, side: Side, qty: Decimal, eaten: Decimal = ZERO) -> None:
+        """A fill moves the position, whether or not the order is known; ``eaten`` is what its fee took out of it."""
+        self.position += side.sign * qty - eaten
         order = self.working.get(cl_ord_id)
         if order is not None:
             order.filled += qty

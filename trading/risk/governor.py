@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from trading.brakes import ALLOWED, GLOBAL, Conduct, Level, Release, order_scopes
 from trading.instruments import Instrument, InstrumentKind
+from trading.ledger.accounts import eaten
 from trading.market.events import BookState, BookTop, MarkPrice
 from trading.orders.messages import (
     ApprovedOrder,
@@ -93,7 +94,7 @@ class RiskGovernor:
         """One execution."""
         exposure = self._exposures.get(fill.instrument_id)
         if exposure is not None:
-            exposure.fill(fill.cl_ord_id, fill.side, fill.last_qty)
+            exposure.fill(fill.cl_ord_id, fill.side, fill.last_qty, eaten(fill, exposure.instrument))
 
     def on_cross(self, cross: InternalCross) -> None:
         """A cross inside the desk moves nothing at the venue; the governor's positions are the venue's."""
