@@ -161,7 +161,5 @@ class ArbiterActor(Shell):
         ]
         self.tell(
             self._setup.ops,
-            Published(
-                topic=Topic.METRICS, key=f"{self._setup.cell}.arbiter", body={"series": series}, ts_ns=now
-            ),
+            Published(topic=Topic.METRICS, key=f"{self._setup.cell}.arbiter", body={"series": series}, ts_ns=now),
         )

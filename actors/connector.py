@@ -70,7 +70,18 @@ class ConnectorSetup(msgspec.Struct, frozen=True, kw_only=True):
 class _Market:
     """One instrument's book, gates and counters."""
 
-    __slots__ = ("gates", "instrument", "last_ns", "last_px", "last_top", "mark_px", "marks", "sync", "told_ns", "trades")
+    __slots__ = (
+        "gates",
+        "instrument",
+        "last_ns",
+        "last_px",
+        "last_top",
+        "mark_px",
+        "marks",
+        "sync",
+        "told_ns",
+        "trades",
+    )
 
     def __init__(self, instrument: Instrument, bbo_only: bool, limits: GateLimits) -> None:
         self.instrument = instrument
@@ -92,9 +103,7 @@ class Connector(Shell):
     def start(self, setup: ConnectorSetup) -> None:
         """Build codec, books and the simulated venue; restore its account; open the source."""
         self._setup = setup
-        self._markets = {
-            i: _Market(x, i in setup.bbo_only, setup.gates) for i, x in setup.instruments.items()
-        }
+        self._markets = {i: _Market(x, i in setup.bbo_only, setup.gates) for i, x in setup.instruments.items()}
         self._instruments = tuple(setup.instruments.values())
         self._by_symbol = {x.symbol: i for i, x in setup.instruments.items()}
         self._codec = BinanceCodec(setup.venue, list(setup.instruments.values()))

@@ -206,9 +206,7 @@ class Gateway(Shell):
         ]
         self.tell(
             self._setup.ops,
-            Published(
-                topic=Topic.METRICS, key=f"gateway.{self._setup.venue}", body={"series": series}, ts_ns=now
-            ),
+            Published(topic=Topic.METRICS, key=f"gateway.{self._setup.venue}", body={"series": series}, ts_ns=now),
         )
 
     def stop(self) -> None:

@@ -264,9 +264,7 @@ class Orders(Shell):
     def _publish(self, core: OrderCore, now: int) -> None:
         ops = self._setup.ops
         stages = self._stages.view()
-        self.tell(
-            ops, Published(topic=Topic.LATENCY, key="tick_to_order", body={"stages": stages}, ts_ns=now)
-        )
+        self.tell(ops, Published(topic=Topic.LATENCY, key="tick_to_order", body={"stages": stages}, ts_ns=now))
         series = [
             ["orders_total", "counter", {}, self.orders],
             ["fills_total", "counter", {}, self.fills],
@@ -295,9 +293,7 @@ class Orders(Shell):
                 case Reconciled():
                     if effect.ok:
                         self._reconciled.add(effect.venue)
-                    self.tell(
-                        setup.governor, VenueReconciled(venue=effect.venue, ok=effect.ok, text=effect.text)
-                    )
+                    self.tell(setup.governor, VenueReconciled(venue=effect.venue, ok=effect.ok, text=effect.text))
 
     def _emit(self, message: Any) -> None:
         setup = self._setup

@@ -177,9 +177,7 @@ class PortfolioActor(Shell):
         for instrument_id, (bid, ask) in self._mids.items():
             instrument = self._setup.instruments[instrument_id]
             prices.setdefault(instrument.base, instrument.tick_size * (bid + ask) / 2)
-        cash = sum(
-            (q * prices.get(a, Decimal(1)) for held in balances.values() for a, q in held.items()), Decimal(0)
-        )
+        cash = sum((q * prices.get(a, Decimal(1)) for held in balances.values() for a, q in held.items()), Decimal(0))
         open_profit = Decimal(0)
         for instrument_id, row in by_instrument.items():
             if self._setup.instruments[instrument_id].kind is not InstrumentKind.SPOT:
@@ -195,6 +193,7 @@ class PortfolioActor(Shell):
             instrument = self._setup.instruments[instrument_id]
             position = held.get(instrument_id)
             qty = position.qty if position is not None else Decimal(0)
+            sign = 1 if qty >= 0 else -1
             mark = position.mark_px if position is not None else None
             out.append(
                 {
@@ -203,7 +202,7 @@ class PortfolioActor(Shell):
                     "qty": str(qty),
                     "avg_px": str(position.avg_px) if position is not None else None,
                     "mark": None if mark is None else str(mark),
-                    "notional_usd": "0" if mark is None else _usd(instrument.notional(qty, mark) * (1 if qty >= 0 else -1)),
+                    "notional_usd": "0" if mark is None else _usd(sign * instrument.notional(qty, mark)),
                     "unrealized_usd": _usd(row["unrealized"]),
                     "realized_usd": _usd(row["realized"]),
                     "by_strategy": {s: str(h[instrument_id].qty) for s, h in shares.items() if instrument_id in h},

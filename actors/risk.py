@@ -141,7 +141,12 @@ class Governor(Shell):
         elif kind is OrderDenied:
             self._count(msg)
             self._core.on_denied(msg)
-        elif kind is BrakeSet:
+        else:
+            self._on_rare(msg, kind, now)
+
+    def _on_rare(self, msg: Any, kind: type[Any], now: int) -> None:
+        """What comes less often than the market: venues, brakes, operators, and what an earlier life left."""
+        if kind is BrakeSet:
             self._brake(msg.code, msg.scope, Level(msg.level), msg.cause, Release(msg.release))
         elif kind is BrakeCleared:
             self._clear(msg.code, msg.scope)
@@ -276,10 +281,8 @@ class Governor(Shell):
 
     def _renew(self) -> None:
         self._absorb_operator()
-        for request in self._core.trips(self.now_ns()):
-            self._brake(
-                request.code, request.scope, Level(request.level), request.cause, Release(request.release), by="governor"
-            )
+        for trip in self._core.trips(self.now_ns()):
+            self._brake(trip.code, trip.scope, Level(trip.level), trip.cause, Release(trip.release), by="governor")
         self._permit()
         self.wake_after(self._setup.renew_ns, "renew")
 

@@ -100,17 +100,7 @@ class Shell(Actor):
     def unknown(self, msg: object) -> None:
         """Count and report a message nobody expected; it is never dropped in silence."""
         self.unknown_messages += 1
-        if self._supervisor is not None:
-            self.tell(
-                self._supervisor,
-                ActorFailed(
-                    name=self.name,
-                    message_type=type(msg).__name__,
-                    error="unknown message (reported, actor goes on)",
-                    story="",
-                    ts_ns=self.now_ns(),
-                ),
-            )
+        self._report(type(msg).__name__, "unknown message (reported, actor goes on)")
 
     # The mailbox.
 
@@ -163,28 +153,20 @@ class Shell(Actor):
     def _crash(self, msg: object, exc: Exception) -> None:
         self._failed = True
         story = "".join(traceback.format_exception(exc))[-_STORY_CHARS:]
-        if self._supervisor is not None:
-            self.tell(
-                self._supervisor,
-                ActorFailed(
-                    name=self.name,
-                    message_type=type(msg).__name__,
-                    error=f"{type(exc).__name__}: {exc}",
-                    story=story,
-                    ts_ns=self.now_ns(),
-                ),
-            )
+        self._report(type(msg).__name__, f"{type(exc).__name__}: {exc}", story)
         try:
             self.stop()
         except Exception as stop_error:  # noqa: BLE001 - leaving must not fail
-            if self._supervisor is not None:
-                self.tell(
-                    self._supervisor,
-                    ActorFailed(
-                        name=self.name, message_type="stop", error=str(stop_error), story="", ts_ns=self.now_ns()
-                    ),
-                )
+            self._report("stop", str(stop_error))
         self.send(self.myAddress, ActorExitRequest())
+
+    def _report(self, message_type: str, error: str, story: str = "") -> None:
+        """Tell the supervisor, where there is one."""
+        if self._supervisor is not None:
+            failed = ActorFailed(
+                name=self.name, message_type=message_type, error=error, story=story, ts_ns=self.now_ns()
+            )
+            self.tell(self._supervisor, failed)
 
 
 class DrillError(RuntimeError):

@@ -17,6 +17,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from adapters.config_error import ConfigError
 from adapters.config_model import PROJECT_ROOT, DeskConfig
 
 __all__ = ["PROJECT_ROOT", "ConfigError", "DeskConfig", "load_config"]
@@ -35,20 +36,6 @@ _UNITS: Final = {
 }
 _NUMBER_WITH_UNIT: Final = re.compile(r"^\s*(-?[0-9][0-9_.]*)\s*([A-Za-z%]+)\s*$")
 _SECRETS: Final = re.compile(r"(api_?key|secret|passphrase|token|password)$", re.IGNORECASE)
-
-
-class ConfigError(Exception):
-    """The configuration is wrong: ``field`` names where, ``mend`` what to do."""
-
-    def __init__(self, field: str, problem: str, mend: str) -> None:
-        super().__init__(f"{field}: {problem}; {mend}" if mend else f"{field}: {problem}")
-        self.field = field
-        self.problem = problem
-        self.mend = mend
-
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str, str]]:
-        """Exceptions cross process boundaries."""
-        return ConfigError, (self.field, self.problem, self.mend)
 
 
 def load_config(

@@ -224,9 +224,21 @@ def _default_strategies() -> dict[str, StrategyConfig]:
     return {
         "maker-usdm": StrategyConfig(kind="maker", instruments=[usdm], priority=100, budget_usd=Decimal(2000)),
         "maker-coinm": StrategyConfig(kind="maker", instruments=[coinm], priority=100, budget_usd=Decimal(2000)),
+        "maker-spot": StrategyConfig(
+            kind="maker",
+            instruments=[spot],
+            params={
+                "fair_half_life_s": 120,
+                "min_edge_bps": 2,
+                "max_inventory_usd": 900,
+                "own_inventory_usd": 900,
+            },
+            priority=100,
+            budget_usd=Decimal(1000),
+        ),
         "momentum-usdm": StrategyConfig(kind="momentum", instruments=[usdm], priority=50, budget_usd=Decimal(1000)),
-        "basis-spot-usdm": StrategyConfig(
-            kind="basis", instruments=[spot, usdm], priority=20, budget_usd=Decimal(1000)
+        "basis-usdm-coinm": StrategyConfig(
+            kind="basis", instruments=[usdm, coinm], priority=20, budget_usd=Decimal(1000)
         ),
     }
 

@@ -14,7 +14,7 @@ import msgspec
 
 from adapters.synthetic.generator import MarketGenerator
 from adapters.synthetic.params import GeneratorSpec
-from adapters.wirelog import Session, WireLine, open_session
+from adapters.wirelog import Session, WireLine, inspect_session, is_snapshot, open_session
 from trading.market.events import WireRejected
 
 
@@ -68,11 +68,6 @@ class Source(Protocol):
     def close(self) -> None:
         """Let go of files."""
         ...
-
-
-def is_snapshot(payload: bytes) -> bool:
-    """Whether a recorded line is a REST depth body: those name no stream and no event."""
-    return b'"lastUpdateId"' in payload[:200] and b'"stream"' not in payload[:40]
 
 
 class GeneratorSource:
@@ -190,37 +185,6 @@ class RecordingSource:
         close = getattr(self._lines, "close", None)
         if close is not None:
             close()
-
-
-class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a recording holds: its span over all its files, its venues, and the symbols that have a snapshot."""
-
-    first_ns: int = 0
-    last_ns: int = 0
-    lines: int = 0
-    venues: tuple[str, ...] = ()
-    symbols: tuple[tuple[str, str], ...] = ()
-    with_snapshot: tuple[tuple[str, str], ...] = ()
-
-
-def inspect_session(session: Session) -> SessionFacts:
-    """Read a recording once, so that venues stay aligned and a book without a snapshot is known as such."""
-    first = last = 0
-    found: set[tuple[str, str]] = set()
-    for line in session:
-        if isinstance(line, WireLine):
-            first = first or line.ts_recv_ns
-            last = line.ts_recv_ns
-            if is_snapshot(line.payload):
-                found.add((line.venue, line.symbol))
-    return SessionFacts(
-        first_ns=first,
-        last_ns=last,
-        lines=session.lines,
-        venues=tuple(sorted({f.venue for f in session.files})),
-        symbols=tuple(sorted({(f.venue, f.symbol) for f in session.files})),
-        with_snapshot=tuple(sorted(found)),
-    )
 
 
 def _span(spec: SourceSpec, whole: Session) -> tuple[int, int]:

@@ -95,8 +95,10 @@ def _candidates(db: sqlite3.Connection, cl_ord_id: str) -> set[str]:
     asked = (
         ("SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id >= ? ORDER BY cl_ord_id LIMIT 50", (cl_ord_id,)),
         (
-            "SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id < ? AND cl_ord_id <> '' "
-            "ORDER BY cl_ord_id DESC LIMIT 50",
+            (
+                "SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id < ? AND cl_ord_id <> '' "
+                "ORDER BY cl_ord_id DESC LIMIT 50"
+            ),
             (cl_ord_id,),
         ),
         ("SELECT cl_ord_id FROM order_row WHERE cl_ord_id <> '' ORDER BY seq DESC LIMIT ?", (_NEWEST_ROWS,)),

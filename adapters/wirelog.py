@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self, cast
 
+import msgspec
+
 from trading.market.events import WireRejected
 
 MAX_LINE_BYTES = 8 << 20
@@ -170,3 +172,39 @@ class WireLogWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_snapshot(payload: bytes) -> bool:
+    """Whether a recorded line is a REST depth body: those name no stream and no event."""
+    return b'"lastUpdateId"' in payload[:200] and b'"stream"' not in payload[:40]
+
+
+class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recording holds: its span over all its files, its venues, and the symbols that have a snapshot."""
+
+    first_ns: int = 0
+    last_ns: int = 0
+    lines: int = 0
+    venues: tuple[str, ...] = ()
+    symbols: tuple[tuple[str, str], ...] = ()
+    with_snapshot: tuple[tuple[str, str], ...] = ()
+
+
+def inspect_session(session: Session) -> SessionFacts:
+    """Read a recording once, so that venues stay aligned and a book without a snapshot is known as such."""
+    first = last = 0
+    found: set[tuple[str, str]] = set()
+    for line in session:
+        if isinstance(line, WireLine):
+            first = first or line.ts_recv_ns
+            last = line.ts_recv_ns
+            if is_snapshot(line.payload):
+                found.add((line.venue, line.symbol))
+    return SessionFacts(
+        first_ns=first,
+        last_ns=last,
+        lines=session.lines,
+        venues=tuple(sorted({f.venue for f in session.files})),
+        symbols=tuple(sorted({(f.venue, f.symbol) for f in session.files})),
+        with_snapshot=tuple(sorted(found)),
+    )

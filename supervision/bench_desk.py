@@ -25,13 +25,13 @@ from adapters.clock import SystemClock, VirtualClock
 from adapters.config import DeskConfig, load_config
 from adapters.journal.store import SqliteJournal
 from adapters.journal.writer import JournalWriter
-from adapters.sources import SessionFacts, inspect_session
-from adapters.wirelog import open_session
+from adapters.wirelog import SessionFacts, inspect_session, open_session
 from supervision.bases.loop import LoopBase
 from supervision.cell import calm_gc, new_loop
+from supervision.plan import paths_of
 from supervision.replay import Replay, recorded_lines, replay
 from supervision.supervisor import ChildStart, Supervisor
-from supervision.wiring import INSTRUMENTS, Wiring, paths_of, restrict
+from supervision.wiring import INSTRUMENTS, Wiring, restrict
 from trading.market.events import BookTicker, BookTop, DepthSnapshot, DepthUpdate
 from trading.orders.journal_rows import JournalKind, RowDraft
 from trading.orders.messages import Intent, NewOrderSingle, TargetIntent, Urgency
@@ -39,6 +39,7 @@ from trading.orders.messages import Intent, NewOrderSingle, TargetIntent, Urgenc
 USDM = "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
 _SYMBOL = "BTCUSDT"
 _LOW = 618_000
+_wall_ns = SystemClock.wall_ns
 _COMMIT_NS = 450_000
 
 
@@ -132,7 +133,7 @@ def bench_config(data: Path) -> DeskConfig:
 
 
 def depth_frame(n: int, now_ns: int) -> bytes:
-    """A USD-M depth diff of 10 levels a side that moves the touch through three ticks in turn (two would be a flip-flop)."""
+    """A USD-M depth diff, 10 levels a side; the touch moves through three ticks in turn (two would be a flip-flop)."""
     bid = _LOW + n % 3
     gone_asks = [f'["{t / 10:.2f}","0.000"]' for t in range(_LOW + 1, bid + 1)]
     gone_bids = [f'["{t / 10:.2f}","0.000"]' for t in range(bid + 1, _LOW + 3)]
@@ -148,7 +149,7 @@ def depth_frame(n: int, now_ns: int) -> bytes:
 def _snapshot() -> bytes:
     bids = ",".join(f'["{(618_000 - i) / 10:.2f}","5.000"]' for i in range(200))
     asks = ",".join(f'["{(618_001 + i) / 10:.2f}","5.000"]' for i in range(200))
-    now = time.time_ns() // 1_000_000
+    now = _wall_ns() // 1_000_000
     return f'{{"lastUpdateId":12,"E":{now},"T":{now},"bids":[{bids}],"asks":[{asks}]}}'.encode()
 
 
@@ -176,7 +177,7 @@ STAGES = ("decode", "book", "strategy", "arbiter", "governor", "commit", "permit
 
 
 def tick_to_order(*, quick: bool, peers_python: str | None, peers_dir: Path | None) -> dict[str, Any]:
-    """Bytes in to bytes out, with the journal on this disk, by stage; beside it one durable commit of the same thread."""
+    """Bytes in to bytes out with the journal on this disk, by stage, beside one durable commit of the same thread."""
     rounds = 300 if quick else 2_000
     with tempfile.TemporaryDirectory(prefix="propdesk-bench-") as directory:
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -218,12 +219,12 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
             base.create_root(Supervisor, {"propdesk.name": name}), StartActor(name=name, supervisor=None, setup=table)
         )
     await _until(lambda: base.actor("strategy.flip") is not None and base.actor("strategy.flip")._whole)  # noqa: SLF001
-    await _until(lambda: not base.actor("governor").brakes or not any("RECON" in b.code for b in base.actor("governor").brakes))
+    await _until(lambda: not any("RECON" in b.code for b in base.actor("governor").brakes))
     marks = _Marks()
     flip = FlipStrategy()
     sent = asyncio.Event()
     _instrument(base, marks, flip, sent)
-    base.inject("connector.binanceusdm", SnapshotFrame(_SYMBOL, _snapshot(), time.time_ns()))
+    base.inject("connector.binanceusdm", SnapshotFrame(_SYMBOL, _snapshot(), _wall_ns()))
     arbiter = base.actor("arbiter")
     n = await _warm_up(base, flip)
     writer = _commit_writer(directory)
@@ -236,11 +237,11 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
         commits.append(await _one_commit(writer))
         marks.at.clear()
         sent.clear()
-        frame = depth_frame(n, time.time_ns())
+        frame = depth_frame(n, _wall_ns())
         n += 1
         marks.armed = True
         started = time.perf_counter_ns()
-        base.inject("connector.binanceusdm", RawFrame(frame, time.time_ns()))
+        base.inject("connector.binanceusdm", RawFrame(frame, _wall_ns()))
         try:
             async with asyncio.timeout(0.5):
                 await sent.wait()
@@ -330,7 +331,7 @@ async def _warm_up(base: LoopBase, flip: FlipStrategy) -> int:
     flip.every = 0
     n = 1
     while n < 20 or base.actor("governor").brakes:
-        base.inject("connector.binanceusdm", RawFrame(depth_frame(n, time.time_ns()), time.time_ns()))
+        base.inject("connector.binanceusdm", RawFrame(depth_frame(n, _wall_ns()), _wall_ns()))
         n += 1
         await asyncio.sleep(0.02)
         if n > 500:
@@ -354,7 +355,9 @@ def _unpaced(wiring: Wiring, table: Any) -> Any:
     starts["governor"] = ChildStart(
         starts["governor"].actor_class, lambda: msgspec.structs.replace(governor, limits=limits)
     )
-    starts["arbiter"] = ChildStart(starts["arbiter"].actor_class, lambda: msgspec.structs.replace(arbiter, config=config))
+    starts["arbiter"] = ChildStart(
+        starts["arbiter"].actor_class, lambda: msgspec.structs.replace(arbiter, config=config)
+    )
     return table
 
 
@@ -364,7 +367,7 @@ def _settled(arbiter: Any) -> bool:
 
 async def _until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the desk under measurement is not changed to tell
             await asyncio.sleep(0.0005)
 
 
@@ -423,7 +426,7 @@ async def _one_commit(held: tuple[JournalWriter, dict[int, asyncio.Future[None]]
 
 def _reference_row(n: int) -> RowDraft:
     return RowDraft(
-        ts_ns=time.time_ns(),
+        ts_ns=_wall_ns(),
         kind=JournalKind.PLACE,
         venue="binanceusdm",
         cl_ord_id=f"ref-{n}",
@@ -437,9 +440,7 @@ def _reference_row(n: int) -> RowDraft:
 # --- Replay -------------------------------------------------------------------------------------------
 
 
-def replay_bench(
-    *, quick: bool, data: Path | None, peers_python: str | None, peers_dir: Path | None
-) -> dict[str, Any]:
+def replay_bench(*, quick: bool, data: Path | None, peers_python: str | None, peers_dir: Path | None) -> dict[str, Any]:
     """The recordings through the whole path, then the peers' own events through ours and theirs, in turn."""
     out: dict[str, Any] = {"goal": {"times_real_time": 20, "quotes_vs_cython": 1.0, "depth_vs_cython": 2.0}}
     if data is not None and (data / "binance/l2_raw/2024-08-08").exists():
@@ -621,5 +622,3 @@ def _peer(python: str, script: Path, *args: str) -> dict[str, Any]:
 
 def _rate(results: dict[str, Any]) -> float:
     return float(next(row["events_s"] for row in results.values() if isinstance(row, dict) and "events_s" in row))
-
-

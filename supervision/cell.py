@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Callable, Hashable
 from typing import Any
 
-import msgspec
 from thespian.actors import ActorAddress, ActorExitRequest
 
 from actors.messages import (
@@ -37,8 +36,9 @@ from adapters.heartbeat_board import HeartbeatBoard
 from adapters.links import LinkCodec, LinkOut, LinkServer
 from adapters.permit_board import PermitWriter
 from supervision.bases.loop import LoopBase
+from supervision.plan import CellPlan
 from supervision.status import Status, StatusSetup
-from supervision.wiring import CellPlan, overflow_policy, plan_cell
+from supervision.wiring import overflow_policy, plan_cell
 from trading.market.events import BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.messages import (
@@ -202,12 +202,12 @@ class CellRuntime:
 
     def fence(self, why: str) -> None:
         """Take the permit along (where this cell is the desk) and end the process at once."""
-        print(f"cell {self.plan.cell} (pid {os.getpid()}) leaves: {why}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"cell {self.plan.cell} (pid {os.getpid()}) leaves: {why}", file=sys.stderr, flush=True)
         if "desk" in self.plan.roles:
             try:
                 PermitWriter(self.plan.paths.board, now_wall_ns=self._clock.wall_ns()).revoke()
             except OSError as error:
-                print(f"the permit could not be revoked and will expire: {error}", file=sys.stderr)  # noqa: T201
+                print(f"the permit could not be revoked and will expire: {error}", file=sys.stderr)
         os._exit(EXIT_ORPHANED)
 
     def _deliver(self, to: str, msg: object) -> None:
@@ -307,15 +307,16 @@ class CellRuntime:
 
 
 def calm_gc() -> None:
-    """What is alive after the start stays alive: it is taken out of collection, and young garbage is collected rarely."""
+    """Take what is alive after the start out of collection, it stays alive; collect young garbage rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_YOUNG, 20, 50)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
+    """The fastest event loop of this platform."""
     try:
-        import uvloop
+        import uvloop  # noqa: PLC0415 - not there on Windows
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
@@ -325,21 +326,3 @@ def die_with_parent() -> None:
     """Let the kernel end this process when its parent dies: the belt to the heartbeat's braces (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class StartCell(msgspec.Struct, frozen=True):
-    """Root to cell: become this cell."""
-
-    plan: bytes
-
-
-class DrainCell(msgspec.Struct, frozen=True):
-    """Root to cell: close intake, cancel, say `CellDrained`."""
-
-
-class CellDrained(msgspec.Struct, frozen=True):
-    """Cell to root."""
-
-    cell: str
-    open_orders: int
-

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from adapters.config import ConfigError
+from adapters.config_error import ConfigError
 from trading.brakes import GLOBAL, Level
 
 DONE: Final = 0
@@ -77,11 +77,15 @@ def build_parser() -> argparse.ArgumentParser:
     add("doctor")
     add("why").add_argument("cl_ord_id")
     replay = add("replay")
-    replay.add_argument("--session", metavar="PATH", default="default", help="a recording; default: the synthetic market")
+    replay.add_argument(
+        "--session", metavar="PATH", default="default", help="a recording; default: the synthetic market"
+    )
     replay.add_argument("--duration", type=float, metavar="SECONDS", help="of the synthetic session; 300 by default")
     replay.add_argument("--schedule-seed", type=int, metavar="N", help="run actors in this seeded order")
     bench = add("bench")
-    bench.add_argument("suite", nargs="?", default="all", help="actors, wire-to-top, journal, tick-to-order, replay, memory")
+    bench.add_argument(
+        "suite", nargs="?", default="all", help="actors, wire-to-top, journal, tick-to-order, replay, memory"
+    )
     bench.add_argument("--quick", action="store_true", help="fewer rounds")
     bench.add_argument("--data", metavar="PATH", help="the recordings; looked for beside the project")
     bench.add_argument("--peers-dir", metavar="PATH", help="the peers' benchmarks; looked for beside the project")
@@ -94,7 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
     journal = add("journal")
     journal.add_argument("action", choices=["verify", "show"])
     journal.add_argument("path", nargs="?", help="of the journal; without it the data directory's")
-    journal.add_argument("--limit", type=_positive, default=50, metavar="N", help="how many of the newest rows show prints")
+    journal.add_argument(
+        "--limit", type=_positive, default=50, metavar="N", help="how many of the newest rows show prints"
+    )
     return parser
 
 

@@ -10,7 +10,8 @@ import msgspec
 
 from adapters.journal.store import open_reader, read_rows
 from adapters.paper_store import PaperStore, restore
-from supervision.wiring import INSTRUMENTS, Paths
+from supervision.plan import Paths
+from supervision.wiring import INSTRUMENTS
 from trading.ledger.portfolio import Portfolio
 from trading.orders.journal_rows import PLACING
 from trading.sim.config import SimConfig

@@ -31,8 +31,9 @@ from adapters.links import LinkCodec
 from adapters.permit_board import OperatorBoard, PermitReader
 from adapters.sent_log import read_sent
 from supervision.drill_audit import audit
+from supervision.plan import paths_of
 from supervision.root import alive
-from supervision.wiring import INSTRUMENTS, paths_of
+from supervision.wiring import INSTRUMENTS
 from trading.brakes import Level
 from trading.orders.messages import QuoteIntent
 
@@ -182,7 +183,7 @@ class DrillDesk:
     def mid_ticks(self) -> int:
         """The middle of the hurt venue's book as its page shows it, in ticks."""
         url = f"http://127.0.0.1:{self.port}/api/ui/books"
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - loopback, our own desk
+        with urllib.request.urlopen(url, timeout=2) as answer:
             books = json.load(answer)["books"]
         rows = books.values() if isinstance(books, dict) else books
         book = next(row for row in rows if row["instrument_id"] == _PERP)
@@ -414,7 +415,7 @@ def _quote(n: int, mid_ticks: int, now_ns: int) -> QuoteIntent:
 
 
 def _backlog(desk: DrillDesk, say: Callable[[str], None], trials: int) -> DrillResult:
-    """With orders leaving all the time and 10,000 messages queued in the desk, when does the last order leave after HOLD?"""
+    """Orders leave all the time and 10,000 messages wait in the desk: when does the last order leave after HOLD?"""
     late_ms: list[float] = []
     after = before = quotes = mid = 0
     pause = threading.Event()

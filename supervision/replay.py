@@ -18,14 +18,14 @@ import msgspec
 from actors.messages import RawFrame, SnapshotFrame, StartActor
 from adapters.clock import VirtualClock
 from adapters.config import DeskConfig
-from adapters.sources import SessionFacts, is_snapshot
 from adapters.synthetic.generator import SyntheticSession
 from adapters.synthetic.params import GeneratorSpec
-from adapters.wirelog import Session, WireLine
+from adapters.wirelog import Session, SessionFacts, WireLine, is_snapshot
 from supervision.bases.loop import LoopBase
 from supervision.bases.scheduler import SeededScheduler
+from supervision.plan import paths_of
 from supervision.supervisor import Supervisor, SupervisorSetup
-from supervision.wiring import INSTRUMENTS, Wiring, paths_of
+from supervision.wiring import INSTRUMENTS, Wiring
 from trading.market.events import BookState, WireRejected
 from trading.operators import Published, Topic
 
@@ -320,9 +320,7 @@ def replay(
         return runner.report(name, left_out, rejected, last[0] - first.ts_recv_ns, wall_s)
 
 
-def _watched(
-    first: Line, rest: Iterator[Line | WireRejected], last: list[int]
-) -> Iterator[Line | WireRejected]:
+def _watched(first: Line, rest: Iterator[Line | WireRejected], last: list[int]) -> Iterator[Line | WireRejected]:
     yield first
     for line in rest:
         if type(line) is Line:
@@ -334,13 +332,14 @@ def explain(result: ReplayResult) -> str:
     """The result for people."""
     total = Decimal(result.pnl_detail["total_usd"])
     flag = "  [SYNTHETIC market]" if result.synthetic else ""
+    digest = result.intents_sha256[:16]
     rows = [
         (
             f"session {result.session}{flag}: {result.session_s:.1f} s in {result.wall_s:.1f} s "
             f"({result.times_real_time:.0f}x real time)"
         ),
         f"events {result.events}  intents {result.intents}  orders {result.orders}  fills {result.fills}",
-        f"pnl {total:+.4f} USD  ledger residual {result.ledger_residual:g}  intents sha256 {result.intents_sha256[:16]}…",
+        f"pnl {total:+.4f} USD  ledger residual {result.ledger_residual:g}  intents sha256 {digest}…",
     ]
     rows.extend(
         f"  {i}: {b['state']}, {b['gaps']} gaps, {b['compared_with_ticker']} compared with the venue's ticker, "

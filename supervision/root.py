@@ -6,6 +6,7 @@ is gone there is no supervision, and without supervision there is no trading: ce
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from adapters.board_file import BoardDamagedError
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from adapters.permit_board import OperatorBoard, PermitWriter
-from supervision.cell import CellDrained, CellRuntime, DrainCell, StartCell, die_with_parent
+from supervision.plan import RootPlan, cell_plan, encode_cell_plan
 from supervision.policy import (
     Beyond,
     ChildSpec,
@@ -32,12 +33,32 @@ from supervision.policy import (
     SupervisorEffect,
     SupervisorSpec,
 )
-from supervision.wiring import RootPlan, cell_plan, decode_cell_plan, encode_cell_plan
 from trading.brakes import GLOBAL, Level
 
 _TICK = timedelta(milliseconds=50)
 _DRAIN_LIMIT_NS = 6_000_000_000
 EXIT_UNSUPERVISED = 72
+
+
+CELL = "supervision.cell_actor.Cell"
+"""By name: the first cell imports the desk into the root, and every later one is forked with it already there."""
+
+
+class StartCell(msgspec.Struct, frozen=True):
+    """Root to cell: become this cell."""
+
+    plan: bytes
+
+
+class DrainCell(msgspec.Struct, frozen=True):
+    """Root to cell: close intake, cancel, say `CellDrained`."""
+
+
+class CellDrained(msgspec.Struct, frozen=True):
+    """Cell to root."""
+
+    cell: str
+    open_orders: int
 
 
 class StartRoot(msgspec.Struct, frozen=True):
@@ -48,45 +69,6 @@ class StartRoot(msgspec.Struct, frozen=True):
 
 class DrainRoot(msgspec.Struct, frozen=True):
     """Stop in order: intake, orders, venues, desk, ops, self."""
-
-
-class Cell(Actor):
-    """The outer actor of a cell: starts the loop's thread, and takes its leave with it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._runtime: CellRuntime | None = None
-        self._root: ActorAddress | None = None
-
-    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
-        """The outer mailbox sees life cycle only; everything else travels on links."""
-        match msg:
-            case StartCell():
-                die_with_parent()
-                plan = decode_cell_plan(msg.plan)
-                self._root = sender
-                self._runtime = CellRuntime(plan)
-                self._runtime.start()
-            case DrainCell():
-                if self._runtime is not None:
-                    self._runtime.drain()
-                    self.wakeupAfter(_TICK, "drain")
-            case WakeupMessage():
-                self._drained()
-            case ActorExitRequest():
-                if self._runtime is not None:
-                    self._runtime.stop()
-            case _:
-                print(f"cell: unknown message {msg!r}", file=sys.stderr)
-
-    def _drained(self) -> None:
-        runtime = self._runtime
-        if runtime is None or self._root is None:
-            return
-        if runtime.drained is None:
-            self.wakeupAfter(_TICK, "drain")
-        else:
-            self.send(self._root, CellDrained(cell=runtime.plan.cell, open_orders=runtime.drained))
 
 
 class Root(Actor):
@@ -128,6 +110,8 @@ class Root(Actor):
     def _start(self, msg: StartRoot) -> None:
         self._plan = plan = msgspec.msgpack.decode(msg.plan, type=RootPlan)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Before the first heartbeat: this takes a second on a busy machine, and every cell is forked with it done.
+        importlib.import_module(CELL.rpartition(".")[0])
         board = HeartbeatBoard(plan.paths.heartbeat)
         self._board = board
         self._slot = board.claim("root", os.getpid())
@@ -248,7 +232,7 @@ class Root(Actor):
     def _start_cell(self, cell: str) -> None:
         assert self._plan is not None
         self._started_ns[cell] = self._clock.mono_ns()
-        address = self.createActor(Cell)
+        address = self.createActor(CELL)
         self._addresses[cell] = address
         self._core.started(cell)
         self.send(address, StartCell(plan=encode_cell_plan(cell_plan(self._plan, cell, os.getpid()))))

@@ -71,7 +71,8 @@ class Supervisor(Shell):
         match msg:
             case ActorFailed():
                 self._cause[msg.name] = f"{msg.error} (on {msg.message_type})"
-                self._report("error", "ACTOR_FAILED", f"{msg.name}: {msg.error} on {msg.message_type}", msg.story)
+                text = f"{msg.name}: {msg.error} on {msg.message_type}"
+                self._tell_operators("error", "ACTOR_FAILED", text, msg.story)
             case ActorReady():
                 self._core.ready(msg.name)
                 if msg.name in self._held:
@@ -98,9 +99,7 @@ class Supervisor(Shell):
         if child_id is None:
             return
         cause = self._cause.pop(child_id, "exited")
-        self._perform(
-            self._core.exited(child_id, self.mono_ns() // 1_000_000, normal=cause == "exited", cause=cause)
-        )
+        self._perform(self._core.exited(child_id, self.mono_ns() // 1_000_000, normal=cause == "exited", cause=cause))
 
     def _perform(self, effects: list[SupervisorEffect]) -> None:
         # Children that start together are made together: they send to each other in their first message.
@@ -114,7 +113,7 @@ class Supervisor(Shell):
                 case HoldScope():
                     self._hold(effect)
                 case Escalate():
-                    self._report("error", "ESCALATION", effect.cause, "")
+                    self._tell_operators("error", "ESCALATION", effect.cause, "")
                     self.tell(
                         self._setup.governor,
                         BrakeSet(
@@ -165,7 +164,7 @@ class Supervisor(Shell):
             ),
         )
 
-    def _report(self, level: str, code: str, text: str, story: str) -> None:
+    def _tell_operators(self, level: str, code: str, text: str, story: str) -> None:
         self._events += 1
         now = self.now_ns()
         body: dict[str, object] = {

@@ -6,15 +6,10 @@ from the same functions.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from actors.arbiter import ArbiterActor, ArbiterSetup
 from actors.connector import Connector, ConnectorSetup
@@ -30,8 +25,10 @@ from actors.strategy import StrategyActor, StrategySetup
 from adapters.binance.instruments import INSTRUMENTS as LISTED
 from adapters.config import DeskConfig
 from adapters.journal.store import MemoryJournal
-from adapters.sources import SessionFacts, SourceSpec
+from adapters.sources import SourceSpec
+from adapters.wirelog import SessionFacts
 from supervision.bases.mailbox import MessageClass, OverflowPolicy
+from supervision.plan import CellPlan, Paths, RootPlan, paths_of
 from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
 from supervision.supervisor import ChildStart, Supervisor, SupervisorSetup
 from trading.arbiter.config import ArbiterConfig, StrategyBudget
@@ -48,115 +45,8 @@ VERSION = "0.1.0"
 INSTRUMENTS = {x.instrument_id: x for x in LISTED}
 OPS_ACTOR = "api.actor.OpsActor"
 """By name: the faces are a ring of their own, and only the cell that serves them pays for an HTTP server."""
-_SOCKET_PATH_MAX = 100
 _NEVER_NS = 10**18
 """Nobody looks at a virtual run while it runs: its facts are read from the actors at the end."""
-
-
-class Paths(msgspec.Struct, frozen=True):
-    """Where a desk keeps things; ``links`` is apart because a Unix socket's path may have 108 bytes at most."""
-
-    data: str
-    links: str
-
-    @property
-    def board(self) -> Path:
-        """The permit board."""
-        return Path(self.data) / "permit.board"
-
-    @property
-    def heartbeat(self) -> Path:
-        """The heartbeat board."""
-        return Path(self.data) / "heartbeat.board"
-
-    @property
-    def journal(self) -> Path:
-        """The order journal."""
-        return Path(self.data) / "journal.db"
-
-    @property
-    def brakes(self) -> Path:
-        """The brakes that survive a restart."""
-        return Path(self.data) / "brakes.msgpack"
-
-    @property
-    def paper(self) -> Path:
-        """The simulated venues' accounts."""
-        return Path(self.data) / "paper"
-
-    def sent(self, venue: str) -> Path:
-        """The log of orders that left for a venue."""
-        return Path(self.data) / "sent" / f"{venue}.log"
-
-    def link(self, cell: str) -> Path:
-        """The socket on which a cell hears the others."""
-        return Path(self.links) / f"{cell}.sock"
-
-
-def paths_of(data: Path) -> Paths:
-    """The paths of a desk whose data directory is ``data``."""
-    links = data / "links"
-    if len(str(links)) > _SOCKET_PATH_MAX - 40:
-        digest = hashlib.sha256(str(data).encode()).hexdigest()[:12]
-        links = Path(tempfile.gettempdir()) / f"propdesk-{os.getuid()}-{digest}"
-    return Paths(data=str(data), links=str(links))
-
-
-class RootPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the root needs to know; crosses process boundaries."""
-
-    config: bytes
-    placement: dict[str, tuple[str, ...]]
-    paths: Paths
-    anchor_ns: int
-    facts: SessionFacts
-    starter_pid: int
-    hang_ms: int
-    boot_ms: int = 8_000
-    heartbeat_ms: int
-    orphan_ms: int
-    intensity: int
-    period_ms: int
-    backoff_ms_min: int
-    backoff_ms_max: int
-
-
-class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one cell needs to know."""
-
-    cell: str
-    roles: tuple[str, ...]
-    placement: dict[str, tuple[str, ...]]
-    paths: Paths
-    config: bytes
-    anchor_ns: int
-    facts: SessionFacts
-    root_pid: int
-    heartbeat_ms: int
-    orphan_ms: int
-
-    @property
-    def peers(self) -> tuple[str, ...]:
-        """The other cells."""
-        return tuple(cell for cell in self.placement if cell != self.cell)
-
-    def cell_of(self, name: str) -> str | None:
-        """The cell in which an actor of this name lives; None when no role has it."""
-        role = role_of(name)
-        if role is None:
-            kind, _, cell = name.partition(".")
-            return cell if kind in {"status", "drain"} and cell in self.placement else None
-        return next((cell for cell, roles in self.placement.items() if role in roles), None)
-
-
-def role_of(name: str) -> str | None:
-    """The role that an actor's name belongs to."""
-    head, _, rest = name.partition(".")
-    if head in {"gateway", "connector", "venue"}:
-        return f"venue:{rest}"
-    if head in {"journal", "governor", "arbiter", "orders", "portfolio", "market", "strategy", "strategies", "core"}:
-        return "desk"
-    return "ops" if head == "ops" else None
 
 
 def root_plan(config: DeskConfig, *, anchor_ns: int, facts: SessionFacts) -> RootPlan:
@@ -177,32 +67,6 @@ def root_plan(config: DeskConfig, *, anchor_ns: int, facts: SessionFacts) -> Roo
         backoff_ms_min=supervision.backoff.initial_ms,
         backoff_ms_max=supervision.backoff.max_ms,
     )
-
-
-def cell_plan(root: RootPlan, cell: str, root_pid: int) -> CellPlan:
-    """One cell's part of the root's plan."""
-    return CellPlan(
-        cell=cell,
-        roles=root.placement[cell],
-        placement=root.placement,
-        paths=root.paths,
-        config=root.config,
-        anchor_ns=root.anchor_ns,
-        facts=root.facts,
-        root_pid=root_pid,
-        heartbeat_ms=root.heartbeat_ms,
-        orphan_ms=root.orphan_ms,
-    )
-
-
-def encode_cell_plan(plan: CellPlan) -> bytes:
-    """Bytes for the outer mailbox."""
-    return msgspec.msgpack.encode(plan)
-
-
-def decode_cell_plan(blob: bytes) -> CellPlan:
-    """The plan of `encode_cell_plan`."""
-    return msgspec.msgpack.decode(blob, type=CellPlan)
 
 
 def overflow_policy() -> OverflowPolicy:
@@ -259,9 +123,7 @@ class Wiring:
     def bbo_only(self) -> tuple[str, ...]:
         """Instruments whose recording has no snapshot: the venue's own best bid and ask is all that can be proved."""
         seeded = set(self._facts.with_snapshot)
-        return tuple(
-            i for i, x in self.instruments.items() if not self.synthetic and (x.venue, x.symbol) not in seeded
-        )
+        return tuple(i for i, x in self.instruments.items() if not self.synthetic and (x.venue, x.symbol) not in seeded)
 
     def _publish_ns(self, ms: int) -> int:
         return _NEVER_NS if self._replay else ms * 1_000_000
@@ -304,9 +166,7 @@ class Wiring:
             synthetic=self.synthetic,
             incarnation=1 if self._replay else 0,
             publish_ns=self._publish_ns(250),
-            gates=GateLimits(
-                stream_stale_ms=config.risk.stale_ms, max_clock_skew_ms=config.risk.max_clock_skew_ms
-            ),
+            gates=GateLimits(stream_stale_ms=config.risk.stale_ms, max_clock_skew_ms=config.risk.max_clock_skew_ms),
         )
 
     def source(self, venue: str) -> SourceSpec:
@@ -402,9 +262,7 @@ class Wiring:
 
     def strategies_tree(self, cell: str) -> SupervisorSetup:
         """Strategies fail alone, and beyond their intensity stay stopped under HOLD."""
-        starts = {
-            f"strategy.{s}": ChildStart(StrategyActor, _bind(self.strategy, s)) for s in self.config.strategies
-        }
+        starts = {f"strategy.{s}": ChildStart(StrategyActor, _bind(self.strategy, s)) for s in self.config.strategies}
         scopes = {f"strategy.{s}": f"strategy:{s}" for s in self.config.strategies}
         return self._table("strategies", Strategy.ONE_FOR_ONE, starts, cell, beyond=Beyond.HOLD_CHILD, scopes=scopes)
 

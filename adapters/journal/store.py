@@ -48,9 +48,8 @@ _SCHEMA = (
         first_seq INTEGER PRIMARY KEY, row_count INTEGER NOT NULL, rows BLOB NOT NULL)""",
     # What operators may query with SQL; follows order_journal by at most UNINDEXED_FORCED_ROWS.
     """CREATE TABLE IF NOT EXISTS order_row(
-        seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, ts_ns INTEGER NOT NULL, kind TEXT NOT NULL, venue TEXT NOT
-        NULL,
-        cl_ord_id TEXT NOT NULL, exec_id TEXT, parent_id TEXT NOT NULL, epoch INTEGER NOT NULL)""",
+        seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, ts_ns INTEGER NOT NULL, kind TEXT NOT NULL,
+        venue TEXT NOT NULL, cl_ord_id TEXT NOT NULL, exec_id TEXT, parent_id TEXT NOT NULL, epoch INTEGER NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS order_row_by_cl_ord_id ON order_row(venue, cl_ord_id)",
     "CREATE INDEX IF NOT EXISTS order_row_by_id_alone ON order_row(cl_ord_id)",
     "CREATE INDEX IF NOT EXISTS order_row_by_parent ON order_row(parent_id, ts_ns)",

@@ -1,8 +1,8 @@
 """The journal's one writer thread: opportunistic group commit.
 
 Whatever was submitted while the disk was busy becomes the next group. Callbacks run in the writer thread; whoever owns
-a
-loop carries them there. After trouble that loses order the writer stops for good: no later row may overtake a lost one.
+a loop carries them there. After trouble that loses order the writer stops for good: no later row may overtake a lost
+one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class JournalWriter:
     """Owns the store from construction to `close`.
 
     ``on_committed`` gets the ids of batches that are durable, in the order of submission; ``on_failed`` gets the error
-    with
-    the ids of batches that are not and never will be. Exactly one of the two speaks of every batch that `submit` took.
+    with the ids of batches that are not and never will be. Exactly one of the two speaks of every batch that
+    `submit` took.
     """
 
     def __init__(self, store: SqliteJournal, on_committed: CommittedCallback, on_failed: FailedCallback) -> None:

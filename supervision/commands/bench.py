@@ -17,7 +17,7 @@ NAMES = ("actors", "wire-to-top", "journal", "tick-to-order", "replay", "memory"
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: every goal that could be measured was met; 1: one was not; 2: could not run."""
+    """0: measured, with the goals beside the numbers; 2: could not run."""
     names = NAMES[:-1] if args.suite == "all" else (args.suite,)
     out: dict[str, Any] = {}
     for name in names:
@@ -77,9 +77,7 @@ def _tick(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _replay(args: argparse.Namespace) -> dict[str, Any]:
-    return replay_bench(
-        quick=args.quick, data=_data(args), peers_python=args.peers_python, peers_dir=_peers_dir(args)
-    )
+    return replay_bench(quick=args.quick, data=_data(args), peers_python=args.peers_python, peers_dir=_peers_dir(args))
 
 
 def _memory(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``propdesk journal verify|show``: is the order journal whole, and what does it say last. Reads only, repairs nothing."""
+"""``propdesk journal verify|show``: is the order journal whole, and what does it say last. Repairs nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adapters.journal.store import open_reader, read_rows
 from adapters.journal.verify import verify
 from supervision.cli import ANSWER_IS_NO, DONE, failed
 from supervision.operator_commands import find_desk
-from supervision.wiring import paths_of
+from supervision.plan import paths_of
 from trading.orders.journal_rows import JournalRow, decode_body
 
 

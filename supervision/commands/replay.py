@@ -11,8 +11,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.config import ConfigError, load_config
-from adapters.sources import SessionFacts, inspect_session
-from adapters.wirelog import open_session
+from adapters.wirelog import SessionFacts, inspect_session, open_session
 from supervision.operator_commands import overrides
 from supervision.replay import Line, explain, recorded_lines, replay, synthetic_lines
 from supervision.wiring import check_strategies, restrict
@@ -49,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
             schedule_seed=args.schedule_seed,
         )
     except (ConfigError, ValueError, OSError) as error:
-        print(f"propdesk replay: {error}", file=sys.stderr)  # noqa: T201
+        print(f"propdesk replay: {error}", file=sys.stderr)
         return 2
     if args.json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201
+        print(msgspec.json.encode(result).decode())
     else:
-        print(explain(result))  # noqa: T201
+        print(explain(result))
     return 0 if result.ledger_residual == 0 else 1
 
 
 def _progress(count: int, ts_ns: int) -> None:
-    print(f"\r{count:,} events, market time {ts_ns / 1e9:.0f}", end="", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"\r{count:,} events, market time {ts_ns / 1e9:.0f}", end="", file=sys.stderr, flush=True)

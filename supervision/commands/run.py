@@ -17,13 +17,10 @@ from typing import IO, Any
 import msgspec
 
 from adapters.clock import SystemClock
-from adapters.config import ConfigError, DeskConfig, load_config
 from adapters.heartbeat_board import HeartbeatBoard
-from adapters.sources import SessionFacts, inspect_session
-from adapters.wirelog import open_session
 from supervision.outer import start_system
+from supervision.plan import RootPlan
 from supervision.root import DrainRoot, Root, StartRoot, alive
-from supervision.wiring import check_strategies, restrict, root_plan
 
 EXIT_DONE = 0
 EXIT_DESK_FAILED = 1
@@ -37,11 +34,22 @@ _RESPAWNS = 5
 _RESPAWN_PERIOD_NS = 120_000_000_000
 
 
+class _Flight(msgspec.Struct, frozen=True, kw_only=True):
+    """What `supervision.commands.preflight` answers; read here without importing what it needed to find it out."""
+
+    plan: RootPlan
+    url: str
+    profile: str
+    market: str
+    admin_port: int
+    pid_path: str
+
+
 @dataclass
 class _Watch:
     """What the starting process knows of the tree it started."""
 
-    config: DeskConfig
+    plan: RootPlan
     stop: threading.Event
     clock: SystemClock
     started_ns: int
@@ -52,89 +60,83 @@ def run(args: argparse.Namespace) -> int:
     """Run until stopped; see the module."""
     if getattr(args, "respawn", False):
         return _respawning(args)
-    try:
-        config = load_config(args.config, args.profile, os.environ, _overrides(args))
-        config, facts = for_session(config)
-        check_strategies(config)
-    except (ConfigError, ValueError) as error:
-        print(f"propdesk: {error}", file=sys.stderr)
+    flight = _preflight(args)
+    if flight is None:
         return EXIT_COULD_NOT_RUN
-    config.data_path.mkdir(parents=True, exist_ok=True)
-    lock = _single(config)
+    Path(flight.plan.paths.data).mkdir(parents=True, exist_ok=True)
+    lock = _single(flight)
     if lock is None:
         return EXIT_COULD_NOT_RUN
     with lock:
-        return _run(config, facts, args)
+        return _run(flight, args)
+
+
+def _preflight(args: argparse.Namespace) -> _Flight | None:
+    asked = {
+        "config": args.config,
+        "profile": args.profile,
+        "overrides": _overrides(args),
+        "one_cell": bool(getattr(args, "one_cell", False)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "supervision.commands.preflight"],
+        input=json.dumps(asked).encode(),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    return msgspec.msgpack.decode(done.stdout, type=_Flight) if done.returncode == 0 else None
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
-    overrides: dict[str, Any] = {}
+    overrides: dict[str, Any] = dict(pair.partition("=")[::2] for pair in args.set)
     session = getattr(args, "session", None)
     if session and session != "default":
         overrides["session"] = str(Path(session).resolve())
-    if getattr(args, "port", None):
-        overrides["server.port"] = args.port
-    if getattr(args, "admin_port", None):
-        overrides["admin_port"] = args.admin_port
     if getattr(args, "data_dir", None):
         overrides["data_dir"] = str(Path(args.data_dir).resolve())
-    if getattr(args, "speed", None):
-        overrides["speed"] = args.speed
-    if getattr(args, "one_cell", False):
-        overrides["placement"] = None
+    for key, name in (("server.port", "port"), ("admin_port", "admin_port"), ("speed", "speed")):
+        if getattr(args, name, None):
+            overrides[key] = getattr(args, name)
     return overrides
 
 
-def for_session(config: DeskConfig) -> tuple[DeskConfig, SessionFacts]:
-    """The configuration for its session: a recording is read once, and what it lacks is left out and named."""
-    if config.session == "default":
-        return config, SessionFacts()
-    facts = inspect_session(open_session(Path(config.session)))
-    if facts.last_ns <= facts.first_ns:
-        raise ValueError(f"session {config.session} holds no readable message")
-    config, left_out = restrict(config, facts)
-    if left_out:
-        print(f"propdesk: the session does not have: {', '.join(left_out)}", file=sys.stderr)
-    return config, facts
-
-
-def _single(config: DeskConfig) -> IO[str] | None:
+def _single(flight: _Flight) -> IO[str] | None:
     """One desk a data directory: the lock lives as long as this process."""
-    path = config.data_path / "propdesk.lock"
+    path = Path(flight.plan.paths.data) / "propdesk.lock"
+    pid_path = Path(flight.pid_path)
     lock = path.open("a+")
     try:
         # A record lock: unlike flock it is not shared with the processes that are forked from this one.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        owner = config.pid_path.read_text().strip() if config.pid_path.exists() else "unknown"
+        owner = pid_path.read_text().strip() if pid_path.exists() else "unknown"
         lock.close()
         print(
-            f"propdesk: another desk (pid {owner}) runs on {config.data_path}; stop it, or choose another data_dir",
+            f"propdesk: another desk (pid {owner}) runs on {flight.plan.paths.data}; "
+            "stop it, or choose another data_dir",
             file=sys.stderr,
         )
         return None
-    config.pid_path.write_text(f"{os.getpid()}\n")
+    pid_path.write_text(f"{os.getpid()}\n")
     return lock
 
 
-def _run(config: DeskConfig, facts: SessionFacts, args: argparse.Namespace) -> int:
+def _run(flight: _Flight, args: argparse.Namespace) -> int:
     clock = SystemClock()
-    _clear_leftovers(config, clock)
-    watch = _Watch(config=config, stop=threading.Event(), clock=clock, started_ns=clock.mono_ns())
-    plan = root_plan(config, anchor_ns=clock.wall_ns(), facts=facts)
+    plan = msgspec.structs.replace(flight.plan, starter_pid=os.getpid())
+    _clear_leftovers(plan, clock)
+    watch = _Watch(plan=plan, stop=threading.Event(), clock=clock, started_ns=clock.mono_ns())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        system = start_system(config.admin_port)
+        system = start_system(flight.admin_port)
     except OSError as error:
-        print(
-            f"propdesk: admin_port {config.admin_port} cannot be used ({error}); choose another", file=sys.stderr
-        )
+        print(f"propdesk: admin_port {flight.admin_port} cannot be used ({error}); choose another", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: watch.stop.set())
     root = system.createActor(Root)
     system.tell(root, StartRoot(plan=msgspec.msgpack.encode(plan)))
-    _announce(config, args)
+    _announce(flight, args)
     why = _wait(watch)
     if why is not None:
         print(f"propdesk: {why}; the desk is down", file=sys.stderr)
@@ -147,31 +149,29 @@ def _run(config: DeskConfig, facts: SessionFacts, args: argparse.Namespace) -> i
     stopper.start()
     stopper.join(1.0)
     _kill_all(watch)
-    config.pid_path.unlink(missing_ok=True)
+    Path(flight.pid_path).unlink(missing_ok=True)
     print(f"propdesk: stopped{'' if drained else ' (not in time: what was left was killed)'}", file=sys.stderr)
     return EXIT_DONE if drained else EXIT_DESK_FAILED
 
 
-def _announce(config: DeskConfig, args: argparse.Namespace) -> None:
-    url = f"http://{config.server.host}:{config.server.port}"
-    source = "the market generator (SYNTHETIC)" if config.session == "default" else f"recording {config.session}"
+def _announce(flight: _Flight, args: argparse.Namespace) -> None:
     if getattr(args, "json", False):
-        print(json.dumps({"url": url, "source": source, "pid": os.getpid()}), flush=True)
+        print(json.dumps({"url": flight.url, "market": flight.market, "pid": os.getpid()}), flush=True)
     else:
-        print(f"propdesk {config.profile}: {url}  market: {source}  Ctrl-C stops", flush=True)
+        print(f"propdesk {flight.profile}: {flight.url}  market: {flight.market}  Ctrl-C stops", flush=True)
 
 
 def _pids(watch: _Watch) -> dict[str, int]:
     """Processes of this run only: a number left on the board by an earlier run may be somebody else by now."""
-    names = {"root", "admin", *watch.config.placement}
-    beats = HeartbeatBoard(watch.config.heartbeat_board_path).read()
+    names = {"root", "admin", *watch.plan.placement}
+    beats = HeartbeatBoard(watch.plan.paths.heartbeat).read()
     return {b.name: b.pid for b in beats if b.name in names and b.mono_ns >= watch.started_ns}
 
 
 def _wait(watch: _Watch) -> str | None:
     """None when asked to stop, else what went wrong."""
     started = watch.started_ns
-    board = HeartbeatBoard(watch.config.heartbeat_board_path)
+    board = HeartbeatBoard(watch.plan.paths.heartbeat)
     while not watch.stop.wait(_TICK_S):
         now = watch.clock.mono_ns()
         beats = {beat.name: beat for beat in board.read()}
@@ -236,14 +236,14 @@ def _wait_dead(pids: list[int], timeout_s: float = 2.0) -> None:
         ticker.wait(0.01)
 
 
-def _clear_leftovers(config: DeskConfig, clock: SystemClock) -> None:
+def _clear_leftovers(plan: RootPlan, clock: SystemClock) -> None:
     """End processes of an earlier run on this data directory: they have no supervisor, and fence themselves anyway."""
-    if not config.heartbeat_board_path.exists():
+    if not plan.paths.heartbeat.exists():
         return
     left = []
-    for beat in HeartbeatBoard(config.heartbeat_board_path).read():
+    for beat in HeartbeatBoard(plan.paths.heartbeat).read():
         recent = clock.mono_ns() - beat.mono_ns < _LEFTOVER_NS
-        if recent and beat.name in config.placement and alive(beat.pid):
+        if recent and beat.name in plan.placement and alive(beat.pid):
             print(f"propdesk: ending {beat.name} (pid {beat.pid}) of an earlier run", file=sys.stderr)
             os.kill(beat.pid, signal.SIGKILL)
             left.append(beat.pid)

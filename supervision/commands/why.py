@@ -11,7 +11,7 @@ import msgspec
 from adapters.why import UnknownOrder, why
 from supervision.cli import ANSWER_IS_NO, DONE, failed
 from supervision.operator_commands import find_desk
-from supervision.wiring import paths_of
+from supervision.plan import paths_of
 
 
 def run(args: argparse.Namespace) -> int:

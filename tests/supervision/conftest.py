@@ -15,7 +15,7 @@ from adapters.config import load_config
 from adapters.journal.store import MemoryJournal
 from adapters.permit_board import OperatorBoard
 from adapters.sent_log import read_sent
-from adapters.sources import SessionFacts
+from adapters.wirelog import SessionFacts
 from adapters.synthetic.generator import MarketGenerator
 from adapters.synthetic.params import GeneratorSpec
 from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
@@ -30,7 +30,7 @@ MEMORY_COMMIT_NS = 400_000
 
 
 class _EvidenceWiring(Wiring):
-    """The desk's own wiring at the pace of a live desk; gateways log what leaves, venues' accounts outlive connectors."""
+    """The desk's own wiring at a live desk's pace; gateways log what leaves, venues' accounts outlive connectors."""
 
     def gateway(self, venue):
         return msgspec.structs.replace(super().gateway(venue), sent_log=self.paths.sent(venue))

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from adapters.config import load_config
-from adapters.sources import SessionFacts
+from adapters.wirelog import SessionFacts
 from supervision.replay import replay, synthetic_lines
 from trading.brakes import Level
 from trading.market.events import BookState
@@ -99,9 +99,9 @@ def test_the_ledger_balances_and_equals_the_venues_own_balances(session_lines):
 def test_spot_inventory_and_its_fee_are_in_the_ledger_as_they_are_at_the_venue(virtual_desk):
     desk = virtual_desk()
     desk.run_until(2)
-    desk.inject("arbiter", target("basis-spot-usdm", SPOT, 300, desk.at(2)))
+    desk.inject("arbiter", target("maker-spot", SPOT, 300, desk.at(2)))
     desk.run_until(4)
-    desk.inject("arbiter", target("basis-spot-usdm", SPOT, 100, desk.at(4), number=2))
+    desk.inject("arbiter", target("maker-spot", SPOT, 100, desk.at(4), number=2))
     desk.run_until(6)
     desk.settle()
     assert len(desk.sim("binance").state_now(0, "test", 0).executions) >= 2

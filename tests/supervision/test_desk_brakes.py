@@ -6,6 +6,7 @@ import pytest
 
 from trading.brakes import Level
 from trading.orders.journal_rows import PLACING, decode_body
+from trading.risk.limits import OPERATOR
 
 HALF_TRIP_S = 0.06
 
@@ -72,7 +73,8 @@ def test_a_kill_needs_a_second_person_and_says_so(virtual_desk):
     again = desk.command("resume", actor="alice")
     assert (again.done, "second person" in again.text) == (False, True)
     desk.run_until(9)
-    assert desk.sent_between(8, 9) == []
+    placed = {r.cl_ord_id: decode_body(r.body).approved.order for r in desk.rows() if r.kind in PLACING}
+    assert {leg.strategy_id for name in desk.sent_between(8, 9) for leg in placed[name].legs} <= {OPERATOR}
     assert desk.command("resume", actor="bob").done
     desk.run_until(17)
     assert desk.sent_between(9, 17)

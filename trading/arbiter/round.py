@@ -51,7 +51,6 @@ class Shared:
         self.stale_ns = config.stale_book_ms * MS
         self.post_only_stale_ns = config.post_only_staleness_ms * MS
 
-
     def set_levels(self, modes: Mapping[str, int]) -> None:
         """Take the levels by scope; ``levels`` are those of strategies, by their ids."""
         self._by_scope = dict(modes)

@@ -107,8 +107,8 @@ class Strategy(ABC):
         """
         spec = self.specs[instrument_id]
         missing = target_lots - self.position_lots[instrument_id]
-        dust = spec.kind is InstrumentKind.SPOT and abs(missing) * LotValue(spec).usd(mid_ticks) < float(spec.min_notional)
-        return 0 if dust else missing
+        value = abs(missing) * LotValue(spec).usd(mid_ticks)
+        return 0 if spec.kind is InstrumentKind.SPOT and value < float(spec.min_notional) else missing
 
     def next_intent_id(self) -> str:
         """The next id: strategy, epoch and a running number."""

@@ -240,12 +240,13 @@ class Basis(Strategy):
             self._flatten(now_ns, Urgency.AGGRESSIVE)
             exposed = held[self.ref_id] - held[self.perp_id]
             return self._say(1.0, (f"a leg stayed behind by {exposed} USD: flatten both",), now_ns)
-        if now_ns - self._said_ns < self.params.ttl_ms * MS // 2:
+        if now_ns - self._said_ns < self.params.ttl_ms * MS * 9 // 10:
+            # A little before the last word expires, so that a resting leg keeps its place in the queue.
             return NOTHING
         return self._say(0.5, (f"still {self.position_lots} of {self._targets}",), now_ns)
 
     def _hurry(self, missing: dict[str, int], now_ns: int) -> Sequence[Intent]:
-        """Patience is over: a pair of which nothing stands is given up, a half one is completed at the taker's price."""
+        """Patience is over: a pair of which nothing stands is given up, a half one is completed by taking."""
         if self._direction and not any(self.position_lots.values()):
             self._flatten(now_ns, Urgency.PASSIVE)
             return self._say(1.0, ("nobody took either leg: give up",), now_ns)

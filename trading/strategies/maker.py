@@ -53,7 +53,9 @@ class MakerParams(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for field in ("quote_notional_usd", "max_inventory_usd", "own_inventory_usd"):
             require(getattr(self, field) >= 0, field, "must not be negative; 0 quotes nothing")
-        for field in ("fair_half_life_s", "min_edge_bps", "fee_coverage", "spread_sigmas", "risk_aversion", "max_skew_bps", "requote_bps"):
+        for field in ("fair_half_life_s", "min_edge_bps", "fee_coverage", "spread_sigmas", "risk_aversion"):
+            require(getattr(self, field) >= 0, field, "must not be negative")
+        for field in ("max_skew_bps", "requote_bps"):
             require(getattr(self, field) >= 0, field, "must not be negative")
         for field in ("horizon_s", "vol_half_life_s", "min_half_spread_ticks", "requote_ticks", "ttl_ms", "stale_ms"):
             require(getattr(self, field) > 0, field, "must be positive")

@@ -13,7 +13,7 @@ import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import Aggressor, BookState, BookTop, Trade
-from trading.orders.messages import Intent, Side
+from trading.orders.messages import Intent, Side, Urgency
 from trading.strategies.base import MS, NOTHING, LotValue, Strategy, require, usable
 from trading.strategies.signals import Ewma, Imbalance, OrderFlowImbalance, Volatility
 
@@ -21,8 +21,10 @@ from trading.strategies.signals import Ewma, Imbalance, OrderFlowImbalance, Vola
 class MomentumParams(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of `Momentum`; amounts per instrument, the score runs from -1 to +1.
 
-    ``fee_coverage`` is the share of a round trip's cost (taker fees of both ways and the spread) that the expected
-    move must exceed: 1 enters only when it should pay, 0 does not ask and pays the fees for the exercise.
+    ``fee_coverage`` is the share of a round trip's cost (the taker fee in, the fee of the way out and the spread) that
+    the expected move must exceed: 1 enters only when it should pay, 0 does not ask and pays the fees for the exercise.
+    The expected move is the score times one standard deviation over ``max_hold_s``. With ``passive_exit`` a position
+    whose reason has gone is first offered post-only for ``exit_timeout_s``; a stop never waits.
     """
 
     position_notional_usd: Decimal = Decimal(600)
@@ -39,6 +41,8 @@ class MomentumParams(msgspec.Struct, frozen=True, kw_only=True):
     fee_coverage: float = 1.0
     min_hold_s: float = 2.0
     max_hold_s: float = 60.0
+    passive_exit: bool = True
+    exit_timeout_s: float = 10.0
     stop_bps: float = 8.0
     cool_off_s: float = 5.0
     warm_up_s: float = 10.0
@@ -68,7 +72,7 @@ class MomentumParams(msgspec.Struct, frozen=True, kw_only=True):
         require(0 < self.entry_score <= 1, "entry_score", "must be in (0, 1]")
         require(self.exit_score < self.entry_score, "exit_score", "must be below entry_score")
         require(self.max_hold_s > self.min_hold_s, "max_hold_s", "must be above min_hold_s")
-        for field in ("stop_bps", "ttl_ms", "stale_ms", "retry_ms"):
+        for field in ("stop_bps", "exit_timeout_s", "ttl_ms", "stale_ms", "retry_ms"):
             require(getattr(self, field) > 0, field, "must be positive")
 
 
@@ -79,6 +83,7 @@ class _Market:
         "cool_until_ns",
         "entry_mid",
         "entry_ns",
+        "exit_ns",
         "fast",
         "first_ns",
         "flow",
@@ -91,6 +96,7 @@ class _Market:
         "spec",
         "target_lots",
         "top",
+        "urgency",
         "volatility",
     )
 
@@ -108,6 +114,8 @@ class _Market:
         self.score = 0.0
         self.target_lots = 0
         self.entry_ns = 0
+        self.exit_ns = 0
+        self.urgency = Urgency.AGGRESSIVE
         self.entry_mid = 0.0
         self.cool_until_ns = 0
         self.said_ns = 0
@@ -209,7 +217,8 @@ class Momentum(Strategy):
         if score < 0 and spec.kind is InstrumentKind.SPOT and not p.allow_short_spot:
             return NOTHING
         expected_bps = abs(score) * market.volatility.over(p.max_hold_s) / mid * 1e4
-        cost_bps = 2e4 * float(spec.taker_fee) + (top.asks[0][0] - top.bids[0][0]) / mid * 1e4
+        way_out = spec.maker_fee if p.passive_exit else spec.taker_fee
+        cost_bps = 1e4 * float(spec.taker_fee + way_out) + (top.asks[0][0] - top.bids[0][0]) / mid * 1e4
         if expected_bps < p.fee_coverage * cost_bps:
             return NOTHING
         lots = market.lot.lots(float(p.position_notional_usd), mid)
@@ -218,6 +227,7 @@ class Momentum(Strategy):
         market.target_lots = lots if score > 0 else -lots
         market.entry_ns = now_ns
         market.entry_mid = mid
+        market.urgency = Urgency.AGGRESSIVE
         parts = (
             f"score {score:+.2f}: trend {market.fast.value - market.slow.value:+.1f} ticks, "
             f"flow {market.flow.ratio:+.2f}, ofi {market.ofi.flow.ratio:+.2f}"
@@ -232,7 +242,9 @@ class Momentum(Strategy):
         direction = 1 if market.target_lots > 0 else -1
         held_s = (now_ns - market.entry_ns) * 1e-9
         gain_bps = direction * (mid - market.entry_mid) / market.entry_mid * 1e4
+        urgency = Urgency.PASSIVE if p.passive_exit else Urgency.AGGRESSIVE
         if gain_bps <= -p.stop_bps:
+            urgency = Urgency.AGGRESSIVE
             reason = f"stop: {gain_bps:+.1f} bps"
         elif held_s >= p.max_hold_s:
             reason = f"held {held_s:.0f} s"
@@ -241,6 +253,8 @@ class Momentum(Strategy):
         else:
             return NOTHING
         market.target_lots = 0
+        market.exit_ns = now_ns
+        market.urgency = urgency
         market.cool_until_ns = now_ns + int(p.cool_off_s * 1e9)
         return self._say(market, top, 1.0, (f"exit, {reason}, {gain_bps:+.1f} bps",), now_ns)
 
@@ -249,7 +263,13 @@ class Momentum(Strategy):
         position = self.position_lots[market.spec.instrument_id]
         mid = (top.bids[0][0] + top.asks[0][0]) * 0.5
         missing = self.missing_lots(market.spec.instrument_id, market.target_lots, mid)
-        if not missing or now_ns - market.said_ns < self.params.ttl_ms * MS:
+        if not missing:
+            return NOTHING
+        waited_s = (now_ns - market.exit_ns) * 1e-9
+        if market.urgency is Urgency.PASSIVE and waited_s >= self.params.exit_timeout_s:
+            market.urgency = Urgency.AGGRESSIVE
+        elif now_ns - market.said_ns < self.params.ttl_ms * MS * 9 // 10:
+            # A little before the last word expires, so that a resting order keeps its place in the queue.
             return NOTHING
         if market.target_lots and now_ns - market.entry_ns > 2 * self.params.ttl_ms * MS:
             # An entry that nobody filled in time is old news: keep what there is.
@@ -270,6 +290,7 @@ class Momentum(Strategy):
             reasons=reasons,
             cause=cause,
             now_ns=now_ns,
+            urgency=market.urgency,
         )
         return (intent,)
 

@@ -63,7 +63,7 @@ class EwmaVariance:
 
     @property
     def sigma(self) -> float:
-        """The standard deviation, in the unit of the samples; a young estimate is scaled up by how little it has seen."""
+        """The standard deviation, in the unit of the samples; a young estimate is scaled up to what it has seen."""
         return sqrt(self.variance / self._known) if self._known > 0.0 else 0.0
 
 

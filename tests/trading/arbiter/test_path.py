@@ -171,11 +171,14 @@ def test_a_recorded_quiet_market_is_traded_by_every_strategy_without_a_denial(ki
     if not RECORDING.exists():
         pytest.skip(f"no recording at {RECORDING}")
     some = kit.instruments
+    # Everybody is to trade in two quiet minutes, so nobody asks what it costs.
+    exercise = {"fee_coverage": 0.0}
+    pair = {"mean_half_life_s": 30.0, "entry_z": 2.0, "exit_z": 0.3, "passive": False}
     desk = kit.desk(
         [
             build_strategy("maker", "maker", {i: some[i] for i in (kit.PERP, kit.COIN)}, {}, 7),
-            build_strategy("momentum", "momentum", {i: some[i] for i in (kit.PERP, kit.SPOT)}, {}, 7),
-            build_strategy("basis", "basis", {i: some[i] for i in (kit.SPOT, kit.PERP)}, {}, 7),
+            build_strategy("momentum", "momentum", {i: some[i] for i in (kit.PERP, kit.SPOT)}, exercise, 7),
+            build_strategy("basis", "basis", {i: some[i] for i in (kit.PERP, kit.COIN)}, {**exercise, **pair}, 7),
         ]
     )
     due_ns = 0

@@ -45,6 +45,9 @@ class Pair:
 @pytest.fixture
 def pair(kit):
     def build(*specs, **params):
+        # What is tested here is the machinery: a short memory, takers, and nobody asks what it costs.
+        exercise = {"fee_coverage": 0.0, "passive": False, "mean_half_life_s": 30.0, "entry_z": 2.0, "exit_z": 0.3}
+        params = {**exercise, "leg_timeout_s": 6.0, "cool_off_s": 4.0, "max_hold_s": 60.0, **params}
         return Pair(kit, *(specs or (kit.spot, kit.perp)), **params)
 
     return build

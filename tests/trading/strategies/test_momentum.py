@@ -48,6 +48,8 @@ class Market:
 def make(kit):
     def build(spec=None, **params):
         spec = spec or kit.perp
+        # What is tested here is the machinery: takers, and nobody asks what it costs.
+        params = {"fee_coverage": 0.0, "passive_exit": False, "max_hold_s": 20.0, **params}
         return Market(kit, build_strategy("momentum", "mo", kit.some(spec), params, 4), spec)
 
     return build

@@ -1,0 +1,76 @@
+"""Checks and prepares a run in a process of its own, so that the process that starts the tree stays small for good.
+
+``propdesk run`` starts it, gives the arguments on stdin as JSON and reads a `Flight` from stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adapters.clock import SystemClock
+from adapters.config import ConfigError, DeskConfig, load_config
+from adapters.wirelog import SessionFacts, inspect_session, open_session
+from supervision.plan import RootPlan
+from supervision.wiring import check_strategies, restrict, root_plan
+
+EXIT_COULD_NOT_RUN = 2
+
+
+class Flight(msgspec.Struct, frozen=True, kw_only=True):
+    """What the starting process needs: the root's plan, and where the operators will look."""
+
+    plan: RootPlan
+    url: str
+    profile: str
+    market: str
+    admin_port: int
+    pid_path: str
+
+
+def main() -> int:
+    """Read arguments, write the flight; 2 and one line on stderr when it cannot be."""
+    args: dict[str, Any] = json.load(sys.stdin)
+    try:
+        config = load_config(args["config"], args["profile"], os.environ, args["overrides"])
+        config, facts = for_session(config)
+        if args["one_cell"]:
+            roles = [role for cell in config.placement.values() for role in cell]
+            config = config.model_copy(update={"placement": {"all": roles}})
+        check_strategies(config)
+    except (ConfigError, ValueError) as error:
+        print(f"propdesk: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
+    synthetic = config.session == "default"
+    flight = Flight(
+        plan=root_plan(config, anchor_ns=SystemClock().wall_ns(), facts=facts),
+        url=f"http://{config.server.host}:{config.server.port}",
+        profile=config.profile,
+        market="the market generator (SYNTHETIC)" if synthetic else f"recording {config.session}",
+        admin_port=config.admin_port,
+        pid_path=str(config.pid_path),
+    )
+    sys.stdout.buffer.write(msgspec.msgpack.encode(flight))
+    return 0
+
+
+def for_session(config: DeskConfig) -> tuple[DeskConfig, SessionFacts]:
+    """The configuration for its session: a recording is read once, and what it lacks is left out and named."""
+    if config.session == "default":
+        return config, SessionFacts()
+    facts = inspect_session(open_session(Path(config.session)))
+    if facts.last_ns <= facts.first_ns:
+        raise ValueError(f"session {config.session} holds no readable message")
+    config, left_out = restrict(config, facts)
+    if left_out:
+        print(f"propdesk: the session does not have: {', '.join(left_out)}", file=sys.stderr)
+    return config, facts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""What root and cells need to know to begin: paths, placement, times. Light on purpose: outer processes import it.
+
+Crosses process boundaries as msgpack; the configuration travels inside as bytes that only a cell opens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from adapters.wirelog import SessionFacts
+
+_SOCKET_PATH_MAX = 100
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """Where a desk keeps things; ``links`` is apart because a Unix socket's path may have 108 bytes at most."""
+
+    data: str
+    links: str
+
+    @property
+    def board(self) -> Path:
+        """The permit board."""
+        return Path(self.data) / "permit.board"
+
+    @property
+    def heartbeat(self) -> Path:
+        """The heartbeat board."""
+        return Path(self.data) / "heartbeat.board"
+
+    @property
+    def journal(self) -> Path:
+        """The order journal."""
+        return Path(self.data) / "journal.db"
+
+    @property
+    def brakes(self) -> Path:
+        """The brakes that survive a restart."""
+        return Path(self.data) / "brakes.msgpack"
+
+    @property
+    def paper(self) -> Path:
+        """The simulated venues' accounts."""
+        return Path(self.data) / "paper"
+
+    def sent(self, venue: str) -> Path:
+        """The log of orders that left for a venue."""
+        return Path(self.data) / "sent" / f"{venue}.log"
+
+    def link(self, cell: str) -> Path:
+        """The socket on which a cell hears the others."""
+        return Path(self.links) / f"{cell}.sock"
+
+
+def paths_of(data: Path) -> Paths:
+    """The paths of a desk whose data directory is ``data``."""
+    links = data / "links"
+    if len(str(links)) > _SOCKET_PATH_MAX - 40:
+        digest = hashlib.sha256(str(data).encode()).hexdigest()[:12]
+        links = Path(tempfile.gettempdir()) / f"propdesk-{os.getuid()}-{digest}"
+    return Paths(data=str(data), links=str(links))
+
+
+class RootPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the root needs to know; crosses process boundaries."""
+
+    config: bytes
+    placement: dict[str, tuple[str, ...]]
+    paths: Paths
+    anchor_ns: int
+    facts: SessionFacts
+    starter_pid: int
+    hang_ms: int
+    boot_ms: int = 8_000
+    heartbeat_ms: int
+    orphan_ms: int
+    intensity: int
+    period_ms: int
+    backoff_ms_min: int
+    backoff_ms_max: int
+
+
+class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cell needs to know."""
+
+    cell: str
+    roles: tuple[str, ...]
+    placement: dict[str, tuple[str, ...]]
+    paths: Paths
+    config: bytes
+    anchor_ns: int
+    facts: SessionFacts
+    root_pid: int
+    heartbeat_ms: int
+    orphan_ms: int
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The other cells."""
+        return tuple(cell for cell in self.placement if cell != self.cell)
+
+    def cell_of(self, name: str) -> str | None:
+        """The cell in which an actor of this name lives; None when no role has it."""
+        role = role_of(name)
+        if role is None:
+            kind, _, cell = name.partition(".")
+            return cell if kind in {"status", "drain"} and cell in self.placement else None
+        return next((cell for cell, roles in self.placement.items() if role in roles), None)
+
+
+def role_of(name: str) -> str | None:
+    """The role that an actor's name belongs to."""
+    head, _, rest = name.partition(".")
+    if head in {"gateway", "connector", "venue"}:
+        return f"venue:{rest}"
+    if head in {"journal", "governor", "arbiter", "orders", "portfolio", "market", "strategy", "strategies", "core"}:
+        return "desk"
+    return "ops" if head == "ops" else None
+
+
+def cell_plan(root: RootPlan, cell: str, root_pid: int) -> CellPlan:
+    """One cell's part of the root's plan."""
+    return CellPlan(
+        cell=cell,
+        roles=root.placement[cell],
+        placement=root.placement,
+        paths=root.paths,
+        config=root.config,
+        anchor_ns=root.anchor_ns,
+        facts=root.facts,
+        root_pid=root_pid,
+        heartbeat_ms=root.heartbeat_ms,
+        orphan_ms=root.orphan_ms,
+    )
+
+
+def encode_cell_plan(plan: CellPlan) -> bytes:
+    """Bytes for the outer mailbox."""
+    return msgspec.msgpack.encode(plan)
+
+
+def decode_cell_plan(blob: bytes) -> CellPlan:
+    """The plan of `encode_cell_plan`."""
+    return msgspec.msgpack.decode(blob, type=CellPlan)
