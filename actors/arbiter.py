@@ -17,6 +17,7 @@ from trading.instruments import Instrument
 from trading.market.events import BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.messages import (
+    Intent,
     InternalCross,
     OrderDenied,
     OrderFilled,
@@ -27,6 +28,7 @@ from trading.orders.messages import (
     TargetIntent,
 )
 
+_DIGEST_BATCH = 256
 _NEED_WHOLE = frozenset({OrderUpdated, OrderFilled, OrderDenied})
 
 
@@ -55,6 +57,7 @@ class ArbiterActor(Shell):
         self._positions: Positions | None = None
         self._open: OpenOrders | None = None
         self._sha = hashlib.sha256()
+        self._undigested: list[Intent] = []
         self._encoder = msgspec.msgpack.Encoder()
         self.intents = 0
         self.conflicts = 0
@@ -64,7 +67,13 @@ class ArbiterActor(Shell):
     @property
     def intents_sha256(self) -> str:
         """The digest of all intents so far, in the order they came."""
+        self._digest()
         return self._sha.hexdigest()
+
+    def _digest(self) -> None:
+        for intent in self._undigested:
+            self._sha.update(self._encoder.encode(intent))
+        self._undigested.clear()
 
     def on(self, msg: Any) -> None:
         """Feed the core; carry out what it says."""
@@ -83,7 +92,9 @@ class ArbiterActor(Shell):
         elif kind is TargetIntent or kind is QuoteIntent:
             self.intents += 1
             if self._setup.digest:
-                self._sha.update(self._encoder.encode(msg))
+                self._undigested.append(msg)
+                if len(self._undigested) >= _DIGEST_BATCH:
+                    self._digest()
             if self._whole:
                 self._perform(core.on_intent(msg, now))
         elif not self._whole and kind in _NEED_WHOLE:

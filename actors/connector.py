@@ -41,6 +41,7 @@ _FUNDING_HOURS = 8.0
 _LEVELS = {GateLevel.SAFE: 1, GateLevel.PAUSE: 2, GateLevel.HOLD: 3}
 _REFRESH_NS = 100_000_000
 _CATCH_UP_NS = 1_000_000_000
+_APPLIED = SyncResult.APPLIED
 _UNCHANGED = frozenset({SyncResult.BUFFERED, SyncResult.DROPPED_OLD, SyncResult.AUDITED, SyncResult.IGNORED})
 
 
@@ -219,7 +220,7 @@ class Connector(Shell):
 
     def _synced(self, market: _Market, result: SyncResult, now: int) -> None:
         """A message went through the book's proof: match against it, publish it, or ask for a snapshot."""
-        if result in _UNCHANGED or self._catching_up:
+        if (result is not _APPLIED and result in _UNCHANGED) or self._catching_up:
             return
         sync = market.sync
         if sync.state is BookState.SYNCED:

@@ -81,6 +81,7 @@ class Journal(Shell):
 
     def on_tick(self, tag: str) -> None:
         """In virtual time a commit takes its stated latency."""
+        del self._generation[tag]  # each commit has a tag of its own, which does not come again
         commit_id = int(tag.partition(":")[2])
         for i, (due_id, reply_to) in enumerate(self._due):
             if due_id == commit_id:

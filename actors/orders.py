@@ -49,6 +49,7 @@ from trading.orders.messages import (
 _VENUE_EVENTS = frozenset({ExecutionReport, OrderCancelReject, OrderStatusReport, FundingPayment, AccountState})
 _DRAIN_TICK_NS = 50_000_000
 _LATENCY_WINDOW = 2_000
+_LATE_FACTS_MAX = 256
 
 
 class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +107,7 @@ class Orders(Shell):
         self._stages = _Stages()
         self._approved_at: dict[str, tuple[int, ApprovedOrder]] = {}
         self._held: dict[str, int] = {}
+        self._late_facts: list[OrderUpdated] = []
         self.orders = 0
         self.fills = 0
         self.unapplied = 0
@@ -129,12 +131,13 @@ class Orders(Shell):
             self._approved(core, msg, now)
         elif kind is RowsCommitted:
             for commit_id in msg.commit_ids:
-                self._perform(core.on_committed(commit_id, now))
+                self._perform(core.on_committed(commit_id, now), late=True)
         elif kind in _VENUE_EVENTS:
             if kind is AccountState:
                 self.tell(self._setup.portfolio, msg)
             self._perform(core.on_venue(msg, now))
         elif kind is OrderSent:
+            self._tell_late_facts()
             self._sent(msg)
         elif kind is ProposedCancel:
             self._perform(core.on_cancel(msg, now))
@@ -246,6 +249,7 @@ class Orders(Shell):
         if core is None:
             return
         now = self.now_ns()
+        self._tell_late_facts()
         match tag:
             case "timer":
                 self.wake_after(self._setup.timer_ns, "timer")
@@ -274,8 +278,10 @@ class Orders(Shell):
         ]
         self.tell(ops, Published(topic=Topic.METRICS, key="desk.orders", body={"series": series}, ts_ns=now))
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
+    def _perform(self, effects: Iterable[Effect], *, late: bool = False) -> None:
+        """Carry out the effects in order. ``late``: what is released may be a command for a venue, which goes first."""
         setup = self._setup
+        sent = False
         for effect in effects:
             match effect:
                 case Journal():
@@ -286,22 +292,38 @@ class Orders(Shell):
                 case SendToVenue():
                     command = effect.command
                     if type(command) is NewOrderSingle or type(command) is OrderCancelReplaceRequest:
-                        command = msgspec.structs.replace(command, ts_init_ns=self.now_ns())
+                        sent = late
+                        now = self.now_ns()
+                        if command.ts_init_ns != now:
+                            command = msgspec.structs.replace(command, ts_init_ns=now)
                     self.tell(f"gateway.{command.venue}", command)
                 case Emit():
-                    self._emit(effect.message)
+                    self._emit(effect.message, late=sent)
                 case Reconciled():
                     if effect.ok:
                         self._reconciled.add(effect.venue)
                     self.tell(setup.governor, VenueReconciled(venue=effect.venue, ok=effect.ok, text=effect.text))
 
-    def _emit(self, message: Any) -> None:
+    def _tell_late_facts(self) -> None:
+        """What operators are told of orders is said when the orders are out, in the order in which it happened."""
+        if self._late_facts:
+            facts, self._late_facts = self._late_facts, []
+            for fact in facts:
+                self.tell(self._setup.ops, _order_fact(fact))
+
+    def _emit(self, message: Any, *, late: bool) -> None:
         setup = self._setup
+        if not late:
+            self._tell_late_facts()
         match message:
             case OrderUpdated():
                 self.tell(setup.governor, message)
                 self.tell(setup.arbiter, message)
-                self.tell(setup.ops, _order_fact(message))
+                if late and len(self._late_facts) < _LATE_FACTS_MAX:
+                    self._late_facts.append(message)
+                else:
+                    self._tell_late_facts()
+                    self.tell(setup.ops, _order_fact(message))
             case OrderFilled():
                 self.fills += 1
                 self.tell(setup.governor, message)

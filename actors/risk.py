@@ -123,10 +123,11 @@ class Governor(Shell):
     def on(self, msg: Any) -> None:
         """Decide, or take in a fact."""
         kind = type(msg)
-        now = self.now_ns()
         if kind is BookTop:
             self._core.on_top(msg)
-        elif kind is ProposedOrder:
+            return
+        now = self.now_ns()
+        if kind is ProposedOrder:
             self._decide(msg, now)
         elif kind is OrderUpdated:
             if self._whole:

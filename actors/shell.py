@@ -86,7 +86,8 @@ class Shell(Actor):
         generation = self._generation.get(tag, 0) + 1
         self._generation[tag] = generation
         # Thespian counts microseconds: rounded up, so that a wake-up never comes before its time.
-        self.wakeupAfter(timedelta(microseconds=-(-max(0, delay_ns) // 1_000)), Tick(tag=tag, generation=generation))
+        delay_us = -(-delay_ns // 1_000) if delay_ns > 0 else 0
+        self._myRef.wakeupAfter(timedelta(0, 0, delay_us), Tick(tag=tag, generation=generation))
 
     def threadsafe_tell(self) -> Callable[[str, object], None]:
         """A function that other threads may call to send a message by name."""

@@ -222,8 +222,12 @@ def _default_venues() -> dict[str, VenueConfig]:
 def _default_strategies() -> dict[str, StrategyConfig]:
     spot, usdm, coinm = (venue.instruments[0] for venue in _default_venues().values())
     return {
-        "maker-usdm": StrategyConfig(kind="maker", instruments=[usdm], priority=100, budget_usd=Decimal(2000)),
-        "maker-coinm": StrategyConfig(kind="maker", instruments=[coinm], priority=100, budget_usd=Decimal(2000)),
+        "maker-usdm": StrategyConfig(
+            kind="maker", instruments=[usdm], params={"min_edge_bps": 1}, priority=100, budget_usd=Decimal(2000)
+        ),
+        "maker-coinm": StrategyConfig(
+            kind="maker", instruments=[coinm], params={"min_edge_bps": 1}, priority=100, budget_usd=Decimal(2000)
+        ),
         "maker-spot": StrategyConfig(
             kind="maker",
             instruments=[spot],
@@ -237,6 +241,7 @@ def _default_strategies() -> dict[str, StrategyConfig]:
             budget_usd=Decimal(1000),
         ),
         "momentum-usdm": StrategyConfig(kind="momentum", instruments=[usdm], priority=50, budget_usd=Decimal(1000)),
+        "momentum-coinm": StrategyConfig(kind="momentum", instruments=[coinm], priority=50, budget_usd=Decimal(1000)),
         "basis-usdm-coinm": StrategyConfig(
             kind="basis", instruments=[usdm, coinm], priority=20, budget_usd=Decimal(1000)
         ),

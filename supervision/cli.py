@@ -28,7 +28,7 @@ SUMMARIES: Final = {
     "resume": "take operators' brakes off",
     "doctor": "what about this machine would hurt the desk",
     "why": "the whole story of one order",
-    "replay": "run a recording through the desk and compare",
+    "replay": "run a session through the whole desk in virtual time",
     "bench": "measure this machine",
     "drill": "break something on purpose and see it heal",
     "journal": "verify or show the order journal",

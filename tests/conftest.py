@@ -51,3 +51,28 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     cache = PROJECT / ".pytest_cache"
     cache.mkdir(exist_ok=True)
     (cache / "req.json").write_text(json.dumps(outcomes, indent=1, sort_keys=True), "utf-8")
+
+
+@pytest.fixture(scope="session")
+def traded_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal file of a desk that traded eight seconds of the default session in virtual time."""
+    from adapters.config import load_config
+    from adapters.journal.store import SqliteJournal
+    from adapters.wirelog import SessionFacts
+    from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
+    from trading.orders.journal_rows import RowDraft
+
+    directory = tmp_path_factory.mktemp("traded")
+    config = load_config()
+    desk = Replay(config, SessionFacts(), directory=directory)
+    desk.boot(SYNTHETIC_EPOCH_NS)
+    desk.feed(synthetic_lines(config, 8))
+    desk.settle()
+    rows = list(desk.base.actor("journal")._memory.read())
+    desk.base.shutdown()
+    path = directory / "journal.db"
+    with SqliteJournal(path) as journal:
+        for row in rows:
+            fields = (row.ts_ns, row.kind, row.venue, row.cl_ord_id, row.exec_id, row.parent_id, row.epoch, row.body)
+            journal.append([RowDraft(*fields)])
+    return path

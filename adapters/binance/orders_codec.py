@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus
 
 import msgspec
 
@@ -30,6 +30,7 @@ from trading.orders.messages import (
 MAX_BODY_BYTES = 4096
 
 _CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+_PLAIN_ID = re.compile(r"[.A-Za-z0-9_-]{1,36}")
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
@@ -79,14 +80,17 @@ def encode_new_order(order: NewOrderSingle, instrument: Instrument) -> bytes:
     Post-only is type LIMIT_MAKER on spot and timeInForce GTX on futures. ``reduce_only`` is said on futures; spot has
     no such word. ``ValueError`` when the order is off the instrument's grid or cannot be said in the venue's words.
     """
-    return _write({"symbol": instrument.symbol, **_terms(order, instrument), "newClientOrderId": order.cl_ord_id})
+    fields = {"symbol": instrument.symbol}
+    _add_terms(fields, order, instrument)
+    fields["newClientOrderId"] = _id(order.cl_ord_id, "newClientOrderId")
+    return _write(fields)
 
 
 def encode_cancel(request: OrderCancelRequest, instrument: Instrument) -> bytes:
     """A cancel by client order id. Spot lets the cancel carry an id of its own; futures do not."""
-    fields = {"symbol": instrument.symbol, "origClientOrderId": request.orig_cl_ord_id}
+    fields = {"symbol": instrument.symbol, "origClientOrderId": _id(request.orig_cl_ord_id, "origClientOrderId")}
     if instrument.venue == SPOT:
-        fields["newClientOrderId"] = request.cl_ord_id
+        fields["newClientOrderId"] = _id(request.cl_ord_id, "newClientOrderId")
     return _write(fields)
 
 
@@ -97,15 +101,12 @@ def encode_replace(request: OrderCancelReplaceRequest, instrument: Instrument) -
     price and quantity change, **the client order id stays the original's**, and nothing else can change.
     """
     if instrument.venue == SPOT:
-        return _write(
-            {
-                "symbol": instrument.symbol,
-                **_terms(request, instrument),
-                "cancelReplaceMode": "STOP_ON_FAILURE",
-                "cancelOrigClientOrderId": request.orig_cl_ord_id,
-                "newClientOrderId": request.cl_ord_id,
-            }
-        )
+        fields = {"symbol": instrument.symbol}
+        _add_terms(fields, request, instrument)
+        fields["cancelReplaceMode"] = "STOP_ON_FAILURE"
+        fields["cancelOrigClientOrderId"] = _id(request.orig_cl_ord_id, "cancelOrigClientOrderId")
+        fields["newClientOrderId"] = _id(request.cl_ord_id, "newClientOrderId")
+        return _write(fields)
     if request.ord_type is not OrdType.LIMIT or request.price is None:
         raise ValueError(f"futures modify limit orders only: {request.cl_ord_id}")
     return _write(
@@ -114,57 +115,72 @@ def encode_replace(request: OrderCancelReplaceRequest, instrument: Instrument) -
             "side": request.side.name,
             "quantity": _qty(request.order_qty, instrument),
             "price": _price(request.price, instrument),
-            "origClientOrderId": request.orig_cl_ord_id,
+            "origClientOrderId": _id(request.orig_cl_ord_id, "origClientOrderId"),
         }
     )
 
 
 def encode_status(request: OrderStatusRequest, instrument: Instrument) -> bytes:
     """A question after one order by client order id."""
-    return _write({"symbol": instrument.symbol, "origClientOrderId": request.cl_ord_id})
+    return _write({"symbol": instrument.symbol, "origClientOrderId": _id(request.cl_ord_id, "origClientOrderId")})
 
 
-def _terms(order: _Amending, instrument: Instrument) -> dict[str, str]:
+def _add_terms(fields: dict[str, str], order: _Amending, instrument: Instrument) -> None:
     spot = instrument.venue == SPOT
     limit = order.ord_type is OrdType.LIMIT
     post_only = order.time_in_force is TimeInForce.GTX
     if limit != (order.price is not None) or (post_only and not limit):
         raise ValueError(f"{order.cl_ord_id}: a limit order has a price, a market order has none and is not post-only")
-    kind = order.ord_type.name
-    fields = {"side": order.side.name, "type": "LIMIT_MAKER" if spot and post_only else kind}
-    if limit and not (spot and post_only):
+    fields["side"] = "BUY" if order.side is Side.BUY else "SELL"
+    if spot and post_only:
+        fields["type"] = "LIMIT_MAKER"
+    elif limit:
+        fields["type"] = "LIMIT"
         fields["timeInForce"] = order.time_in_force.name
+    else:
+        fields["type"] = "MARKET"
     fields["quantity"] = _qty(order.order_qty, instrument)
     if order.price is not None:
         fields["price"] = _price(order.price, instrument)
     if order.reduce_only and not spot:
         fields["reduceOnly"] = "true"
-    return fields
 
 
 def _price(price: Decimal, instrument: Instrument) -> str:
-    if instrument.ticks(price) <= 0:
+    # One remainder says what `Instrument.ticks` would; whatever is wrong is then said in its words.
+    if not price > 0 or price % instrument.tick_size:
+        instrument.ticks(price)
         raise ValueError(f"price {price} is not above zero")
     return _plain(price)
 
 
 def _qty(qty: Decimal, instrument: Instrument) -> str:
-    if instrument.lots(qty) <= 0:
+    if not qty > 0 or qty % instrument.lot_size:
+        instrument.lots(qty)
         raise ValueError(f"quantity {qty} is not above zero")
     return _plain(qty)
 
 
 def _plain(value: Decimal) -> str:
     """All digits, no exponent, no trailing zeros."""
-    text = f"{value:f}"
+    text = str(value)
+    if "E" in text:
+        text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def _id(value: str, name: str) -> str:
+    """A client order id as it stands in a query string."""
+    if _PLAIN_ID.fullmatch(value):
+        return value
+    if not _CLIENT_ID.fullmatch(value):
+        raise ValueError(f"{name} {value!r} is not 1 to 36 of letters, digits and .:/_-")
+    return quote_plus(value)
+
+
 def _write(fields: dict[str, str]) -> bytes:
-    for name, value in fields.items():
-        if name.endswith("ClientOrderId") and not _CLIENT_ID.fullmatch(value):
-            raise ValueError(f"{name} {value!r} is not 1 to 36 of letters, digits and .:/_-")
-    return urlencode(fields).encode("ascii")
+    # Symbols, words and numbers need no quoting, and ids have theirs.
+    return "&".join([f"{name}={value}" for name, value in fields.items()]).encode("ascii")
 
 
 # --- Reading -------------------------------------------------------------------------------------

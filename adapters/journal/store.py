@@ -391,10 +391,11 @@ class MemoryJournal:
 
     def __init__(self, *, hashed: bool = True) -> None:
         self._hashed = hashed
-        self._groups: list[tuple[int, bytes, list[RowDraft]]] = []
+        self._groups: list[tuple[int, Sequence[RowDraft]]] = []
+        # As on disk, the chain is written off the order path: the link before each group that has one, and the last.
+        self._links: list[bytes] = [GENESIS_HASH]
         self._known = _Keys(KEYS_IN_MEMORY)
         self._last_seq = 0
-        self._hash = GENESIS_HASH
 
     def append(self, rows: Sequence[RowDraft]) -> tuple[int, int]:
         """One group; (first seq, last seq)."""
@@ -403,19 +404,18 @@ class MemoryJournal:
         if duplicate is not None:
             raise JournalFailed(JournalFailure.DUPLICATE, _describe(duplicate))
         first = self._last_seq + 1
-        self._groups.append((first, self._hash, list(rows)))
-        if self._hashed:
-            self._hash = chain_hash(self._hash, encode_group(rows))
+        self._groups.append((first, tuple(rows)))
         self._last_seq += len(rows)
         self._known.add(keys)
         return first, self._last_seq
 
     def read(self, from_seq: int = 1) -> Iterator[JournalRow]:
         """Rows from ``from_seq`` on, in order."""
-        for index, (first, prev_hash, rows) in enumerate(self._groups):
+        links = self._chain()
+        for index, (first, rows) in enumerate(self._groups):
             if first + len(rows) <= from_seq:
                 continue
-            link = self._groups[index + 1][1] if index + 1 < len(self._groups) else self._hash
+            prev_hash, link = (links[index], links[index + 1]) if self._hashed else (GENESIS_HASH, GENESIS_HASH)
             yield from (row for row in numbered(first, rows, prev_hash, link) if row.seq >= from_seq)
 
     def rows_of(self, cl_ord_id: str) -> list[JournalRow]:
@@ -424,7 +424,14 @@ class MemoryJournal:
 
     def head(self) -> Head:
         """The last row's place and the chain's hash there."""
-        return Head((self._last_seq, self._hash))
+        return Head((self._last_seq, self._chain()[-1]))
+
+    def _chain(self) -> list[bytes]:
+        links = self._links
+        if self._hashed:
+            for _, rows in self._groups[len(links) - 1 :]:
+                links.append(chain_hash(links[-1], encode_group(rows)))
+        return links
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -46,7 +46,6 @@ NAME_REQUIREMENT = "propdesk.name"
 ACTORS_MAX = 100_000
 TIMERS_MAX = 1_000_000
 _TYPES_MAX = 4_096
-_MICROSECOND = timedelta(microseconds=1)
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +72,9 @@ _SILENT_WHEN_DEAD = (DeadEnvelope, ChildActorExited, WakeupMessage)
 def period_ns(period: timedelta | float) -> int:
     """A Thespian time period (timedelta, or seconds) in nanoseconds, never negative."""
     if isinstance(period, timedelta):
-        return max(0, period // _MICROSECOND * 1_000)
+        if period.days < 0:
+            return 0
+        return (period.days * 86_400 + period.seconds) * 1_000_000_000 + period.microseconds * 1_000
     return max(0, round(period * 1e9))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from actors.messages import StartActor
@@ -10,6 +12,7 @@ from adapters.clock import VirtualClock
 from adapters.permit_board import PermitWriter
 from supervision.bases.loop import LoopBase
 from supervision.wiring import INSTRUMENTS
+from trading.orders.messages import Leg, OrdType, ProposedOrder, Side, TimeInForce
 
 WALL_NS = 1_723_161_254_000_000_000
 MONO_NS = 1_000_000_000
@@ -80,3 +83,33 @@ def permit(board, bench):
 @pytest.fixture
 def usdm():
     return INSTRUMENTS["BINANCEUSDM:PERP:BTC-USDT:LINEAR"]
+
+
+@pytest.fixture
+def proposed(bench):
+    """A post-only bid of the maker, born now."""
+
+    def make(name="pd1-a-1"):
+        now = bench.clock.wall_ns()
+        qty = Decimal("0.004")
+        return ProposedOrder(
+            cl_ord_id=name,
+            venue="binanceusdm",
+            instrument_id="BINANCEUSDM:PERP:BTC-USDT:LINEAR",
+            side=Side.BUY,
+            ord_type=OrdType.LIMIT,
+            time_in_force=TimeInForce.GTX,
+            order_qty=qty,
+            price=Decimal(61_000),
+            reduce_only=False,
+            legs=(Leg(strategy_id="maker", intent_id="i1", qty=qty),),
+            replaces=None,
+            ref_price=Decimal(61_000),
+            book_update_id=1,
+            book_ts_recv_ns=now,
+            story={},
+            cause="a test",
+            ts_init_ns=now,
+        )
+
+    return make

@@ -26,7 +26,7 @@ from actors.risk import Governor, GovernorSetup
 from adapters.permit_board import OperatorBoard, PermitReader, PermitVerdict
 from trading.brakes import Level
 from trading.operators import CommandAnswered, CommandKind, OperatorCommand
-from trading.orders.messages import ApprovedOrder, Leg, OrderDenied, OrdType, ProposedOrder, Side, TimeInForce
+from trading.orders.messages import ApprovedOrder, OrderDenied
 from trading.risk.limits import RiskLimits
 
 VENUE, USDM = "binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
@@ -78,30 +78,6 @@ def command(bench, kind, scope="global", actor="alice", cause="a test"):
     return answer
 
 
-def proposal(bench, name="pd1-a-1"):
-    now = bench.clock.wall_ns()
-    qty = Decimal("0.004")
-    return ProposedOrder(
-        cl_ord_id=name,
-        venue=VENUE,
-        instrument_id=USDM,
-        side=Side.BUY,
-        ord_type=OrdType.LIMIT,
-        time_in_force=TimeInForce.GTX,
-        order_qty=qty,
-        price=Decimal(61_000),
-        reduce_only=False,
-        legs=(Leg(strategy_id="maker", intent_id="i1", qty=qty),),
-        replaces=None,
-        ref_price=Decimal(61_000),
-        book_update_id=1,
-        book_ts_recv_ns=now,
-        story={},
-        cause="a test",
-        ts_init_ns=now,
-    )
-
-
 def verdict(bench, board, *scopes):
     return PermitReader(board).check(scopes, bench.clock.mono_ns(), 1)
 
@@ -122,16 +98,16 @@ def test_it_starts_with_every_venue_held_and_asks_what_the_desk_holds(bench, gov
 
 
 @pytest.mark.req("P-RSK-2")
-def test_it_approves_nothing_before_it_knows_what_is_held(bench, governor):
-    bench.tell("governor", proposal(bench))
+def test_it_approves_nothing_before_it_knows_what_is_held(bench, governor, proposed):
+    bench.tell("governor", proposed())
     assert bench.take(ApprovedOrder) == []
     tell_all(bench, {USDM: "0.012"})
     assert governor.core._exposures[USDM].position == Decimal("0.012")
 
 
 @pytest.mark.req("P-MD-3")
-def test_a_proposal_without_a_proved_book_is_denied_with_its_reason(bench, whole):
-    bench.tell("governor", proposal(bench))
+def test_a_proposal_without_a_proved_book_is_denied_with_its_reason(bench, whole, proposed):
+    bench.tell("governor", proposed())
     (denied,) = bench.take(OrderDenied, to="arbiter")
     assert denied.reason.value == "book_not_synced"
     assert bench.take(ApprovedOrder) == []

@@ -31,14 +31,9 @@ from trading.orders.messages import (
     AccountState,
     AccountStateRequest,
     ApprovedOrder,
-    Leg,
     NewOrderSingle,
     OrderCancelRequest,
     OrderUpdated,
-    OrdType,
-    ProposedOrder,
-    Side,
-    TimeInForce,
 )
 
 VENUE, USDM = "binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
@@ -47,30 +42,10 @@ HELD = {"global": int(Level.HOLD)}
 
 
 @pytest.fixture
-def approved(bench):
+def approved(bench, proposed):
     def make(name="pd1-a-1", epoch=1):
-        now = bench.clock.wall_ns()
-        qty = Decimal("0.004")
-        order = ProposedOrder(
-            cl_ord_id=name,
-            venue=VENUE,
-            instrument_id=USDM,
-            side=Side.BUY,
-            ord_type=OrdType.LIMIT,
-            time_in_force=TimeInForce.GTX,
-            order_qty=qty,
-            price=Decimal(61_000),
-            reduce_only=False,
-            legs=(Leg(strategy_id="maker", intent_id="i1", qty=qty),),
-            replaces=None,
-            ref_price=Decimal(61_000),
-            book_update_id=1,
-            book_ts_recv_ns=now,
-            story={},
-            cause="a test",
-            ts_init_ns=now,
-        )
-        return ApprovedOrder(order=order, epoch=epoch, checks={}, ts_init_ns=now)
+        order = proposed(name)
+        return ApprovedOrder(order=order, epoch=epoch, checks={}, ts_init_ns=order.ts_init_ns)
 
     return make
 

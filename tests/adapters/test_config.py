@@ -61,7 +61,7 @@ def test_the_command_line_wins_over_the_environment_over_the_file(written):
 def test_an_override_below_a_default_keeps_the_rest_of_it():
     config = load_config(env={"PROPDESK_STRATEGIES__MAKER-USDM__BUDGET_USD": "750"})
     assert config.strategies["maker-usdm"].budget_usd == 750
-    assert len(config.strategies) == 4
+    assert len(config.strategies) == 6
     config = load_config(overrides={"risk.notional_caps.per_symbol.BINANCE:SPOT:BTC-USDT": 300})
     assert config.risk.notional_caps.symbol("BINANCE:SPOT:BTC-USDT") == 300
     assert config.risk.notional_caps.symbol("BINANCEUSDM:PERP:BTC-USDT:LINEAR") == 2000

@@ -84,9 +84,7 @@ def test_hold_stops_orders_at_once_status_says_so_and_resume_lets_go(daemon):
     assert daemon.sent_after(held_ns) == 0
     code, said = daemon.propdesk("resume", "--actor", "bob")
     assert (code, said["left"]) == (0, [])
-    resumed_ns = daemon.clock.mono_ns()
-    assert daemon.sent_after(held_ns) == daemon.sent_after(resumed_ns) == 0
-    daemon.wait("an order after resume", lambda: daemon.sent_after(resumed_ns) > 0, 15)
+    daemon.wait("an order after resume", lambda: daemon.sent_after(held_ns) > 0, 15)
     assert daemon.propdesk("status")[0] == 0
 
 

@@ -15,9 +15,9 @@ from adapters.config import load_config
 from adapters.journal.store import MemoryJournal
 from adapters.permit_board import OperatorBoard
 from adapters.sent_log import read_sent
-from adapters.wirelog import SessionFacts
 from adapters.synthetic.generator import MarketGenerator
 from adapters.synthetic.params import GeneratorSpec
+from adapters.wirelog import SessionFacts
 from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
 from supervision.wiring import INSTRUMENTS, Wiring
 from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published, Topic

@@ -118,13 +118,16 @@ def test_a_kill_of_one_venue_flattens_there_and_the_others_go_on(holding_desk):
 @pytest.mark.req("P-SAFE-6")
 def test_a_kill_of_one_strategy_takes_its_positions_and_leaves_the_others_theirs(holding_desk):
     desk = holding_desk()
-    desk.inject("arbiter", target("momentum-usdm", USDM, -3, desk.at(20)))
+    desk.inject("arbiter", target("maker-coinm", USDM, -3, desk.at(20)))
     desk.run_until(21)
-    others = held_by(desk, "momentum-usdm")
+    assert held_by(desk, "maker-coinm")[USDM] == Decimal("-0.003")
     desk.command("kill", scope="strategy:maker-usdm")
     desk.run_until(21 + FLATTEN_S)
-    assert others
     assert held_by(desk, "maker-usdm") == {}
+    assert held_by(desk, "maker-coinm")[USDM] == Decimal("-0.003")
+    # The others' short was covered by what was killed: that much stays, in the operator's name, and the desk is flat.
+    assert held_by(desk, OPERATOR)[USDM] == Decimal("0.003")
+    assert USDM not in held(desk)
     placed = orders_sent(desk, 21, 21 + FLATTEN_S)
     assert not any(leg.strategy_id == "maker-usdm" for o in placed for leg in o.legs)
     desk.settle()
@@ -156,15 +159,20 @@ def test_without_a_proved_book_the_flattening_waits_and_then_goes_on(holding_des
 
 
 @pytest.mark.req("P-SAFE-6")
-def test_a_desk_that_starts_under_a_kill_finishes_it(holding_desk, virtual_desk, tmp_path):
+def test_a_desk_that_starts_under_a_kill_finishes_it(holding_desk, virtual_desk, book_at, tmp_path):
     desk = holding_desk()
     desk.board.set("global", Level.KILL, "from outside", "alice", desk.at(20))
+    before = held(desk)
     desk.base.shutdown()
-    assert held(desk)[USDM]
     again = virtual_desk(30, directory=tmp_path / "desk", journal=desk.memory, start_s=20)
-    # A book of its own has to be proved first: the session's snapshots are long gone.
-    again.run_until(20.2)
-    assert again.brakes()["operator", "global"].level is Level.KILL
+    again.run_until(21)
+    assert held(again) == before
+    for instrument_id in (USDM, COINM, SPOT):
+        again.snapshot(instrument_id, book_at(instrument_id, 21))
+    again.run_until(26)
+    assert set(held(again)) <= {SPOT}
+    again.settle()
+    assert again.audit() == []
 
 
 @pytest.mark.req("P-SAFE-14")

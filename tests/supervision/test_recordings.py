@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.config import load_config
-from adapters.wirelog import inspect_session
-from adapters.wirelog import open_session
+from adapters.wirelog import inspect_session, open_session
 from supervision.replay import Line, recorded_lines, replay
 from supervision.wiring import restrict
 

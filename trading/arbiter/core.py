@@ -56,6 +56,10 @@ class Arbiter:
         self._desks = {
             i: InstrumentDesk(spec, codes[i], config.orders_per_symbol_per_min) for i, spec in instruments.items()
         }
+        for i, desk in self._desks.items():
+            desk.cap_reach = desk.reach(config.by_instrument_notional_usd.get(i, config.max_position_notional_usd))
+            desk.order_reach = desk.reach(config.max_order_notional_usd)
+            desk.budget_reach = {s: desk.reach(b.max_notional_usd) for s, b in config.budgets.items()}
         longest = max((len(f"pd{epoch:x}-{code}-") for code in codes.values()), default=0)
         if longest > 26:
             raise ValueError(f"epoch: {epoch} makes a cl_ord_id longer than the venues' 36 characters")
@@ -92,11 +96,10 @@ class Arbiter:
             ]
         if desk.flattening.concerns(intent.strategy_id):
             return []
-        match intent:
-            case TargetIntent():
-                desk.targets[intent.strategy_id] = intent
-            case QuoteIntent():
-                desk.quotes[intent.strategy_id] = intent
+        if type(intent) is TargetIntent:
+            desk.targets[intent.strategy_id] = intent
+        elif type(intent) is QuoteIntent:
+            desk.quotes[intent.strategy_id] = intent
         return Round(self._shared, desk, now_ns).run()
 
     def on_order(self, update: OrderUpdated, now_ns: int) -> list[ArbiterOut]:

@@ -6,6 +6,7 @@ Owns the state and its bookkeeping. Does not decide: `trading.arbiter.core` does
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 from trading.arbiter.slots import NET_OWNER, Slot, WorkingOrder
 from trading.brakes import Level
@@ -81,9 +82,11 @@ class InstrumentDesk:
         i = instrument
         self._lot_base = float(i.lot_size * i.multiplier)
         self._tick = float(i.tick_size)
-        self._lot_value = Decimal(0)
-        self._valued_at = 0
         self._inverse = i.kind is InstrumentKind.INVERSE
+        # What limits of the configuration come to, see `reach`; set once by whoever knows them.
+        self.budget_reach: dict[str, int] = {}
+        self.cap_reach = 0
+        self.order_reach = 0
         self.min_lots = max(1, -int(-i.min_qty // i.lot_size))
         self.max_lots = int(i.max_qty // i.lot_size)
         self.min_notional = float(i.min_notional)
@@ -107,14 +110,18 @@ class InstrumentDesk:
         """Value of one lot at the mid, in quote currency."""
         return self._lot_base if self._inverse else self._lot_base * (self.bid + self.ask) * 0.5 * self._tick
 
-    def lots_within(self, notional_usd: Decimal) -> int:
-        """Whole lots worth at most ``notional_usd`` at the mid; exact, because it guards a limit."""
-        doubled_mid = self.bid + self.ask
-        if doubled_mid != self._valued_at:
-            i = self.instrument
-            self._lot_value = i.notional(i.lot_size, doubled_mid * i.tick_size / 2)
-            self._valued_at = doubled_mid
-        return int(notional_usd // self._lot_value)
+    def reach(self, notional_usd: Decimal) -> int:
+        """An amount in the unit of `lots_within`: lots times doubled mid ticks, or lots where the price has no part.
+
+        Rounded down once here; dividing it by whole ticks then rounds as the exact amount would.
+        """
+        i = self.instrument
+        lot = Fraction(i.lot_size) * Fraction(i.multiplier)
+        return int(Fraction(notional_usd) / (lot if self._inverse else lot * Fraction(i.tick_size) / 2))
+
+    def lots_within(self, reach: int) -> int:
+        """Whole lots worth at most ``reach`` at the mid; exact, because it guards a limit."""
+        return reach if self._inverse else reach // (self.bid + self.ask)
 
     def reducible(self, side: Side) -> int:
         """Lots that an order of ``side`` may close even if all that works on its side fills first."""
@@ -145,14 +152,18 @@ class InstrumentDesk:
 
     def open_lots(self, side: Side) -> int:
         """Worst case of all working orders of a side."""
-        return sum(order.open_lots for order in self.orders.values() if order.side is side)
+        return sum([order.open_lots for order in self.orders.values() if order.side is side]) if self.orders else 0
 
     def owned_open_lots(self, owner: str, side: Side) -> int:
         """Worst case of one owner's working orders of a side."""
-        return sum(o.open_lots for o in self.orders.values() if o.owner == owner and o.side is side)
+        if not self.orders:
+            return 0
+        return sum([o.open_lots for o in self.orders.values() if o.owner == owner and o.side is side])
 
     def own_best(self, side: Side) -> int | None:
         """The price in ticks of our own most aggressive resting order of ``side``; orders in flight to take are not."""
+        if not self.orders:
+            return None
         prices = [
             o.price_ticks for o in self.orders.values() if o.side is side and o.open_lots and o.owner != NET_OWNER
         ]

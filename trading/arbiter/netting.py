@@ -81,6 +81,8 @@ def allocate(needs: Sequence[Need], net_lots: int, cap_lots: int) -> list[Need]:
 
 def clip(needs: Sequence[Need], max_lots: int) -> list[Need]:
     """Cut needs of one sign, lowest priority first, so that together they make one order of at most ``max_lots``."""
+    if len(needs) == 1 and 0 < abs(needs[0].lots) <= max_lots:
+        return list(needs)
     out: list[Need] = []
     room = max_lots
     for need in by_priority(needs):

@@ -79,8 +79,9 @@ class Round:
         desk.dirty = desk.follows_touch = False
         desk.wake_ns = FAR_FUTURE_NS
         self._expire()
-        for cl_ord_id in desk.orphans:
-            self.cancel(desk.orders[cl_ord_id], "left from an earlier life")
+        if desk.orphans:
+            for cl_ord_id in desk.orphans:
+                self.cancel(desk.orders[cl_ord_id], "left from an earlier life")
         top = desk.top
         fresh = top is not None and 0 < self.shared.stale_ns >= self.now_ns - top.ts_recv_ns
         if not fresh or not desk.tradable:
@@ -89,10 +90,19 @@ class Round:
             return self.out
         if desk.flattening.asked or desk.position_lots.get(OPERATOR):
             Flatten(self).run()
-        needs, crossing = self._cross(self._needs())
-        cap = desk.lots_within(self._cap_usd())
+        needs = self._needs()
+        if not needs and not desk.quotes:
+            # Most rounds follow our own orders' news and find everything as it should be.
+            self._cancel_unwanted(())
+            return self.out
+        crossing = ""
+        if len(needs) > 1:
+            needs, crossing = self._cross(needs)
+        cap = desk.lots_within(desk.cap_reach)
         aggressive = [n for n in needs if desk.targets[n.strategy_id].urgency is Urgency.AGGRESSIVE]
-        quotes = by_priority(self._quote_needs(needs))
+        quotes: list[Need] = []
+        if desk.quotes or len(aggressive) < len(needs):
+            quotes = by_priority(self._quote_needs(needs))
         allowed = self._allocate(aggressive + quotes, cap)
         net = [allowed[n] for n in aggressive if allowed[n].lots]
         guard = self._propose_net(net, cap, crossing)
@@ -103,13 +113,19 @@ class Round:
 
     def _expire(self) -> None:
         desk = self.desk
+        now_ns, wake_ns = self.now_ns, desk.wake_ns
         # An expired target leaves its strategy where it is, an expired quote is pulled.
         for book in (desk.targets, desk.quotes):
-            over = [s for s, i in book.items() if self.now_ns >= i.ts_init_ns + i.ttl_ns]
+            over: list[str] = []
+            for strategy_id, intent in book.items():
+                until_ns = intent.ts_init_ns + intent.ttl_ns
+                if now_ns >= until_ns:
+                    over.append(strategy_id)
+                elif until_ns < wake_ns:
+                    wake_ns = until_ns
             for strategy_id in over:
                 del book[strategy_id]
-            for intent in book.values():
-                desk.wake_at(intent.ts_init_ns + intent.ttl_ns)
+        desk.wake_ns = wake_ns
 
     def _pull_all(self) -> None:
         desk = self.desk
@@ -133,7 +149,7 @@ class Round:
             if level >= Level.HOLD:
                 continue
             budget = self.shared.config.budgets[strategy_id]
-            cap = desk.lots_within(budget.max_notional_usd)
+            cap = desk.lots_within(desk.budget_reach[strategy_id])
             target = max(-cap, min(cap, intent.target_lots))
             held = desk.position_lots.get(strategy_id, 0)
             if level >= Level.PAUSE or (level >= Level.SAFE and intent.urgency is Urgency.AGGRESSIVE):
@@ -164,7 +180,7 @@ class Round:
         desk = self.desk
         top = desk.top
         assert top is not None
-        if len(needs) < 2 or desk.net_order() is not None:
+        if desk.net_order() is not None:
             return needs, ""
         free = [n for n in needs if not desk.owned_open_lots(pegged(n.strategy_id), _side(n.lots))]
         crossed, _ = cross(free, desk.bid + desk.ask)
@@ -212,13 +228,13 @@ class Round:
         """Sides of quotes, and passive targets as quotes pegged to the touch, as needs with their price."""
         desk = self.desk
         out: list[Need] = []
-        most = min(desk.max_lots, desk.lots_within(self.shared.config.max_order_notional_usd))
+        most = min(desk.max_lots, desk.lots_within(desk.order_reach))
         for strategy_id, quote in desk.quotes.items():
             level = self.level(strategy_id)
             if level >= Level.PAUSE:
                 continue
             budget = self.shared.config.budgets[strategy_id]
-            cap = desk.lots_within(budget.max_notional_usd)
+            cap = desk.lots_within(desk.budget_reach[strategy_id])
             held = desk.position_lots.get(strategy_id, 0)
             bid_lots, ask_lots = min(quote.bid_lots, cap - held, most), min(quote.ask_lots, cap + held, most)
             if level:
@@ -246,7 +262,7 @@ class Round:
     def _allocate(self, wanted: list[Need], cap: int) -> dict[Need, Need]:
         """What each need may have, so that all of them filled at once stay within the cap."""
         desk = self.desk
-        served = by_priority(wanted)
+        served = by_priority(wanted) if len(wanted) > 1 else wanted
         got = allocate(served, desk.net_lots, cap)
         for before, after in zip(served, got, strict=True):
             if before.lots != after.lots:
@@ -266,7 +282,7 @@ class Round:
         marketable = [n for n in needs if _marketable(n, desk.bid, desk.ask)]
         if len(marketable) < len(needs):
             desk.follows_touch = True
-        net = sum(n.lots for n in marketable)
+        net = sum([n.lots for n in marketable])
         if net == 0:
             return None
         # Limits can leave both signs; the heavier side goes first and the other waits for the next round.
@@ -277,6 +293,11 @@ class Round:
             return None
         limit = self.limit_ticks(side, same, self.shared.config.aggressive_slippage_bps)
         blocked = self.make_way(side, limit)
+        own = desk.own_best(side.opposite)
+        if not blocked and own is not None and own - side.sign == limit:
+            for need in same:
+                text = f"reaches to {limit} ticks and no further: our own {side.opposite.value} rests at {own}"
+                self._resolve(need.strategy_id, need.intent_id, "self_trade", wanted=need.lots, got=need.lots, text=text)
         slot = desk.slot(NET_OWNER, side)
         ready_ns = max(slot.next_ns, desk.next_aggressive_ns)
         if self.now_ns < ready_ns:
@@ -286,9 +307,9 @@ class Round:
         if blocked:
             return side, limit
         room = min(cap - side.sign * desk.net_lots - desk.open_lots(side), desk.max_lots)
-        room = min(room, most, desk.lots_within(self.shared.config.max_order_notional_usd))
+        room = min(room, most, desk.lots_within(desk.order_reach))
         legs = clip(same, max(0, room))
-        lots = sum(abs(n.lots) for n in legs)
+        lots = sum([abs(n.lots) for n in legs])
         if not desk.large_enough(lots):
             return None
         if not self.pace(0):
@@ -310,7 +331,7 @@ class Round:
     def make_way(self, side: Side, limit: int) -> bool:
         """Cancel our own orders that a taker of ``side`` up to ``limit`` would meet; True when there were any."""
         blocked = False
-        for order in list(self.desk.orders.values()):
+        for order in list(self.desk.orders.values()) if self.desk.orders else ():
             if order.side is not side and order.open_lots and (order.price_ticks - limit) * side.sign <= 0:
                 # Our own quote in the way is moved out of it first; the order follows when it is gone.
                 self.cancel(order, f"self-trade: a {side.value} up to {limit} would meet it")
@@ -347,6 +368,10 @@ class Round:
         meets = guard is not None and guard[0] is not side and (price - guard[1]) * guard[0].sign <= 0
         order = slot.current
         if meets or not desk.large_enough(lots):
+            if meets:
+                text = f"no {side.value} at {price} ticks while an aggressive order may reach it"
+                owner = quote.strategy_id
+                self._resolve(owner, quote.intent_id, "self_trade", wanted=quote.lots, got=0, text=text)
             if order is not None:
                 why = "an aggressive order would meet it" if meets else f"{lots} lots are allowed"
                 self.cancel(order, why)
@@ -406,6 +431,8 @@ class Round:
 
     def _cancel_unwanted(self, quotes: Sequence[Need]) -> None:
         desk = self.desk
+        if not desk.orders:
+            return
         wanted = {(n.strategy_id, n.lots > 0) for n in quotes}
         for order in list(desk.orders.values()):
             if order.owner and (order.owner, order.side is Side.BUY) not in wanted:
@@ -439,7 +466,7 @@ class Round:
         assert top is not None
         self.shared.orders += 1
         cl_ord_id = f"pd{self.shared.epoch:x}-{desk.code}-{self.shared.orders:x}"
-        lots = sum(abs(n.lots) for n in needs)
+        lots = sum([abs(n.lots) for n in needs])
         order = WorkingOrder(
             cl_ord_id,
             slot.owner,
@@ -453,7 +480,7 @@ class Round:
         if replaces is not None:
             replaces.replaced_by = cl_ord_id
         desk.orders[cl_ord_id] = order
-        order.strategies = frozenset(n.strategy_id for n in needs)
+        order.strategies = frozenset([n.strategy_id for n in needs])
         slot.current = order
         self.shared.rate.add(self.now_ns)
         desk.rate.add(self.now_ns)
@@ -470,8 +497,10 @@ class Round:
                 price=instrument.price(price_ticks),
                 reduce_only=reduce_only,
                 legs=tuple(
-                    Leg(strategy_id=n.strategy_id, intent_id=n.intent_id, qty=instrument.qty(abs(n.lots)))
-                    for n in needs
+                    [
+                        Leg(strategy_id=n.strategy_id, intent_id=n.intent_id, qty=instrument.lot_size * abs(n.lots))
+                        for n in needs
+                    ]
                 ),
                 replaces=order.replaces,
                 ref_price=instrument.tick_size * (desk.bid + desk.ask) / 2,
@@ -524,11 +553,6 @@ class Round:
                 ts_init_ns=self.now_ns,
             )
         )
-
-    def _cap_usd(self) -> Decimal:
-        desk = self.desk
-        own = self.shared.config.by_instrument_notional_usd.get(desk.instrument.instrument_id)
-        return self.shared.config.max_position_notional_usd if own is None else own
 
 
 def _side(lots: int) -> Side:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trading.arbiter.desk import InstrumentDesk
 from trading.arbiter.netting import Need
 from trading.market.events import BookTop
-from trading.orders.messages import QuoteIntent, Side, TargetIntent
+from trading.orders.messages import QuoteIntent, Side, TargetIntent, Urgency
 
 _TEXT_MAX = 200
 _INTENTS_MAX = 4
@@ -23,18 +23,19 @@ def tell_story(
     crossing: str,
 ) -> dict[str, str]:
     """Top of book, who wanted what and why, the arithmetic of netting and what was crossed inside."""
-    i = desk.instrument
+    tick = desk.instrument.tick_size
     (bid, bid_lots), (ask, ask_lots) = top.bids[0], top.asks[0]
     story = {
-        "book": f"{bid_lots} lots at {i.price(bid)} / {ask_lots} at {i.price(ask)}, update {top.update_id}"
+        "book": f"{bid_lots} lots at {tick * bid!s} / {ask_lots} at {tick * ask!s}, update {top.update_id}"
         + (" (synthetic)" if top.synthetic else "")
     }
     for intent in intents[:_INTENTS_MAX]:
         story[f"intent {intent.strategy_id}"] = tell_intent(intent)[:_TEXT_MAX]
-    held = " ".join(f"{s} {lots:+d}" for s, lots in desk.position_lots.items() if lots) or "nobody holds anything"
-    legs = " ".join(f"{n.strategy_id} {n.lots:+d}" for n in needs)
-    total = sum(abs(n.lots) for n in needs)
-    story["netting"] = f"held: {held}; legs: {legs} = {side.value} {total} lots"[:_TEXT_MAX]
+    held = " ".join([f"{s} {lots:+d}" for s, lots in desk.position_lots.items() if lots]) or "nobody holds anything"
+    legs = " ".join([f"{n.strategy_id} {n.lots:+d}" for n in needs])
+    total = sum([abs(n.lots) for n in needs])
+    word = "buy" if side is Side.BUY else "sell"
+    story["netting"] = f"held: {held}; legs: {legs} = {word} {total} lots"[:_TEXT_MAX]
     if crossing:
         story["crossing"] = crossing
     return story
@@ -43,11 +44,12 @@ def tell_story(
 def tell_intent(intent: TargetIntent | QuoteIntent) -> str:
     """One intent in words."""
     reasons = "; ".join(intent.reasons)
-    match intent:
-        case TargetIntent():
-            what = f"target {intent.target_lots:+d} lots {intent.urgency.value}, confidence {intent.confidence:.2f}"
-        case QuoteIntent():
-            what = f"quote {intent.bid_lots} at {intent.bid_ticks} / {intent.ask_lots} at {intent.ask_ticks} ticks"
+    if type(intent) is TargetIntent:
+        how = "aggressive" if intent.urgency is Urgency.AGGRESSIVE else "passive"
+        what = f"target {intent.target_lots:+d} lots {how}, confidence {intent.confidence:.2f}"
+    else:
+        assert type(intent) is QuoteIntent
+        what = f"quote {intent.bid_lots} at {intent.bid_ticks} / {intent.ask_lots} at {intent.ask_ticks} ticks"
     return f"{intent.intent_id} {what}: {reasons}"
 
 

@@ -228,23 +228,16 @@ class Book:
         )
 
     def _best_bids(self, n: int) -> tuple[Level, ...]:
-        found: list[Level] = []
-        side = self._bids
-        for tick in reversed(self._bid_keys):
-            if len(found) >= n:
-                break
-            lots = side[tick]
-            if lots:
-                found.append((tick, lots))
+        side, keys = self._bids, self._bid_keys
+        found = [(tick, lots) for tick in keys[: -n - 1 : -1] if (lots := side[tick])]
+        if len(found) < n < len(keys):
+            # Levels of 0 lots lie among the best, so one looks deeper.
+            found = list(islice(((tick, side[tick]) for tick in reversed(keys) if side[tick]), n))
         return tuple(found)
 
     def _best_asks(self, n: int) -> tuple[Level, ...]:
-        found: list[Level] = []
-        side = self._asks
-        for key in reversed(self._ask_keys):
-            if len(found) >= n:
-                break
-            lots = side[-key]
-            if lots:
-                found.append((-key, lots))
+        side, keys = self._asks, self._ask_keys
+        found = [(-key, lots) for key in keys[: -n - 1 : -1] if (lots := side[-key])]
+        if len(found) < n < len(keys):
+            found = list(islice(((-key, side[-key]) for key in reversed(keys) if side[-key]), n))
         return tuple(found)

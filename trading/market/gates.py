@@ -20,6 +20,9 @@ MS = 1_000_000
 class GateCode(Enum):
     """Every gate, a closed set."""
 
+    # Members are looked up for every top of book: the hash of their identity costs no call.
+    __hash__ = object.__hash__
+
     BOOK_STALE = "book_stale"
     STREAM_STALE = "stream_stale"
     WS_GAP = "ws_gap"
@@ -72,6 +75,9 @@ RULES: dict[GateCode, GateRule] = {
     GateCode.FUNDING_FORECAST: GateRule(GateScope.SYMBOL, GateLevel.SAFE, 1000),
     GateCode.BASIS: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 1000),
 }
+
+
+_CROSSED, _ZERO_PRICE, _FLIP_FLOP = GateCode.BOOK_CROSSED, GateCode.ZERO_PRICE, GateCode.FLIP_FLOP
 
 
 class GateTripped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -145,7 +151,7 @@ class GateLimits(msgspec.Struct, frozen=True, kw_only=True):
 class SymbolGates:
     """The gates of one instrument. Every method returns the gates that changed; all times are ours (``ts_recv``)."""
 
-    __slots__ = ("_flips", "_gates", "_seen", "instrument_id", "limits")
+    __slots__ = ("_flips", "_gates", "_seen", "_window_ns", "instrument_id", "limits")
 
     def __init__(self, instrument_id: str, limits: GateLimits | None = None) -> None:
         self.instrument_id = instrument_id
@@ -155,6 +161,7 @@ class SymbolGates:
         # The last two tops of book and when the top last came back to the one before it.
         self._seen: deque[tuple[int, int]] = deque(maxlen=2)
         self._flips: deque[int] = deque(maxlen=self.limits.flip_flops)
+        self._window_ns = self.limits.flip_flop_window_ms * MS
 
     @property
     def tripped(self) -> frozenset[GateCode]:
@@ -176,10 +183,13 @@ class SymbolGates:
         """A new top of book: crossed or locked, a price that is not one, or a touch that jumps back and forth."""
         bid = top.bids[0][0] if top.bids else None
         ask = top.asks[0][0] if top.asks else None
-        two_sided = bid is not None and ask is not None
         crossed = bid is not None and ask is not None and bid >= ask
         zero = (bid is not None and bid <= 0) or (ask is not None and ask <= 0)
-        flips = self._count_flips(bid, ask, now_ns) if bid is not None and ask is not None and two_sided else 0
+        flips = self._count_flips(bid, ask, now_ns) if bid is not None and ask is not None else 0
+        if not (crossed or zero or flips >= self.limits.flip_flops):
+            gates = self._gates
+            if not (gates[_CROSSED].is_tripped or gates[_ZERO_PRICE].is_tripped or gates[_FLIP_FLOP].is_tripped):
+                return []
         word = "locked" if bid == ask else "crossed"
         return self._judge(
             (GateCode.BOOK_CROSSED, crossed, f"{word} book: bid {bid}, ask {ask} ticks"),
@@ -230,7 +240,7 @@ class SymbolGates:
             if len(seen) == 2 and seen[0] == top:
                 flips.append(now_ns)
             seen.append(top)
-        while flips and now_ns - flips[0] > self.limits.flip_flop_window_ms * MS:
+        while flips and now_ns - flips[0] > self._window_ns:
             flips.popleft()
         return len(flips)
 

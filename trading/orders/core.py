@@ -49,6 +49,7 @@ from trading.orders.turn import PlaceHeld, Turn
 
 __all__ = ["Effect", "Emit", "Exposure", "Journal", "OrderCore", "OrderCoreConfig", "Reconciled", "SendToVenue"]
 
+_ZERO = Decimal(0)
 REPLACEABLE = frozenset({OrdStatus.PENDING_NEW, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
@@ -74,7 +75,7 @@ class OrderCore(Reconciliation):
             # The same intent again, after a replay or from a new leader: its order exists already.
             self.duplicates_suppressed += 1
             return []
-        if sum((leg.qty for leg in m.order.legs), Decimal(0)) != m.order.order_qty:
+        if sum([leg.qty for leg in m.order.legs], _ZERO) != m.order.order_qty:
             raise ValueError(f"legs of {m.order.cl_ord_id} do not sum to {m.order.order_qty}: {m.order.legs}")
         refusal = self._refusal(m)
         if refusal is not None:

@@ -15,6 +15,9 @@ from trading.orders.messages import OrdStatus
 class OrderEvent(Enum):
     """What can happen to an order."""
 
+    # The hash of their identity costs no call; members are keys on the order path.
+    __hash__ = object.__hash__
+
     RELEASED = "released"  # its place row is durable, it goes out
     ACKED = "acked"
     PARTIAL = "partial"  # an execution, something is left

@@ -48,6 +48,9 @@ class TimeInForce(Enum):
 class OrdStatus(Enum):
     """FIX 39 plus the two states honesty needs: JOURNALED (durable, not sent) and UNKNOWN (sent, unanswered)."""
 
+    # The hash of their identity costs no call; members are keys on the order path.
+    __hash__ = object.__hash__
+
     JOURNALED = "journaled"
     PENDING_NEW = "pending_new"
     NEW = "new"

@@ -25,6 +25,10 @@ from trading.orders.messages import (
 )
 
 STORY_LINES = 48
+_ZERO = Decimal(0)
+# The value of an enum's member costs two calls; these cost one look-up.
+_WORD = {event: event.value for event in fsm.OrderEvent}
+_STATUS = {status: status.value for status in OrdStatus}
 EXTERNAL = "external"
 """The strategy that owns executions no strategy asked for: manual orders, liquidations, overfills."""
 
@@ -81,15 +85,19 @@ class Order(msgspec.Struct, kw_only=True):
     @property
     def leaves_qty(self) -> Decimal:
         """What may still be executed; 0 once terminal."""
-        if not self.is_open:
-            return Decimal(0)
-        return max(self.approved.order.order_qty - self.cum_qty, Decimal(0))
+        if self.ord_status in fsm.TERMINAL:
+            return _ZERO
+        return max(self.approved.order.order_qty - self.cum_qty, _ZERO)
 
     def apply(self, event: fsm.OrderEvent, now_ns: int, text: str = "") -> None:
         """Move by the table; ``InvalidOrderTransition`` when it has no row."""
-        status = fsm.after(self.ord_status, event, self.cl_ord_id, tuple(self.story))
-        self.story.append(f"{now_ns} {event.value}: {self.ord_status.value} -> {status.value} {text}".rstrip())
-        del self.story[:-STORY_LINES]
+        status = fsm.TRANSITIONS.get((self.ord_status, event))
+        if status is None:
+            raise fsm.InvalidOrderTransition(self.cl_ord_id, self.ord_status, event, tuple(self.story))
+        story = self.story
+        story.append(f"{now_ns} {_WORD[event]}: {_STATUS[self.ord_status]} -> {_STATUS[status]} {text}".rstrip())
+        if len(story) > STORY_LINES:
+            del story[:-STORY_LINES]
         self.ord_status = status
 
     def share(self, last_qty: Decimal, lot_size: Decimal) -> tuple[Leg, ...]:
@@ -126,7 +134,7 @@ class Order(msgspec.Struct, kw_only=True):
             price=o.price,
             cum_qty=self.cum_qty,
             leaves_qty=self.leaves_qty,
-            avg_px=self.cum_cost / self.cum_qty if self.cum_qty else Decimal(0),
+            avg_px=self.cum_cost / self.cum_qty if self.cum_qty else _ZERO,
             reduce_only=o.reduce_only,
             legs=o.legs,
             text=text,
@@ -137,7 +145,7 @@ class Order(msgspec.Struct, kw_only=True):
     def command(self, now_ns: int) -> NewOrderSingle | OrderCancelReplaceRequest:
         """The order on the wire; the same id whenever it is said."""
         o = self.approved.order
-        strategy_ids = tuple(dict.fromkeys(leg.strategy_id for leg in o.legs))
+        strategy_ids = tuple(dict.fromkeys([leg.strategy_id for leg in o.legs]))
         if o.replaces is not None:
             return OrderCancelReplaceRequest(
                 venue=o.venue,

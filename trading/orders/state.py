@@ -53,7 +53,7 @@ class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     reconcile_retry_ms: int = 1_000
     reconcile_rounds_max: int = 12
     open_orders_max: int = 2_000
-    terminal_orders_max: int = 5_000
+    terminal_orders_max: int = 2_000
     id_prefix: str = "pd"
 
 
@@ -164,7 +164,8 @@ class CoreState:
                     return
                 order.apply(OrderEvent.RELEASED, turn.now)
                 order.sent_ns = turn.now
-                original = self._open.get((order.venue, order.proposed.replaces or ""))
+                replaces = order.proposed.replaces
+                original = self._open.get((order.venue, replaces)) if replaces is not None else None
                 if original is not None:
                     original.apply(OrderEvent.REPLACE_SENT, turn.now, order.cl_ord_id)
                 turn.said.append(SendToVenue(command=order.command(turn.now)))
@@ -190,9 +191,10 @@ class CoreState:
         order = Order(approved=m)
         self._open[m.order.venue, m.order.cl_ord_id] = order
         self._account(m.order.venue)
-        original = self._open.get((m.order.venue, m.order.replaces or ""))
-        if original is not None:
-            original.replaced_by = m.order.cl_ord_id
+        if m.order.replaces is not None:
+            original = self._open.get((m.order.venue, m.order.replaces))
+            if original is not None:
+                original.replaced_by = m.order.cl_ord_id
         return order
 
     def _apply(self, order: Order, event: OrderEvent, turn: Turn, text: str = "") -> None:

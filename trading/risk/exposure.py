@@ -89,7 +89,10 @@ class Exposure:
     def add(self, order: Working) -> None:
         """Count a new order."""
         self.working[order.cl_ord_id] = order
-        self._recount()
+        if order.side is Side.BUY:
+            self.buys += order.open_qty
+        else:
+            self.sells += order.open_qty
 
     def update(self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal) -> None:
         """Take the order core's word on a known order."""
@@ -146,7 +149,7 @@ class Exposure:
 
     def unanswered(self) -> int:
         """Orders that the venue has not answered."""
-        return sum(o.unanswered for o in self.working.values())
+        return sum([o.unanswered for o in self.working.values()])
 
     def reducible(self, side: Side) -> Decimal:
         """How much an order of ``side`` may still close without flipping the position."""

@@ -20,12 +20,12 @@ def check_filters(instrument: Instrument, qty: Decimal, price: Decimal, reduce_o
     """
     i = instrument
     # NaN compares false with everything, so it is refused before anything is compared.
-    if not price.is_finite() or price <= 0 or price % i.tick_size != 0:
+    if not price.is_finite() or price <= 0 or price % i.tick_size:
         return (
             DenyReason.FILTER_TICK,
             f"price {price} of {i.instrument_id} is not a positive multiple of tick {i.tick_size}",
         )
-    if not qty.is_finite() or qty <= 0 or qty % i.lot_size != 0:
+    if not qty.is_finite() or qty <= 0 or qty % i.lot_size:
         return (
             DenyReason.FILTER_LOT,
             f"quantity {qty} of {i.instrument_id} is not a positive multiple of lot {i.lot_size}",

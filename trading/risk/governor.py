@@ -35,6 +35,38 @@ _REMEMBERED_IDS = 20_000
 _NO_OWN_LIMITS = InstrumentLimits()
 
 
+class _Bounds:
+    """One instrument's limits, its own or the general ones, and the words that end each check's text."""
+
+    __slots__ = (
+        "band",
+        "of_band",
+        "of_order",
+        "of_position",
+        "of_slip",
+        "of_venue",
+        "order_notional",
+        "order_qty",
+        "position",
+        "slip",
+        "venue",
+    )
+
+    def __init__(self, limits: RiskLimits, instrument: Instrument) -> None:
+        own = _own(limits, instrument.instrument_id)
+        self.order_qty = own.max_order_qty
+        self.order_notional = _pick(own.max_order_notional_usd, limits.max_order_notional_usd)
+        self.position = _pick(own.max_position_notional_usd, limits.max_position_notional_usd)
+        self.band = _pick(own.price_band_bps, limits.price_band_bps)
+        self.slip = _pick(own.max_slippage_bps, limits.max_slippage_bps)
+        self.venue = limits.by_venue_notional_usd.get(instrument.venue, limits.max_venue_notional_usd)
+        self.of_order = f"/{self.order_notional}"
+        self.of_position = f"/{self.position}"
+        self.of_band = f"/{self.band}"
+        self.of_slip = f"/{self.slip}"
+        self.of_venue = f"/{self.venue}"
+
+
 class RiskGovernor:
     """Pre-trade checks against the worst case of everything that is held or may still fill."""
 
@@ -46,6 +78,9 @@ class RiskGovernor:
         self.approved = 0
         self.denied: dict[str, int] = {}
         self._best_pnl = ZERO
+        self._loss_said: tuple[Decimal, str] | None = None
+        self._of_global = f"/{limits.max_global_notional_usd}"
+        self._bounds = {i: _Bounds(limits, spec) for i, spec in instruments.items()}
         self._tripped: set[tuple[str, str]] = set()
         self._rate = RateWindow(limits.orders_per_sec, 1_000_000_000)
         # A dict keeps the order of insertion, so the oldest id is the one forgotten.
@@ -178,7 +213,10 @@ class RiskGovernor:
         # An operator who flattens after the cap was hit makes the loss final, not larger.
         if (-self.day_pnl >= cap or cap == 0) and conduct is not Conduct.REDUCE_BY_OPERATOR:
             return DenyReason.DAILY_LOSS, f"day's result {self.day_pnl} USD, loss cap {cap} USD (global)"
-        checks["daily_loss_usd"] = f"{max(ZERO, -self.day_pnl)}/{cap}"
+        said = self._loss_said
+        if said is None or said[0] is not self.day_pnl:
+            said = self._loss_said = self.day_pnl, f"{max(ZERO, -self.day_pnl)}/{cap}"
+        checks["daily_loss_usd"] = said[1]
         return None
 
     def _check_book(
@@ -201,7 +239,7 @@ class RiskGovernor:
     def _check_order(
         self, order: ProposedOrder, exposure: Exposure, level: Level, checks: dict[str, str]
     ) -> Refusal | None:
-        instrument, own = exposure.instrument, _own(self.limits, order.instrument_id)
+        instrument, bounds = exposure.instrument, self._bounds[order.instrument_id]
         price = order.price
         if price is None:
             return DenyReason.PRICE_BAND, f"a market order has no price to protect ({exposure.scope})"
@@ -216,35 +254,38 @@ class RiskGovernor:
                 )
                 return DenyReason.REDUCE_ONLY, f"{text} ({exposure.scope})"
             checks["reduce_only_qty"] = f"{order.order_qty}/{room}"
-        if own.max_order_qty is not None and order.order_qty > own.max_order_qty:
-            return DenyReason.MAX_ORDER_QTY, f"quantity {order.order_qty}, limit {own.max_order_qty} ({exposure.scope})"
-        limit = _pick(own.max_order_notional_usd, self.limits.max_order_notional_usd)
+        if bounds.order_qty is not None and order.order_qty > bounds.order_qty:
+            return DenyReason.MAX_ORDER_QTY, f"quantity {order.order_qty}, limit {bounds.order_qty} ({exposure.scope})"
+        limit, of_limit = bounds.order_notional, bounds.of_order
         if level >= Level.SAFE and not order.reduce_only:
             limit *= self.limits.safe_size_factor
+            of_limit = f"/{limit}"
         notional = instrument.notional(order.order_qty, price)
         if notional > limit:
             return DenyReason.MAX_ORDER_NOTIONAL, f"order of {notional:.2f} USD, limit {limit} USD ({exposure.scope})"
-        checks["order_notional_usd"] = f"{notional:.2f}/{limit}"
+        checks["order_notional_usd"] = f"{notional:.2f}{of_limit}"
         return None
 
     def _check_price(self, order: ProposedOrder, exposure: Exposure, checks: dict[str, str]) -> Refusal | None:
         price = order.price
         assert price is not None
-        own, mid = _own(self.limits, order.instrument_id), exposure.price()
+        bounds, mid = self._bounds[order.instrument_id], exposure.price()
         away_bps = (price - mid) / mid * BPS
-        band = _pick(own.price_band_bps, self.limits.price_band_bps)
+        band = bounds.band
         if abs(away_bps) > band:
             return (
                 DenyReason.PRICE_BAND,
                 f"price {price} is {away_bps:.1f} bps from mid {mid}, band {band} bps ({exposure.scope})",
             )
-        checks["price_band_bps"] = f"{away_bps:.2f}/{band}"
+        away = f"{away_bps:.2f}"
+        checks["price_band_bps"] = away + bounds.of_band
         if order.time_in_force is not TimeInForce.GTX:
-            slip = _pick(own.max_slippage_bps, self.limits.max_slippage_bps)
-            if order.side.sign * away_bps > slip:
-                text = f"price {price} gives away {order.side.sign * away_bps:.1f} bps to mid {mid}, limit {slip} bps"
+            given_bps = away_bps if order.side is Side.BUY else -away_bps
+            if given_bps > bounds.slip:
+                text = f"price {price} gives away {given_bps:.1f} bps to mid {mid}, limit {bounds.slip} bps"
                 return DenyReason.PRICE_BAND, f"{text} ({exposure.scope})"
-            checks["slippage_bps"] = f"{order.side.sign * away_bps:.2f}/{slip}"
+            given = away if given_bps is away_bps else f"{given_bps:.2f}"
+            checks["slippage_bps"] = given + bounds.of_slip
         for other in exposure.working.values():
             if other.side is not order.side and other.price is not None and other.open_qty:
                 crosses = price >= other.price if order.side is Side.BUY else price <= other.price
@@ -257,28 +298,32 @@ class RiskGovernor:
         if order.reduce_only:
             return None
         limits, side, qty = self.limits, order.side, order.order_qty
-        worst = exposure.value(exposure.worst(side, qty))
+        bounds = self._bounds[order.instrument_id]
+        worst_qty = exposure.worst(side, qty)
         # An order that only shrinks the worse direction needs no room; one that grows it needs it all.
-        if exposure.worst(side, qty) == 0:
+        if worst_qty == 0:
             return None
-        limit = _pick(_own(limits, order.instrument_id).max_position_notional_usd, limits.max_position_notional_usd)
+        worst = exposure.value(worst_qty)
+        limit = bounds.position
         if worst > limit:
             text = f"worst case {side.value} {worst:.2f} USD, limit {limit} USD ({exposure.scope})"
             return DenyReason.MAX_POSITION, text
-        checks["position_usd"] = f"{worst:.2f}/{limit}"
-        venue_sum = total = side_sum = ZERO
-        held = 0
-        for instrument_id, other in self._exposures.items():
-            extra = qty if instrument_id == order.instrument_id else ZERO
-            if not (extra or other.position or other.working):
+        worst_text = f"{worst:.2f}"
+        checks["position_usd"] = worst_text + bounds.of_position
+        against = exposure.worst(side.opposite)
+        venue_sum = total = worst if worst_qty >= against else exposure.value(against)
+        side_sum = worst
+        held = 1
+        for other in self._exposures.values():
+            if other is exposure or not (other.position or other.working):
                 continue
-            gross = other.gross_notional(side, extra)
+            gross = other.gross_notional()
             total += gross
             if other.instrument.venue == order.venue:
                 venue_sum += gross
-            side_sum += other.value(other.worst(side, extra))
+            side_sum += other.value(other.worst(side))
             held += 1
-        venue_limit = limits.by_venue_notional_usd.get(order.venue, limits.max_venue_notional_usd)
+        venue_limit = bounds.venue
         side_limit = limits.max_long_notional_usd if side is Side.BUY else limits.max_short_notional_usd
         if venue_sum > venue_limit:
             text = f"worst case {venue_sum:.2f} USD, limit {venue_limit} USD (venue:{order.venue})"
@@ -295,9 +340,13 @@ class RiskGovernor:
         if held > limits.max_concurrent_positions:
             text = f"{held} instruments with exposure, limit {limits.max_concurrent_positions} (global)"
             return DenyReason.MAX_POSITION, text
-        checks["venue_usd"] = f"{venue_sum:.2f}/{venue_limit}"
-        checks["global_usd"] = f"{total:.2f}/{limits.max_global_notional_usd}"
-        checks["side_usd"] = f"{side_sum:.2f}/{side_limit}"
+        # Where this is the only instrument, the sums are the same number.
+        total_text = worst_text if total is worst else f"{total:.2f}"
+        venue_text = total_text if venue_sum is total else f"{venue_sum:.2f}"
+        side_text = worst_text if side_sum is worst else f"{side_sum:.2f}"
+        checks["venue_usd"] = venue_text + bounds.of_venue
+        checks["global_usd"] = total_text + self._of_global
+        checks["side_usd"] = f"{side_text}/{side_limit}"
         return None
 
     def _check_counts(self, exposure: Exposure, now_ns: int, checks: dict[str, str]) -> Refusal | None:
