@@ -412,6 +412,8 @@ def limits_of(config: DeskConfig, instruments: Mapping[str, Instrument]) -> Risk
         orders_per_sec=risk.throttle_orders_per_sec,
         orders_per_symbol_per_min=config.execution.pace.orders_per_symbol_per_min,
         daily_loss_cap_usd=risk.daily_loss_cap_usd,
+        # The drawdown that holds (2.5 % of capital) is the daily cap again, from the day's best and not from its start.
+        capital_usd=risk.daily_loss_cap_usd * 40,
         stale_book_ms=risk.stale_ms,
         post_only_staleness_ms=config.execution.post_only.staleness_ms,
         by_instrument={i: InstrumentLimits(max_position_notional_usd=caps.symbol(i)) for i in instruments},

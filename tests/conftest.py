@@ -61,12 +61,32 @@ def traded_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from adapters.wirelog import SessionFacts
     from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
     from trading.orders.journal_rows import RowDraft
+    from trading.orders.messages import TargetIntent, Urgency
 
     directory = tmp_path_factory.mktemp("traded")
     config = load_config()
     desk = Replay(config, SessionFacts(), directory=directory)
     desk.boot(SYNTHETIC_EPOCH_NS)
-    desk.feed(synthetic_lines(config, 8))
+    lines = list(synthetic_lines(config, 8))
+    asked_ns = SYNTHETIC_EPOCH_NS + 4_000_000_000
+    desk.feed(line for line in lines if line.ts_recv_ns <= asked_ns)
+    desk.base.inject(
+        "arbiter",
+        TargetIntent(
+            intent_id="maker-usdm:test:1",
+            strategy_id="maker-usdm",
+            instrument_id="BINANCEUSDM:PERP:BTC-USDT:LINEAR",
+            target_lots=5,
+            urgency=Urgency.AGGRESSIVE,
+            limit_ticks=None,
+            confidence=1.0,
+            ttl_ns=3_000_000_000,
+            reasons=("a test",),
+            cause="a test",
+            ts_init_ns=asked_ns,
+        ),
+    )
+    desk.feed(line for line in lines if line.ts_recv_ns > asked_ns)
     desk.settle()
     rows = list(desk.base.actor("journal")._memory.read())
     desk.base.shutdown()

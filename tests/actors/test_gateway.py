@@ -225,3 +225,21 @@ def test_a_message_that_is_no_command_is_reported(bench, setup, permit):
     bench.tell(f"gateway.{VENUE}", "buy!")
     assert gateway.unknown_messages == 1
     assert [f.message_type for f in bench.take(ActorFailed, to="supervisor")] == ["str"]
+
+
+@pytest.mark.req("P-SAFE-6")
+@pytest.mark.parametrize("level", [Level.HOLD, Level.KILL])
+def test_an_operators_own_reduction_passes_hold_and_kill_and_nothing_else_of_his(bench, setup, permit, order, level):
+    permit({"global": level})
+    bench.start(f"gateway.{VENUE}", Gateway, setup)
+    closing = taker(reduce_only=True, strategy_ids=("operator",))
+    bench.tell(
+        f"gateway.{VENUE}",
+        order("pd1-a-1", **closing),
+        order("pd1-a-2", **{**closing, "reduce_only": False}),
+        order("pd1-a-3", **{**closing, "strategy_ids": ("operator", "maker")}),
+        order("pd1-a-4", **{**closing, "epoch": 0}),
+    )
+    assert [name for _, name in read_sent(setup.sent_log)] == ["pd1-a-1"]
+    reasons = [d.reason for d in bench.take(OrderDenied)]
+    assert reasons == [DenyReason.PERMIT_MODE, DenyReason.PERMIT_MODE, DenyReason.PERMIT_EPOCH]

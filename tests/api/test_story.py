@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class _StoryBus:
 @pytest.fixture
 def filled(traded_journal: Path) -> str:
     with closing(open_reader(traded_journal)) as db:
-        row = db.execute("SELECT cl_ord_id FROM order_row WHERE exec_id IS NOT NULL AND cl_ord_id <> ''").fetchone()
+        row = db.execute("SELECT cl_ord_id FROM order_row WHERE kind = 'fill'").fetchone()
     return str(row[0])
 
 
@@ -85,7 +86,7 @@ async def test_a_journal_that_takes_too_long_is_given_up_and_readers_are_bounded
     asked = OperatorCommand(
         command_id="c", kind=CommandKind.WHY, scope="global", actor="a", cause="why", argument="pd1-x", ts_ns=1
     )
-    answers = [await hasty.tell(asked) for _ in range(6)]
+    answers = await asyncio.gather(*(hasty.tell(asked) for _ in range(6)))
     assert not any(answer.done for answer in answers)
     assert "not read within" in answers[0].text
     assert any("being read for others" in answer.text for answer in answers[4:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from adapters.config import load_config
 from adapters.wirelog import inspect_session, open_session
-from supervision.replay import Line, recorded_lines, replay
+from supervision.replay import Replay, recorded_lines
 from supervision.wiring import restrict
+from trading.orders.messages import TargetIntent, Urgency
 
 RECORDINGS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "binance" / "l2_raw"
 USDM, SPOT = "BINANCEUSDM:PERP:BTC-USDT:LINEAR", "BINANCE:SPOT:BTC-USDT"
@@ -23,25 +25,52 @@ pytestmark = [
 
 
 @lru_cache(maxsize=4)
-def run(name, seconds):
-    """The first seconds of a recording through the desk."""
+def run(name, seconds, buy_at_s=None):
+    """The first seconds of a recording through the desk; from ``buy_at_s`` on a strategy wants to hold 4 lots."""
     session = open_session(RECORDINGS / name)
     facts = inspect_session(session)
     config, left_out = restrict(load_config(overrides={"session": str((RECORDINGS / name).resolve())}), facts)
-    until = facts.first_ns + int(seconds * 1e9)
+    lines = recorded_lines(session)
 
-    def first_lines():
-        for line in recorded_lines(session):
-            if type(line) is Line and line.ts_recv_ns > until:
-                return
+    def until(end_ns):
+        for line in lines:
             yield line
+            if line.ts_recv_ns > end_ns:
+                return
 
-    return replay(config, facts, first_lines(), name=name, left_out=left_out)
+    with tempfile.TemporaryDirectory() as directory:
+        desk = Replay(config, facts, directory=Path(directory))
+        desk.boot(facts.first_ns)
+        try:
+            if buy_at_s is not None:
+                desk.feed(until(facts.first_ns + int(buy_at_s * 1e9)))
+                desk.base.inject("arbiter", wish(facts.first_ns + int(buy_at_s * 1e9)))
+            rejected = desk.feed(until(facts.first_ns + int(seconds * 1e9)))
+            desk.settle()
+            return desk.report(name, left_out, rejected, int(seconds * 1e9), 1.0)
+        finally:
+            desk.base.shutdown()
+
+
+def wish(now_ns):
+    return TargetIntent(
+        intent_id="maker-usdm:test:1",
+        strategy_id="maker-usdm",
+        instrument_id=USDM,
+        target_lots=4,
+        urgency=Urgency.AGGRESSIVE,
+        limit_ticks=None,
+        confidence=1.0,
+        ttl_ns=600_000_000_000,
+        reasons=("a test",),
+        cause="a test",
+        ts_init_ns=now_ns,
+    )
 
 
 @pytest.mark.req("P-PNL-9", "P-SIM-1")
 def test_the_funding_of_a_recorded_midnight_is_in_the_ledger_as_the_venue_paid_it():
-    result = run("2023-04-05_funding", 130)
+    result = run("2023-04-05_funding", 110, 80)
     assert result.venues["binanceusdm"]["fundings"] == len(result.funding) == 1
     assert USDM in result.funding[0]["text"]
     assert Decimal(result.pnl_detail["funding_usd"]) != 0
@@ -52,7 +81,7 @@ def test_the_funding_of_a_recorded_midnight_is_in_the_ledger_as_the_venue_paid_i
 
 @pytest.mark.req("P-MD-2")
 def test_recorded_books_equal_the_venues_own_best_prices():
-    result = run("2023-04-05_funding", 130)
+    result = run("2023-04-05_funding", 110, 80)
     book = result.books[USDM]
     assert (book["state"], book["gaps"], book["mismatches"]) == ("synced", 0, 0)
     assert book["compared_with_ticker"] > 50
@@ -64,7 +93,7 @@ def test_recorded_books_equal_the_venues_own_best_prices():
 
 @pytest.mark.req("P-UNI-2")
 def test_what_a_recording_lacks_is_named():
-    result = run("2023-04-05_funding", 130)
+    result = run("2023-04-05_funding", 110, 80)
     assert any("COINM" in text for text in result.left_out)
     assert "strategy maker-coinm" in result.left_out
     assert set(result.venues) == {"binance", "binanceusdm"}

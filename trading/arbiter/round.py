@@ -297,7 +297,9 @@ class Round:
         if not blocked and own is not None and own - side.sign == limit:
             for need in same:
                 text = f"reaches to {limit} ticks and no further: our own {side.opposite.value} rests at {own}"
-                self._resolve(need.strategy_id, need.intent_id, "self_trade", wanted=need.lots, got=need.lots, text=text)
+                self._resolve(
+                    need.strategy_id, need.intent_id, "self_trade", wanted=need.lots, got=need.lots, text=text
+                )
         slot = desk.slot(NET_OWNER, side)
         ready_ns = max(slot.next_ns, desk.next_aggressive_ns)
         if self.now_ns < ready_ns:

@@ -14,7 +14,7 @@ from adapters.journal.store import open_reader
 @pytest.fixture
 def filled(traded_journal):
     with closing(open_reader(traded_journal)) as db:
-        row = db.execute("SELECT cl_ord_id FROM order_row WHERE exec_id IS NOT NULL AND cl_ord_id <> ''").fetchone()
+        row = db.execute("SELECT cl_ord_id FROM order_row WHERE kind = 'fill'").fetchone()
     return row[0]
 
 

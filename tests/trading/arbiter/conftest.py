@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trading.arbiter.config import ArbiterConfig, ConflictResolved, StrategyBudget
+from trading.arbiter.config import ArbiterConfig, ConflictResolved, FlattenTold, StrategyBudget
 from trading.arbiter.core import Arbiter
 from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import BookState, BookTop
@@ -190,7 +190,7 @@ class PaperDesk:
                     self.governor.on_cross(out)
                     for sid, side in ((out.buyer_id, Side.BUY), (out.seller_id, Side.SELL)):
                         self._attribute(sid, out.instrument_id, side, out.qty, out.price, now_ns)
-                case ConflictResolved():
+                case ConflictResolved() | FlattenTold():
                     pass
                 case OrderUpdated():
                     self.governor.on_order(out)

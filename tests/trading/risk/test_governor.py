@@ -433,3 +433,28 @@ def test_whatever_fills_the_position_never_exceeds_its_limit(steps):
         long = position + sum(int(o.order_qty) - c for o, c in live if o.side is Side.BUY)
         short = -position + sum(int(o.order_qty) - c for o, c in live if o.side is Side.SELL)
         assert D(shown["worst_case_usd"]) == max(long, short, 0) * 100
+
+
+def test_a_fee_taken_in_coins_is_not_counted_as_held(kit):
+    desk = kit.desk()
+    order = desk.order(kit.SPOT, qty="0.010")
+    desk.decide(order)
+    desk.governor.on_fill(
+        OrderFilled(
+            venue=order.venue,
+            instrument_id=kit.SPOT,
+            cl_ord_id=order.cl_ord_id,
+            exec_id="e",
+            exec_seq=1,
+            side=order.side,
+            last_qty=order.order_qty,
+            last_px=D(50000),
+            liquidity=None,
+            fee=D("0.00001"),
+            fee_asset="BTC",
+            legs=order.legs,
+            ts_event_ns=kit.NOW,
+            ts_init_ns=kit.NOW,
+        )
+    )
+    assert desk.exposure(kit.SPOT)["position"] == "0.00999"

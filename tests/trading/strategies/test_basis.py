@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from trading.market.events import BookState
-from trading.orders.messages import Side
+from trading.orders.messages import Side, Urgency
 from trading.strategies.base import build_strategy
 
 D = Decimal
@@ -131,3 +131,52 @@ def test_a_restored_pair_is_brought_to_its_exit(kit, pair):
     p.strategy.restore_position({kit.spot.instrument_id: D("0.008"), kit.perp.instrument_id: D("-0.008")}, kit.now)
     said = p.run(10, 0)
     assert {i.target_lots for i in said[:2]} == {0}
+
+
+HONEST = {"fee_coverage": 1.0, "passive": True, "mean_half_life_s": 600.0, "entry_z": 1.0, "exit_z": 0.1}
+
+
+def test_a_passive_pair_asks_for_makers_fees_and_a_taking_one_for_takers(kit, pair):
+    maker_bps = 2e4 * float(kit.perp.maker_fee + kit.coin.maker_fee)
+    taker_bps = 2e4 * float(kit.perp.taker_fee + kit.coin.taker_fee)
+    for params, least_bps in ((HONEST, maker_bps), ({**HONEST, "passive": False}, taker_bps)):
+        for share, enters in ((0.9, False), (1.1, True)):
+            p = pair(kit.perp, kit.coin, **params)
+            p.run(160, 0)
+            ticks = round(PERP * least_bps * 1e-4 * share)
+            assert bool(p.run(3, ticks)) is enters, (params, share)
+
+
+def test_a_passive_pair_rests_both_legs_until_they_stand(kit, pair):
+    p = pair(kit.perp, kit.coin, **HONEST)
+    p.run(160, 0)
+    entry = p.run(3, 1000)
+    assert {i.urgency for i in entry} == {Urgency.PASSIVE}
+    assert all(p.strategy.position_lots.values())
+
+
+def test_a_leg_nobody_took_is_completed_by_taking_once_the_other_stands(kit, pair):
+    p = pair(kit.perp, kit.coin, **{**HONEST, "leg_timeout_s": 5.0})
+    p.run(160, 0)
+    said = p.run(49, 1000, fill=(0,))
+    assert {i.urgency for i in said} == {Urgency.PASSIVE}
+    hurried = p.run(20, 1000, fill=(0,))
+    assert any(i.urgency is Urgency.AGGRESSIVE and "complete" in i.reasons[0] for i in hurried)
+    p.run(2, 1000)
+    assert all(p.strategy.position_lots.values())
+
+
+def test_a_pair_of_which_nothing_stands_is_given_up_without_an_order(kit, pair):
+    p = pair(kit.perp, kit.coin, **{**HONEST, "leg_timeout_s": 5.0})
+    p.run(160, 0)
+    said = p.run(70, 1000, fill=())
+    last = {i.instrument_id: i for i in said}.values()
+    assert "nobody took" in next(i.reasons[0] for i in said if i.target_lots == 0)
+    assert {(i.target_lots, i.urgency) for i in last} == {(0, Urgency.PASSIVE)}
+
+
+def test_the_mean_starts_at_its_prior_and_not_at_what_happens_to_be(kit, pair):
+    rich = pair(kit.perp, kit.coin, **HONEST)
+    assert rich.run(160, 500) != [], "10 bps above the prior is rich from the first moment on"
+    used_to_it = pair(kit.perp, kit.coin, prior_mean_bps=10.0, **HONEST)
+    assert used_to_it.run(160, 500) == []

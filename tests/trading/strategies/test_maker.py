@@ -119,3 +119,32 @@ def test_a_fill_is_answered_at_the_next_turn(kit, make):
 def test_zero_notional_quotes_nothing(kit, make):
     maker = make(quote_notional_usd=0)
     assert maker.on_book(kit.top(kit.perp.instrument_id, BID, ASK, kit.now), kit.now) == ()
+
+
+def test_around_a_slow_fair_price_an_excursion_beyond_the_fee_is_quoted_at_the_touch(kit, make):
+    maker = make(fair_half_life_s=120.0, min_requote_ms=0, fee_coverage=1.0)
+    for n in range(100):
+        now = kit.now + n * 100 * MS
+        maker.on_book(kit.top(kit.perp.instrument_id, BID, ASK, now), now)
+    low = BID - round(BID * 10e-4)
+    now += 100 * MS
+    (quote,) = maker.on_book(kit.top(kit.perp.instrument_id, low, low + 1, now), now)
+    assert quote.bid_ticks == low, "it joins the bid, and does not cross"
+    assert quote.ask_ticks > BID, "it sells no cheaper than its own idea of the price, and the fee"
+    nimble = make(min_requote_ms=0, fee_coverage=1.0)
+    (plain,) = nimble.on_book(kit.top(kit.perp.instrument_id, low, low + 1, now), now)
+    assert plain.bid_ticks < low < plain.ask_ticks < BID
+
+
+def test_it_may_sell_of_its_own_coins_what_it_was_given_and_no_more(kit, make):
+    def ask_lots(**params):
+        maker = make(kit.spot, **params)
+        bid = 5_000_000
+        (quote,) = maker.on_book(kit.top(kit.spot.instrument_id, bid, bid + 1, kit.now), kit.now) or (None,)
+        return quote.ask_lots
+
+    assert ask_lots() == 0
+    lots = ask_lots(own_inventory_usd=D(200))
+    assert 0 < lots * D("0.00001") * 50_000 <= 200
+    with pytest.raises(ValueError, match="own_inventory_usd"):
+        make(own_inventory_usd=D(-1))

@@ -138,3 +138,48 @@ def test_zero_notional_trades_nothing(make):
     market = make(position_notional_usd=0)
     market.run(150, 0)
     assert market.run(40, 3) == []
+
+
+def test_by_default_it_enters_only_when_the_move_pays_for_the_way_in_and_out(make, kit):
+    plain = {"fee_coverage": 1.0, "passive_exit": True, "max_hold_s": 60.0}
+    timid, bold = make(**plain), make(**plain)
+    for market, step in ((timid, 1), (bold, 12)):
+        market.run(150, 0)
+        market.run(40, step)
+    assert timid.said == []
+    cost_bps = 1e4 * float(kit.perp.taker_fee + kit.perp.maker_fee)
+    words = bold.said[0].reasons[1].split()
+    assert float(words[2]) >= float(words[-1]) > cost_bps
+
+
+def test_a_reason_that_has_gone_is_left_at_the_makers_price_first(make):
+    market = make(passive_exit=True, exit_timeout_s=5.0, stop_bps=500.0)
+    market.run(150, 0)
+    market.run(20, 3)
+    said = market.run(120, -1, fill=False)
+    exits = [i for i in said if i.target_lots == 0]
+    assert [i.urgency for i in exits[:2]] == [Urgency.PASSIVE, Urgency.PASSIVE]
+    hurried = next(i for i in exits if i.urgency is Urgency.AGGRESSIVE)
+    assert 5 * 10**9 <= hurried.ts_init_ns - exits[0].ts_init_ns < 6 * 10**9
+    gaps = [b.ts_init_ns - a.ts_init_ns for a, b in zip(exits, exits[1:], strict=False)]
+    assert all(gap < i.ttl_ns for gap, i in zip(gaps, exits, strict=False)), "a resting exit never expires in between"
+
+
+def test_a_stop_does_not_wait_for_a_maker(make):
+    market = make(passive_exit=True, stop_bps=1.0, min_hold_s=10.0, exit_score=-1.0)
+    market.run(150, 0)
+    market.run(20, 3)
+    (exit_intent,) = market.run(5, -20)
+    assert "stop" in exit_intent.reasons[0]
+    assert exit_intent.urgency is Urgency.AGGRESSIVE
+
+
+def test_what_is_too_little_for_an_order_on_spot_is_not_chased(make, kit):
+    market = make(kit.spot)
+    market.run(150, 0)
+    (entry,) = market.run(30, 30, fill=False)[:1]
+    # The fee of a spot purchase is taken out of the coins that were bought.
+    spec = kit.spot
+    market.strategy.on_fill(market.id, Side.BUY, spec.qty(entry.target_lots) * D("0.999"), D(50000), market.now)
+    assert market.strategy.position_lots[market.id] < entry.target_lots
+    assert not any("still" in i.reasons[0] for i in market.run(60, 30, fill=False))
