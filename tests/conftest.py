@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from adapters.config import load_config
+from adapters.journal.store import SqliteJournal
+from adapters.wirelog import SessionFacts
+from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
+from trading.orders.journal_rows import RowDraft
+from trading.orders.messages import TargetIntent, Urgency
+
 PROJECT = Path(__file__).resolve().parents[1]
 TABLE = PROJECT / "tests" / "requirements.tsv"
 _OUTCOMES = pytest.StashKey[dict[str, dict[str, str]]]()
@@ -56,13 +63,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def traded_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The journal file of a desk that traded eight seconds of the default session in virtual time."""
-    from adapters.config import load_config
-    from adapters.journal.store import SqliteJournal
-    from adapters.wirelog import SessionFacts
-    from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
-    from trading.orders.journal_rows import RowDraft
-    from trading.orders.messages import TargetIntent, Urgency
-
     directory = tmp_path_factory.mktemp("traded")
     config = load_config()
     desk = Replay(config, SessionFacts(), directory=directory)

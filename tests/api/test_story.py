@@ -45,9 +45,11 @@ async def _why(journal: Path, cl_ord_id: str, *, timeout_s: float = 5.0) -> tupl
         Projection(clock), bus, "127.0.0.1", 0, version="1", clock=clock, answer_timeout_s=timeout_s + 5
     )
     try:
-        async with aiohttp.ClientSession() as client:
-            async with client.get(f"{server.url}api/ui/why", params={"cl_ord_id": cl_ord_id}) as answer:
-                return answer.status, await answer.json()
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"{server.url}api/ui/why", params={"cl_ord_id": cl_ord_id}) as answer,
+        ):
+            return answer.status, await answer.json()
     finally:
         await server.close()
 

@@ -207,6 +207,7 @@ class CoreState:
         elif self._open.pop(key, None) is not None:
             order.next_query_ns = None
             order.awaited = None
+            _forget_words(order)
             self._done[key] = order
             if len(self._done) > self._config.terminal_orders_max:
                 self._done.popitem(last=False)
@@ -291,3 +292,9 @@ def refused(order: Order) -> OrderEvent:
         # Our request may have overtaken the order itself: that it still stands is not known.
         return OrderEvent.UNANSWERED
     return OrderEvent.CANCEL_REFUSED_PARTIAL if order.cum_qty else OrderEvent.CANCEL_REFUSED
+
+
+def _forget_words(order: Order) -> None:
+    """A finished order keeps what a late fill needs; its story and checks are in the journal."""
+    proposed = msgspec.structs.replace(order.approved.order, story={})
+    order.approved = msgspec.structs.replace(order.approved, checks={}, order=proposed)

@@ -33,7 +33,7 @@ class BasisParams(msgspec.Struct, frozen=True, kw_only=True):
     leg_notional_usd: Decimal = Decimal(400)
     mean_half_life_s: float = 600.0
     prior_mean_bps: float = 0.0
-    entry_z: float = 1.0
+    entry_z: float = 0.5
     exit_z: float = 0.1
     fee_coverage: float = 1.0
     min_edge_bps: float = 0.15

@@ -22,7 +22,8 @@ def filled(traded_journal):
 def test_a_filled_order_is_told_from_tick_to_ledger(propdesk, traded_journal, filled):
     code, out, _ = propdesk("why", filled, "--data-dir", traded_journal.parent)
     assert code == 0
-    at = [out.index(f"  {name}: ") for name in ("tick", "intents", "netting", "risk", "journal", "sent", "fee", "ledger")]
+    steps = ("tick", "intents", "netting", "risk", "journal", "sent", "fee", "ledger")
+    at = [out.index(f"  {name}: ") for name in steps]
     assert at == sorted(at)
 
 

@@ -200,7 +200,7 @@ def test_spot_is_sold_down_to_what_no_order_would_take(kit):
     stage = Stage(kit, kit.SPOT)
     stage.want("momentum", 700)
     before = len(stage.orders)
-    stage.brake(**{"venue_binance": Level.KILL})
+    stage.brake(venue_binance=Level.KILL)
     stage.step(30)
     assert {o.reduce_only for o in stage.orders[before:]} == {True}
     assert abs(stage.lots.get(OPERATOR, 0)) * 0.00001 * 5_000 < 5
@@ -211,7 +211,7 @@ def test_spot_is_sold_down_to_what_no_order_would_take(kit):
 def test_a_killed_strategy_goes_and_what_others_hold_against_it_stays_with_the_operator(stage):
     stage.want("momentum", 9)
     stage.want("basis", -4)
-    stage.brake(**{"strategy_momentum": Level.KILL})
+    stage.brake(strategy_momentum=Level.KILL)
     stage.step(10)
     assert stage.lots == {"basis": -4, OPERATOR: 4}
     # When the others go, so does the operator's share, brake or no brake.
@@ -223,7 +223,7 @@ def test_a_killed_strategy_goes_and_what_others_hold_against_it_stays_with_the_o
 
 
 def test_who_is_killed_is_not_heard(stage):
-    stage.brake(**{"strategy_momentum": Level.KILL})
+    stage.brake(strategy_momentum=Level.KILL)
     stage.want("momentum", 9)
     assert stage.orders == []
     stage.brake()

@@ -133,7 +133,7 @@ def test_a_restored_pair_is_brought_to_its_exit(kit, pair):
     assert {i.target_lots for i in said[:2]} == {0}
 
 
-HONEST = {"fee_coverage": 1.0, "passive": True, "mean_half_life_s": 600.0, "entry_z": 1.0, "exit_z": 0.1}
+HONEST = {"fee_coverage": 1.0, "passive": True, "mean_half_life_s": 600.0, "entry_z": 0.5, "exit_z": 0.1}
 
 
 def test_a_passive_pair_asks_for_makers_fees_and_a_taking_one_for_takers(kit, pair):
@@ -162,7 +162,7 @@ def test_a_leg_nobody_took_is_completed_by_taking_once_the_other_stands(kit, pai
     assert {i.urgency for i in said} == {Urgency.PASSIVE}
     hurried = p.run(20, 1000, fill=(0,))
     assert any(i.urgency is Urgency.AGGRESSIVE and "complete" in i.reasons[0] for i in hurried)
-    p.run(2, 1000)
+    p.run(40, 1000)
     assert all(p.strategy.position_lots.values())
 
 
