@@ -223,10 +223,18 @@ def _default_strategies() -> dict[str, StrategyConfig]:
     spot, usdm, coinm = (venue.instruments[0] for venue in _default_venues().values())
     return {
         "maker-usdm": StrategyConfig(
-            kind="maker", instruments=[usdm], params={"min_edge_bps": 1}, priority=100, budget_usd=Decimal(2000)
+            kind="maker",
+            instruments=[usdm],
+            params={"min_edge_bps": Decimal("0.5")},
+            priority=100,
+            budget_usd=Decimal(2000),
         ),
         "maker-coinm": StrategyConfig(
-            kind="maker", instruments=[coinm], params={"min_edge_bps": 1}, priority=100, budget_usd=Decimal(2000)
+            kind="maker",
+            instruments=[coinm],
+            params={"min_edge_bps": Decimal("0.5")},
+            priority=100,
+            budget_usd=Decimal(2000),
         ),
         "maker-spot": StrategyConfig(
             kind="maker",

@@ -16,11 +16,12 @@ from typing import Final
 
 import msgspec
 
-from adapters.board_file import READ_TRIES, WORD, BoardDamagedError, create_file, locked, map_file
+from adapters.board_file import READ_TRIES, WORD, BoardDamagedError, create_file, locked, map_file, words_of
 
 SLOTS_MAX: Final = 32
 NAME_BYTES_MAX: Final = 32
 _SLOT: Final = struct.Struct(f"<QQQIB{NAME_BYTES_MAX}s3x")
+_REST: Final = struct.Struct(f"<QIB{NAME_BYTES_MAX}s3x")  # of a slot, after its two words
 _HEADER: Final = struct.Struct("<8sII")
 _MAGIC: Final = b"PDHEARTS"
 _VERSION: Final = 1
@@ -53,24 +54,26 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 class Slot:
     """One process's place on the board."""
 
-    __slots__ = ("_at", "_map", "incarnation", "name")
+    __slots__ = ("_beat", "_map", "_state_at", "_words", "incarnation", "name")
 
     def __init__(self, mapped: mmap.mmap, at: int, name: str, incarnation: int) -> None:
         self._map = mapped
-        self._at = at
+        self._words = words_of(mapped)
+        self._beat = (at + _BEAT_AT) // WORD.size
+        self._state_at = at + _STATE_AT
         self.name = name
         self.incarnation = incarnation
 
     def beat(self, mono_ns: int, state: BeatState = BeatState.RUNNING) -> None:
         """Say that we live: two stores, no lock, no system call."""
-        self._map[self._at + _STATE_AT] = state
-        WORD.pack_into(self._map, self._at + _BEAT_AT, mono_ns)
+        self._map[self._state_at] = state
+        self._words[self._beat] = mono_ns
 
 
 class HeartbeatBoard:
     """All slots. A missing or foreign file is made anew: beats carry nothing that must survive."""
 
-    __slots__ = ("_lock", "_map", "_path")
+    __slots__ = ("_lock", "_map", "_path", "_words")
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -80,6 +83,7 @@ class HeartbeatBoard:
         except (FileNotFoundError, BoardDamagedError):
             with locked(self._lock, _CLAIM_WAIT_S):
                 self._map = _made(path)
+        self._words = words_of(self._map)
 
     def claim(self, name: str, pid: int) -> Slot:
         """The slot of ``name``, of which there is one: a restarted process takes its predecessor's place.
@@ -92,10 +96,13 @@ class HeartbeatBoard:
             raise ValueError(f"{name!r} is not a name of 1 to {NAME_BYTES_MAX} bytes")
         with locked(self._lock, _CLAIM_WAIT_S):
             at = self._place(raw)
-            sequence, _, incarnation, _, _, _ = _SLOT.unpack_from(self._map, at)
-            WORD.pack_into(self._map, at, sequence | 1)
-            _SLOT.pack_into(self._map, at, sequence | 1, 0, incarnation + 1, pid, BeatState.STARTING, raw)
-            WORD.pack_into(self._map, at, (sequence | 1) + 1)
+            word = at // WORD.size
+            claiming = self._words[word] | 1
+            (incarnation, *_) = _REST.unpack_from(self._map, at + 2 * WORD.size)
+            self._words[word] = claiming
+            self._words[word + 1] = 0
+            _REST.pack_into(self._map, at + 2 * WORD.size, incarnation + 1, pid, BeatState.STARTING, raw)
+            self._words[word] = claiming + 1
         return Slot(self._map, at, name, incarnation + 1)
 
     def read(self) -> list[Beat]:
@@ -103,10 +110,12 @@ class HeartbeatBoard:
         beats = []
         for at in range(_SLOTS_AT, SIZE, _SLOT.size):
             for _ in range(READ_TRIES):
-                sequence, mono_ns, incarnation, pid, state, raw = _SLOT.unpack_from(self._map, at)
+                word = at // WORD.size
+                sequence, mono_ns = self._words[word], self._words[word + 1]
                 if sequence == 0:
                     break
-                if sequence & 1 == 0 and WORD.unpack_from(self._map, at)[0] == sequence:
+                incarnation, pid, state, raw = _REST.unpack_from(self._map, at + 2 * WORD.size)
+                if sequence & 1 == 0 and self._words[word] == sequence:
                     name = raw.rstrip(b"\0").decode()
                     beats.append(
                         Beat(name=name, pid=pid, mono_ns=mono_ns, state=BeatState(state), incarnation=incarnation)

@@ -7,21 +7,19 @@ daemon's help) and the fencing epoch. Does not decide: levels and releases are `
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from adapters.board_file import BoardBusyError, BoardDamagedError, boot_hash, locked
+from adapters.board_file import BoardBusyError, BoardDamagedError, boot_hash, locked, words_of
 from adapters.clock import SystemClock
 from adapters.permit_layout import (
     EMERGENCY_CODE,
     OPERATOR_BRAKES_MAX,
     SIZE,
     WORDS,
-    WORDS_AT,
     Board,
     Lease,
     create_board,
@@ -170,11 +168,11 @@ class PermitReader:
     was replaced by the governor is found again at the first refusal.
     """
 
-    __slots__ = ("_board", "_boot", "_epoch", "_expires_ns", "_map", "_modes", "_path", "_seen", "_why", "problem")
+    __slots__ = ("_board", "_boot", "_epoch", "_expires_ns", "_modes", "_path", "_seen", "_why", "_words", "problem")
 
     _board: Board | None
-    _map: mmap.mmap | bytes
-    _seen: tuple[int, ...]
+    _words: memoryview
+    _seen: list[int]
     _modes: dict[str, Level]
     _why: PermitVerdict | None
 
@@ -189,7 +187,7 @@ class PermitReader:
 
         The usual case costs one comparison of 32 bytes and one look-up per scope.
         """
-        if WORDS.unpack_from(self._map, WORDS_AT) != self._seen:
+        if self._words[WORDS].tolist() != self._seen:
             self._refresh()
         refusal = self._refusal(now_mono_ns, epoch)
         if refusal is not None:
@@ -244,8 +242,8 @@ class PermitReader:
         board = self._board
         if board is None:
             return
-        seen = WORDS.unpack_from(self._map, WORDS_AT)
-        self._seen = ()  # nothing is remembered of a bad read, so that the next check reads again
+        seen = self._words[WORDS].tolist()
+        self._seen = []  # nothing is remembered of a bad read, so that the next check reads again
         if not board.genuine():
             self._why, self.problem = PermitVerdict.REFUSED_TORN, f"{self._path}: overwritten by something else"
             return
@@ -279,14 +277,14 @@ class PermitReader:
         except (BoardDamagedError, OSError) as error:
             self._forget(f"no permit: {error}")
             return False
-        self._map = self._board.mapped
+        self._words = self._board.words
         self._refresh()
         return True
 
     def _forget(self, problem: str) -> None:
         self._board = None
-        self._map = bytes(SIZE)
-        self._seen = WORDS.unpack_from(self._map, WORDS_AT)
+        self._words = words_of(bytes(SIZE))
+        self._seen = self._words[WORDS].tolist()
         self._epoch = -1
         self._expires_ns = 0
         self._modes = {}

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from adapters.board_file import WORD, BoardDamagedError, Cell, create_file, map_file
+from adapters.board_file import WORD, BoardDamagedError, Cell, create_file, map_file, words_of
 from trading.brakes import GLOBAL, SCOPE_BYTES_MAX, Brake, Level, Release, parse_scope
 
 MODES_MAX: Final = 256
@@ -33,9 +33,9 @@ EMERGENCY_CODE: Final = "operator_emergency"
 _MAGIC: Final = b"PDPERMIT"
 _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<8sII")
-WORDS: Final = struct.Struct("<4Q")
 WORDS_AT: Final = 64
-_EMERGENCY_AT: Final = WORDS_AT + 24
+WORDS: Final = slice(WORDS_AT // WORD.size, WORDS_AT // WORD.size + 4)
+_EMERGENCY: Final = WORDS_AT // WORD.size + 3
 _EPOCH_AT: Final = 128
 _LEASE: Final = struct.Struct("<Q8sqI")
 _MODE: Final = struct.Struct(f"<{SCOPE_BYTES_MAX}sB")
@@ -60,7 +60,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class Board:
     """The three cells and the emergency word of one mapped file. Not for a file that others truncate."""
 
-    __slots__ = ("_epoch", "_lease", "_operator", "_path", "inode", "mapped")
+    __slots__ = ("_epoch", "_lease", "_operator", "_path", "inode", "mapped", "words")
 
     def __init__(self, path: Path) -> None:
         """Map ``path``; ``FileNotFoundError``, or ``BoardDamagedError`` when short, foreign or of other version."""
@@ -68,6 +68,7 @@ class Board:
         self.mapped, self.inode = map_file(path, SIZE)
         if not self.genuine():
             raise BoardDamagedError(path, f"not a permit board of version {_VERSION}")
+        self.words = words_of(self.mapped)
         self._lease, self._operator, self._epoch = _cells(self.mapped)
 
     def genuine(self) -> bool:
@@ -102,7 +103,7 @@ class Board:
             operator_brake(_text(scope), Level(level), _text(cause), _text(actor), since)
             for scope, level, since, actor, cause in _BRAKE.iter_unpack(payload[_COUNT.size :])
         ]
-        since_ns = WORD.unpack_from(self.mapped, _EMERGENCY_AT)[0]
+        since_ns = self.words[_EMERGENCY]
         return [*brakes, emergency_brake(since_ns)] if since_ns else brakes
 
     def set_operator_brakes(self, brakes: Iterable[Brake]) -> None:
@@ -111,7 +112,7 @@ class Board:
 
     def set_emergency(self, since_ns: int) -> None:
         """Hold everything since ``since_ns``, or end that with 0: one word, no lock, durable when this returns."""
-        WORD.pack_into(self.mapped, _EMERGENCY_AT, since_ns)
+        self.words[_EMERGENCY] = since_ns
         self.mapped.flush()
 
     def epoch_of_what_is_left(self) -> int:
@@ -130,13 +131,13 @@ class Board:
 
 def create_board(path: Path, brakes: list[Brake], epoch: int) -> None:
     """Make a board that grants nothing appear at ``path`` at once."""
-    with mmap.mmap(-1, SIZE) as blank:
-        _HEADER.pack_into(blank, 0, _MAGIC, _VERSION, SIZE)
-        lease, operator, newest = _cells(blank)
-        lease.write(_LEASE.pack(0, bytes(8), 0, 0))
-        operator.write(_encode_brakes(brakes))
-        newest.write(WORD.pack(epoch))
-        create_file(path, bytes(blank[:]))
+    blank = mmap.mmap(-1, SIZE)
+    _HEADER.pack_into(blank, 0, _MAGIC, _VERSION, SIZE)
+    lease, operator, newest = _cells(blank)
+    lease.write(_LEASE.pack(0, bytes(8), 0, 0))
+    operator.write(_encode_brakes(brakes))
+    newest.write(WORD.pack(epoch))
+    create_file(path, bytes(blank[:]))
 
 
 def encode_modes(modes: Mapping[str, Level]) -> bytes:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
@@ -19,6 +21,9 @@ from adapters.config import DeskConfig  # noqa: E402  # the project is found fro
 from adapters.permit_board import PermitVerdict  # noqa: E402
 from supervision.cli import SUMMARIES  # noqa: E402
 from trading.brakes import ALLOWED, Conduct, Level  # noqa: E402
+from trading.strategies.basis import BasisParams  # noqa: E402
+from trading.strategies.maker import MakerParams  # noqa: E402
+from trading.strategies.momentum import MomentumParams  # noqa: E402
 
 _MARKED = re.compile(r"(<!-- BEGIN GENERATED (\S+) -->\n).*?(<!-- END GENERATED -->)", re.DOTALL)
 
@@ -74,11 +79,23 @@ def settings() -> str:
     return _table(["key", "default"], list(leaves(DeskConfig().model_dump(), "")))
 
 
+def strategy_params() -> str:
+    """Every parameter of every kind of strategy with its default."""
+    kinds = {"maker": MakerParams, "momentum": MomentumParams, "basis": BasisParams}
+    rows = [
+        [kind, f"`{field.name}`", f"`{field.default}`"]
+        for kind, params in kinds.items()
+        for field in msgspec.structs.fields(params)
+    ]
+    return _table(["kind", "parameter", "default"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "levels": levels,
     "verdicts": verdicts,
     "settings": settings,
+    "strategy-params": strategy_params,
 }
 
 

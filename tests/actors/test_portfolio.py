@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from actors.messages import AskPositions, DayPnl, JournalHistory, OwnFill, Positions, ReadJournal
 from actors.portfolio import PortfolioActor, PortfolioSetup
+from adapters.binance.instruments import INSTRUMENTS as LISTED
 from trading.market.events import BookState, BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.messages import (
@@ -181,3 +183,21 @@ def test_an_unproved_book_values_nothing(bench, portfolio):
     bench.tell("portfolio", mark, broken)
     bench.after_ms(600)
     assert portfolio.core.positions()[USDM].mark_px == Decimal(60_100)
+
+
+@pytest.mark.req("P-PNL-9")
+def test_a_fee_taken_in_coins_is_nobodys_share_and_the_operator_is_nobodys_actor(bench):
+    (spot,) = (i for i in LISTED if i.instrument_id == "BINANCE:SPOT:BTC-USDT")
+    actor = bench.start("portfolio", PortfolioActor, PortfolioSetup(instruments={spot.instrument_id: spot}))
+    bench.tell("portfolio", JournalHistory(rows=[]))
+    bought = msgspec.structs.replace(
+        fill(bench, legs=(("a", "0.003"), ("operator", "0.001"))),
+        venue=spot.venue,
+        instrument_id=spot.instrument_id,
+        fee=Decimal("0.000004"),
+        fee_asset="BTC",
+    )
+    bench.tell("portfolio", bought)
+    assert [(m.buy, m.qty) for m in bench.take(OwnFill, to="strategy.a")] == [(True, "0.00299700")]
+    assert bench.take(OwnFill) == []
+    assert actor.core.positions()[spot.instrument_id].qty == Decimal("0.003996")

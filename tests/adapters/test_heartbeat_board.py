@@ -49,6 +49,30 @@ def test_a_full_board_gives_away_the_slots_of_the_dead_only(path):
         board.claim("one-more", os.getpid())
 
 
+BEATING = """
+import sys
+from pathlib import Path
+from adapters.heartbeat_board import HeartbeatBoard
+slot = HeartbeatBoard(Path(sys.argv[1])).claim("root", 10)
+for mono_ns in range(7_183_000_000_000, 7_183_000_000_000 + 200_000 * 1_000_003, 1_000_003):
+    slot.beat(mono_ns)
+"""
+
+
+@pytest.mark.req("P-EXE-19")
+def test_no_reader_sees_half_a_beat(path):
+    board = HeartbeatBoard(path)
+    board.claim("root", 10).beat(1)
+    beating = subprocess.Popen([sys.executable, "-c", BEATING, str(path)], cwd=PROJECT)
+    while board.read()[0].incarnation == 1 or board.read()[0].mono_ns == 0:
+        assert beating.poll() is None
+    seen = []
+    while beating.poll() is None:
+        seen.append(board.read()[0].mono_ns)
+    assert min(seen) >= 7_183_000_000_000
+    assert seen == sorted(seen)
+
+
 @pytest.mark.parametrize("name", ["", "x" * 33, "a\0b"])
 def test_bad_names_are_refused(path, name):
     with pytest.raises(ValueError, match="1 to 32 bytes"):

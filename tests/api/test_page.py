@@ -121,6 +121,28 @@ async def test_an_operator_holds_a_venue_and_says_why(page: Any, bus: Any) -> No
     await playwright_api.expect(page.locator("#toast")).to_contain_text("refused")
 
 
+async def test_the_journals_story_is_shown_step_by_step(page: Any, bus: Any) -> None:
+    t0 = 1_760_000_000_000_000_000
+    bus.body = {
+        "trace": "BTC@17",
+        "steps": [
+            {"name": "tick", "ts_ns": t0, "text": "book update 17", "seq": None},
+            {"name": "risk", "ts_ns": t0 + 250_000, "text": "approved", "seq": None},
+            {"name": "ledger", "ts_ns": t0 + 35_250_000, "text": "entry <b>x</b>", "seq": 9},
+        ],
+    }
+    await page.click('[data-why="pd-7-000241"]')
+    expect = playwright_api.expect
+    rows = page.locator("#story-body table.steps tr")
+    await expect(rows).to_have_count(3)
+    await expect(rows.nth(1)).to_contain_text("+250 µs")
+    await expect(rows.nth(2)).to_contain_text("+35.0 ms")
+    await expect(rows.nth(2)).to_contain_text("entry <b>x</b>")
+    await expect(rows.nth(2)).to_contain_text("#9")
+    await expect(page.locator("#story-body")).to_contain_text("BTC@17")
+    assert page.complaints == []
+
+
 async def test_an_operator_reads_the_story_of_an_order(page: Any) -> None:
     await page.click('[data-why="pd-7-000241"]')
     await playwright_api.expect(page.locator("#story-body")).to_contain_text("pd-7-000241")

@@ -180,11 +180,15 @@ P = TypeVar("P", bound=msgspec.Struct)
 
 def convert_params(params: Mapping[str, object], kind: type[P], strategy_id: str) -> P:
     """Build the frozen parameters of a strategy; ``ValueError`` names the key that is wrong."""
-    unknown = set(params) - {f.name for f in msgspec.structs.fields(kind)}
+    types = {f.name: f.type for f in msgspec.structs.fields(kind)}
+    unknown = set(params) - set(types)
     if unknown:
         raise ValueError(f"strategy {strategy_id}: unknown parameters {sorted(unknown)}")
+    # A configuration's numbers are Decimals; a whole one is as good as an integer.
+    decimals = {k: v for k, v in params.items() if isinstance(v, Decimal) and v.is_finite()}
+    whole = {k: int(v) for k, v in decimals.items() if types[k] is int and v == int(v)}
     try:
-        return msgspec.convert(dict(params), kind, strict=False)
+        return msgspec.convert({**params, **whole}, kind, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(f"strategy {strategy_id}: {error}") from error
 

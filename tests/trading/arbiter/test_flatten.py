@@ -2,6 +2,7 @@
 
 from collections import deque
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -63,8 +64,9 @@ def quote(strategy_id, lots, now_ns, *, instrument_id):
 class Stage:
     """A desk on one instrument whose time goes on in steps of 100 ms."""
 
-    def __init__(self, kit, instrument_id=None):
+    def __init__(self, kit, instrument_id=None, depth=50):
         self.kit = kit
+        self.depth = depth
         self.id = instrument_id or kit.PERP
         self.desk = kit.desk()
         self.now = NOW
@@ -73,7 +75,8 @@ class Stage:
     def step(self, n=1, *, away=0, state=BookState.SYNCED):
         for _ in range(n):
             self.now += 100 * MS
-            self.desk.book(self.kit.top(self.id, BID + away, ASK + away, self.now, state=state), self.now)
+            depth = {"bid_lots": self.depth, "ask_lots": self.depth}
+            self.desk.book(self.kit.top(self.id, BID + away, ASK + away, self.now, state=state, **depth), self.now)
             self.desk.timer(self.now)
 
     def want(self, strategy_id, lots, **more):
@@ -161,7 +164,7 @@ def test_what_meets_nobody_is_tried_again_deeper_slower_and_not_for_ever(stage):
             stage.desk.deliver(9, stage.now)
     tries = stage.orders[before:]
     assert len(tries) == 60
-    gaps = [b.ts_init_ns - a.ts_init_ns for a, b in zip(tries, tries[1:], strict=False)]
+    gaps = [b.ts_init_ns - a.ts_init_ns for a, b in pairwise(tries)]
     assert gaps[0] < SECOND
     assert min(gaps[5:]) >= 5 * SECOND
     reach = [(o.ref_price - o.price) / o.ref_price * 10_000 for o in tries]
@@ -197,8 +200,9 @@ def test_an_unknown_order_may_still_fill_so_it_waits(stage):
 
 @pytest.mark.req("P-SAFE-6")
 def test_spot_is_sold_down_to_what_no_order_would_take(kit):
-    stage = Stage(kit, kit.SPOT)
+    stage = Stage(kit, kit.SPOT, depth=2_000)
     stage.want("momentum", 700)
+    assert stage.lots == {"momentum": 700}
     before = len(stage.orders)
     stage.brake(venue_binance=Level.KILL)
     stage.step(30)

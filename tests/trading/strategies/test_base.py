@@ -28,6 +28,16 @@ def test_a_wrong_parameter_is_refused_by_name(kit, kind, params, field):
         build_strategy(kind, "s", kit.some(kit.spot, kit.perp), params, 1)
 
 
+def test_a_configurations_decimals_are_as_good_as_integers_when_they_are_whole(kit):
+    def build(value):
+        return build_strategy("maker", "s", kit.some(kit.perp), {"min_requote_ms": value}, 1)
+
+    assert build(D(500)).params.min_requote_ms == 500
+    for wrong in (D("500.5"), D("NaN"), D("Infinity")):
+        with pytest.raises(ValueError, match="min_requote_ms"):
+            build(wrong)
+
+
 def test_basis_needs_two_instruments_the_second_a_perpetual(kit):
     with pytest.raises(ValueError, match="exactly two"):
         build_strategy("basis", "s", kit.some(kit.perp), {}, 1)
