@@ -1,156 +1,46 @@
-"""Benchmarks of the desk itself: tick to order by stage, and replay; peers run in their own environment beside it.
+"""Tick to order by stage, with the commit and without, beside one durable commit and the peer. Measures, never asserts.
 
-Every number is a median of interleaved rounds in one run; goals are ratios. Measures, never asserts.
+Every number is a median of rounds in one run; goals are ratios.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import os
-import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from actors.messages import RawFrame, SnapshotFrame, StartActor
-from adapters.clock import SystemClock, VirtualClock
-from adapters.config import DeskConfig, load_config
+from adapters.clock import SystemClock
 from adapters.journal.store import SqliteJournal
 from adapters.journal.writer import JournalWriter
-from adapters.wirelog import SessionFacts, inspect_session, open_session
+from adapters.wirelog import SessionFacts
 from supervision.bases.loop import LoopBase
+from supervision.bench_rig import (
+    SYMBOL,
+    FlipStrategy,
+    SilentDesk,
+    bench_config,
+    depth_frame,
+    peer_results,
+    row,
+    snapshot_body,
+    wall_ns,
+    without_pauses,
+)
 from supervision.cell import calm_gc, new_loop
 from supervision.plan import paths_of
-from supervision.replay import Replay, recorded_lines, replay
 from supervision.supervisor import ChildStart, Supervisor
-from supervision.wiring import INSTRUMENTS, Wiring, restrict
-from trading.market.events import BookTicker, BookTop, DepthSnapshot, DepthUpdate
+from supervision.wiring import Wiring
 from trading.orders.journal_rows import JournalKind, RowDraft
-from trading.orders.messages import Intent, NewOrderSingle, TargetIntent, Urgency
+from trading.orders.messages import NewOrderSingle
 
-USDM = "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
-_SYMBOL = "BTCUSDT"
-_LOW = 618_000
-_wall_ns = SystemClock.wall_ns
 _COMMIT_NS = 450_000
-
-
-def percentile(values: list[float], share: float) -> float:
-    """A percentile of a list, 0 when empty."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
-
-
-def row(values: list[float]) -> dict[str, float]:
-    """Median and 99th percentile of microseconds."""
-    return {"p50_us": round(percentile(values, 0.5), 1), "p99_us": round(percentile(values, 0.99), 1), "n": len(values)}
-
-
-class FlipStrategy:
-    """The peers' benchmark strategy: an order on every tick (or none); buys and sells alternate."""
-
-    strategy_id = "flip"
-
-    def __init__(self, every: int = 1) -> None:
-        self.instruments = (USDM,)
-        self.every = every
-        self.n = 0
-        self.target = 0
-
-    def on_book(self, top: BookTop, now_ns: int) -> list[Intent]:
-        """Flip the target at every ``every``-th tick."""
-        self.n += 1
-        if not self.every or self.n % self.every:
-            return []
-        self.target = 0 if self.target else 4
-        return [
-            TargetIntent(
-                intent_id=f"flip:{self.n}",
-                strategy_id="flip",
-                instrument_id=USDM,
-                target_lots=self.target,
-                urgency=Urgency.AGGRESSIVE,
-                limit_ticks=None,
-                confidence=1.0,
-                ttl_ns=60_000_000_000,
-                reasons=("bench",),
-                cause=f"{USDM}@{top.update_id}",
-                ts_init_ns=now_ns,
-            )
-        ]
-
-    def on_trade(self, *_: object) -> list[Intent]:
-        """Nothing."""
-        return []
-
-    on_mark = on_trade
-    on_fill = on_trade
-    on_timer = on_trade
-
-    def restore_position(self, *_: object) -> None:
-        """Nothing to remember."""
-
-    def view(self) -> dict[str, object]:
-        """For operators."""
-        return {"n": self.n}
-
-
-def bench_config(data: Path) -> DeskConfig:
-    """One venue, one strategy, limits out of the way, no simulated latency."""
-    return load_config(
-        None,
-        overrides={
-            "data_dir": str(data),
-            "venues": {
-                "binanceusdm": {
-                    "instruments": [USDM],
-                    "sim": {
-                        "order_latency_ms": 0,
-                        "report_latency_ms": 0,
-                        "jitter_ms": 0,
-                        "initial_balances": {"USDT": Decimal(10_000_000)},
-                    },
-                }
-            },
-            "strategies": {"flip": {"kind": "maker", "instruments": [USDM], "budget_usd": Decimal(100_000)}},
-            "placement": {"all": ["desk", "venue:binanceusdm", "ops"]},
-            "risk": {
-                "throttle_orders_per_sec": 1000,
-                "daily_loss_cap_usd": Decimal(1_000_000),
-                "stale_ms": 3_600_000,
-                "max_inflight_orders": 1000,
-            },
-        },
-    )
-
-
-def depth_frame(n: int, now_ns: int) -> bytes:
-    """A USD-M depth diff, 10 levels a side; the touch moves through three ticks in turn (two would be a flip-flop)."""
-    bid = _LOW + n % 3
-    gone_asks = [f'["{t / 10:.2f}","0.000"]' for t in range(_LOW + 1, bid + 1)]
-    gone_bids = [f'["{t / 10:.2f}","0.000"]' for t in range(bid + 1, _LOW + 3)]
-    bids = ",".join(gone_bids + [f'["{(bid - i) / 10:.2f}","{2 + i % 5}.000"]' for i in range(10)])
-    asks = ",".join(gone_asks + [f'["{(bid + 1 + i) / 10:.2f}","{3 + i % 5}.000"]' for i in range(10)])
-    now = now_ns // 1_000_000
-    return (
-        f'{{"stream":"btcusdt@depth@0ms","data":{{"e":"depthUpdate","E":{now},"T":{now},"s":"{_SYMBOL}",'
-        f'"U":{n * 10 + 1},"u":{n * 10 + 10},"pu":{n * 10},"b":[{bids}],"a":[{asks}]}}}}'
-    ).encode()
-
-
-def _snapshot() -> bytes:
-    bids = ",".join(f'["{(618_000 - i) / 10:.2f}","5.000"]' for i in range(200))
-    asks = ",".join(f'["{(618_001 + i) / 10:.2f}","5.000"]' for i in range(200))
-    now = _wall_ns() // 1_000_000
-    return f'{{"lastUpdateId":12,"E":{now},"T":{now},"bids":[{bids}],"asks":[{asks}]}}'.encode()
 
 
 class _Marks:
@@ -184,7 +74,7 @@ def tick_to_order(*, quick: bool, peers_python: str | None, peers_dir: Path | No
             out = runner.run(_tick_to_order(Path(directory), rounds))
         out["without_commit"] = _hot(Path(directory), rounds)
     if peers_python and peers_dir is not None:
-        out["nautilus"] = _peer(peers_python, peers_dir / "nautilus_bt.py", "latency")
+        out["nautilus"] = peer_results(peers_python, peers_dir / "nautilus_bt.py", "latency")
         peer = out["nautilus"].get("tick->order at exec client (Python strategy, market order)")
         if peer:
             out["without_commit_vs_nautilus_p50"] = round(out["without_commit"]["p50_us"] / peer["p50_us"], 3)
@@ -211,7 +101,7 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
         lambda: msgspec.structs.replace(gateway, orders_per_sec=100_000),
     )
     for name, table in (
-        ("core", _unpaced(wiring, wiring.core_tree("bench"))),
+        ("core", without_pauses(wiring, wiring.core_tree("bench"))),
         ("strategies", wiring.strategies_tree("bench")),
         ("venue.binanceusdm", venue),
     ):
@@ -224,7 +114,7 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
     flip = FlipStrategy()
     sent = asyncio.Event()
     _instrument(base, marks, flip, sent)
-    base.inject("connector.binanceusdm", SnapshotFrame(_SYMBOL, _snapshot(), _wall_ns()))
+    base.inject("connector.binanceusdm", SnapshotFrame(SYMBOL, snapshot_body(), wall_ns()))
     arbiter = base.actor("arbiter")
     n = await _warm_up(base, flip)
     writer = _commit_writer(directory)
@@ -237,11 +127,11 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
         commits.append(await _one_commit(writer))
         marks.at.clear()
         sent.clear()
-        frame = depth_frame(n, _wall_ns())
+        frame = depth_frame(n, wall_ns())
         n += 1
         marks.armed = True
         started = time.perf_counter_ns()
-        base.inject("connector.binanceusdm", RawFrame(frame, _wall_ns()))
+        base.inject("connector.binanceusdm", RawFrame(frame, wall_ns()))
         try:
             async with asyncio.timeout(0.5):
                 await sent.wait()
@@ -281,11 +171,11 @@ def _hot(directory: Path, rounds: int) -> dict[str, Any]:
     Virtual time: the commit is a moment of the clock that costs nothing; bytes in until it is asked for, and from
     there to the bytes out, are both counted.
     """
-    desk = _Silent(directory / "hot", SessionFacts(), unpaced=True)
+    desk = SilentDesk(directory / "hot", SessionFacts(), unpaced=True)
     base, clock = desk.base, desk.clock
     marks = _Marks()
     _instrument(base, marks, desk.flip, asyncio.Event())
-    base.inject("connector.binanceusdm", SnapshotFrame(_SYMBOL, _snapshot(), clock.wall_ns()))
+    base.inject("connector.binanceusdm", SnapshotFrame(SYMBOL, snapshot_body(), clock.wall_ns()))
     base.run_until_idle()
     out: list[float] = []
     stages: dict[str, list[float]] = {}
@@ -331,34 +221,13 @@ async def _warm_up(base: LoopBase, flip: FlipStrategy) -> int:
     flip.every = 0
     n = 1
     while n < 20 or base.actor("governor").brakes:
-        base.inject("connector.binanceusdm", RawFrame(depth_frame(n, _wall_ns()), _wall_ns()))
+        base.inject("connector.binanceusdm", RawFrame(depth_frame(n, wall_ns()), wall_ns()))
         n += 1
         await asyncio.sleep(0.02)
         if n > 500:
             raise RuntimeError(f"the bench desk does not come up: {base.actor('governor').brakes}")
     flip.every = 1
     return n
-
-
-def _unpaced(wiring: Wiring, table: Any) -> Any:
-    """The core without its deliberate pauses between orders: the bench wants one at every tick."""
-    governor, arbiter = wiring.governor(), wiring.arbiter()
-    limits = msgspec.structs.replace(governor.limits, orders_per_sec=100_000, orders_per_symbol_per_min=1_000_000)
-    config = msgspec.structs.replace(
-        arbiter.config,
-        min_order_interval_ms=0,
-        max_orders_per_sec=100_000,
-        orders_per_symbol_per_min=1_000_000,
-        stale_book_ms=3_600_000,
-    )
-    starts = table.starts
-    starts["governor"] = ChildStart(
-        starts["governor"].actor_class, lambda: msgspec.structs.replace(governor, limits=limits)
-    )
-    starts["arbiter"] = ChildStart(
-        starts["arbiter"].actor_class, lambda: msgspec.structs.replace(arbiter, config=config)
-    )
-    return table
 
 
 def _settled(arbiter: Any) -> bool:
@@ -426,7 +295,7 @@ async def _one_commit(held: tuple[JournalWriter, dict[int, asyncio.Future[None]]
 
 def _reference_row(n: int) -> RowDraft:
     return RowDraft(
-        ts_ns=_wall_ns(),
+        ts_ns=wall_ns(),
         kind=JournalKind.PLACE,
         venue="binanceusdm",
         cl_ord_id=f"ref-{n}",
@@ -435,190 +304,3 @@ def _reference_row(n: int) -> RowDraft:
         epoch=1,
         body=b"x" * 900,
     )
-
-
-# --- Replay -------------------------------------------------------------------------------------------
-
-
-def replay_bench(*, quick: bool, data: Path | None, peers_python: str | None, peers_dir: Path | None) -> dict[str, Any]:
-    """The recordings through the whole path, then the peers' own events through ours and theirs, in turn."""
-    out: dict[str, Any] = {"goal": {"times_real_time": 20, "quotes_vs_cython": 1.0, "depth_vs_cython": 2.0}}
-    if data is not None and (data / "binance/l2_raw/2024-08-08").exists():
-        path = data / "binance/l2_raw/2024-08-08"
-        session = open_session(path)
-        facts = inspect_session(session)
-        config, left_out = restrict(load_config(None, overrides={"session": str(path)}), facts)
-        runs = [
-            replay(config, facts, recorded_lines(session), name=path.name, left_out=left_out)
-            for _ in range(1 if quick else 3)
-        ]
-        out["recording"] = {
-            "times_real_time": statistics.median(r.times_real_time for r in runs),
-            "events_per_s": round(statistics.median(r.events / r.wall_s for r in runs)),
-            "events": runs[0].events,
-            "fills": runs[0].fills,
-        }
-    n = 100_000 if quick else 300_000
-    quotes: list[float] = []
-    depth: list[float] = []
-    cython_q: list[float] = []
-    cython_d: list[float] = []
-    rust_q: list[float] = []
-    rust_d: list[float] = []
-    with_peers = peers_python is not None and peers_dir is not None
-    for _ in range(1 if quick else 3):
-        quotes.append(_our_quotes(n))
-        if with_peers:
-            assert peers_python is not None
-            assert peers_dir is not None
-            cython_q.append(_rate(_peer(peers_python, peers_dir / "nautilus_bt.py", "quotes", str(n))))
-            rust_q.append(_rate(_peer(peers_python, peers_dir / "nautilus_rust_bt.py", "quotes", str(n))))
-        depth.append(_our_depth(n, peers_python, peers_dir))
-        if with_peers:
-            assert peers_python is not None
-            assert peers_dir is not None
-            cython_d.append(_rate(_peer(peers_python, peers_dir / "nautilus_bt.py", "deltas", str(n))))
-            rust_d.append(_rate(_peer(peers_python, peers_dir / "nautilus_rust_bt.py", "deltas", str(n))))
-    out["quotes_per_s"] = round(statistics.median(quotes))
-    out["depth_msgs_per_s"] = round(statistics.median(depth))
-    if with_peers:
-        out["nautilus_cython"] = {
-            "quotes_per_s": round(statistics.median(cython_q)),
-            "depth_msgs_per_s": round(statistics.median(cython_d)),
-        }
-        out["nautilus_rust"] = {
-            "quotes_per_s": round(statistics.median(rust_q)),
-            "depth_msgs_per_s": round(statistics.median(rust_d)),
-        }
-        out["quotes_vs_cython"] = round(statistics.median(a / b for a, b in zip(quotes, cython_q, strict=True)), 2)
-        out["depth_vs_cython"] = round(statistics.median(a / b for a, b in zip(depth, cython_d, strict=True)), 2)
-        out["quotes_vs_rust"] = round(statistics.median(a / b for a, b in zip(quotes, rust_q, strict=True)), 2)
-        out["depth_vs_rust"] = round(statistics.median(a / b for a, b in zip(depth, rust_d, strict=True)), 2)
-    return out
-
-
-class _Silent:
-    """A desk in virtual time with the peers' do-nothing strategy."""
-
-    def __init__(self, directory: Path, facts: SessionFacts, *, unpaced: bool = False) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        config = bench_config(directory)
-        if facts.symbols:
-            config = config.model_copy(update={"session": "bench"})
-        self.runner = Replay(config, facts, directory=directory, alter=_unpaced if unpaced else None)
-        self.runner.boot(1_700_000_000_000_000_000)
-        self.base = self.runner.base
-        self.flip = FlipStrategy(every=0)
-        self.base.actor("strategy.flip")._core = self.flip  # noqa: SLF001
-        self.clock: VirtualClock = self.runner._clock  # noqa: SLF001
-
-    def run(self, events: list[Any], step_ns: int) -> float:
-        """Events a second through connector, simulated venue, market, governor, arbiter, portfolio and strategy."""
-        base, clock = self.base, self.clock
-        connector = base.actor("connector.binanceusdm")
-        inject, idle, advance, next_timer = base.inject, base.run_until_idle, base.advance_to, base.next_timer_ns
-        start = clock.mono_ns()
-        connector._codec.decode = lambda event, _ts: event  # noqa: SLF001 - prebuilt, as the peers' events are
-        origin = clock.wall_ns()
-        frames = [RawFrame(event, origin + i * step_ns) for i, event in enumerate(events)]
-        began = time.perf_counter()
-        mono = start
-        for frame in frames:
-            mono += step_ns
-            due = next_timer()
-            if due is not None and due <= mono:
-                advance(mono)
-            else:
-                clock.advance_to_mono(mono)
-            inject("connector.binanceusdm", frame)
-            idle()
-        return len(events) / (time.perf_counter() - began)
-
-
-def _our_quotes(n: int) -> float:
-    import random  # noqa: PLC0415
-
-    rnd = random.Random(1)
-    with tempfile.TemporaryDirectory(prefix="propdesk-bench-") as directory:
-        facts = SessionFacts(symbols=(("binanceusdm", _SYMBOL),), venues=("binanceusdm",))
-        desk = _Silent(Path(directory), facts)
-        mid = 650_000
-        events: list[Any] = []
-        origin = desk.clock.wall_ns()
-        for i in range(n):
-            mid += rnd.randint(-3, 3)
-            ts = origin + i * 1_000_000
-            events.append(
-                BookTicker(
-                    instrument_id=USDM,
-                    update_id=i + 1,
-                    bid_ticks=mid,
-                    bid_lots=1_000,
-                    ask_ticks=mid + 1,
-                    ask_lots=1_000,
-                    ts_event_ns=ts,
-                    ts_recv_ns=ts,
-                )
-            )
-        return desk.run(events, 1_000_000)
-
-
-def _our_depth(n: int, peers_python: str | None, peers_dir: Path | None) -> float:
-    """The peers' own stream (25 levels a message), made by their generator so that both see the same events."""
-    if peers_python is None or peers_dir is None:
-        return 0.0
-    code = (
-        f"import sys; sys.path.insert(0, {str(peers_dir)!r}); from _common import gen_stream; import json; "
-        f"print(json.dumps(gen_stream({max(1000, n // 25)})))"
-    )
-    done = subprocess.run([peers_python, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    snap, msgs = json.loads(done.stdout)
-    instrument = INSTRUMENTS[USDM]
-
-    def levels(side: list[list[str]]) -> list[tuple[int, int]]:
-        return [(instrument.ticks(px), instrument.lots(qty)) for px, qty in side]
-
-    with tempfile.TemporaryDirectory(prefix="propdesk-bench-") as directory:
-        desk = _Silent(Path(directory), SessionFacts())
-        origin = desk.clock.wall_ns()
-        events: list[Any] = [
-            DepthSnapshot(
-                instrument_id=USDM,
-                last_update_id=1,
-                bids=levels(snap[0]),
-                asks=levels(snap[1]),
-                ts_event_ns=origin,
-                ts_recv_ns=origin,
-            )
-        ]
-        for i, (bids, asks) in enumerate(msgs):
-            ts = origin + i * 100_000_000
-            events.append(
-                DepthUpdate(
-                    instrument_id=USDM,
-                    first_update_id=i + 1,
-                    final_update_id=i + 2,
-                    prev_final_update_id=i + 1,
-                    bids=levels(bids),
-                    asks=levels(asks),
-                    ts_event_ns=ts,
-                    ts_recv_ns=ts,
-                )
-            )
-        return desk.run(events, 100_000_000)
-
-
-def _peer(python: str, script: Path, *args: str) -> dict[str, Any]:
-    """One peer benchmark in its own environment; its results by name."""
-    env = {**os.environ, "NREPS": "1"}
-    done = subprocess.run(
-        [python, str(script), *args], capture_output=True, text=True, env=env, check=False, timeout=300
-    )
-    for line in reversed(done.stdout.splitlines()):
-        if line.startswith("{"):
-            return dict(json.loads(line)["results"])
-    raise RuntimeError(f"{script.name} {' '.join(args)} gave no result: {done.stderr[-500:]}")
-
-
-def _rate(results: dict[str, Any]) -> float:
-    return float(next(row["events_s"] for row in results.values() if isinstance(row, dict) and "events_s" in row))

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from supervision.bench_desk import replay_bench, tick_to_order
+from supervision.bench_desk import tick_to_order
+from supervision.bench_replay import replay_bench
 
 NAMES = ("actors", "wire-to-top", "journal", "tick-to-order", "replay", "memory")
 
