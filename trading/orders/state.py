@@ -257,6 +257,10 @@ class CoreState:
     def _query(self, order: Order, turn: Turn) -> None:
         ladder = self._config.query_ladder_ms
         order.next_query_ns = turn.now + ladder[min(order.queries, len(ladder) - 1)] * MS
+        # The first query that can prove absence is not put off by the ladder.
+        seen_by_ns = order.sent_ns + self._config.visibility_ms * MS
+        if order.sent_ns and turn.now < seen_by_ns:
+            order.next_query_ns = min(order.next_query_ns, seen_by_ns)
         order.queries += 1
         if order.sent_ns == 0 or turn.now - order.sent_ns < self._config.visibility_ms * MS:
             order.early_queries += 1
