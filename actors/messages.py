@@ -149,9 +149,13 @@ class Positions(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class VenueReconciled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The desk's account of a venue equals the venue's own, or not and why."""
+    """The desk's account of a venue equals the venue's own, or not and why.
+
+    ``incarnation``: of the `VenueUp` that the comparison answers; 0 when the venue had not said it yet.
+    """
 
     venue: str
+    incarnation: int
     ok: bool
     text: str
 

@@ -101,7 +101,6 @@ class Orders(Shell):
         self._history: Any = None
         self._up: dict[str, int] = {}
         self._askers: list[str] = []
-        self._reconciled: set[str] = set()
         self._drain_to: str | None = None
         self._drain_deadline = 0
         self._stages = _Stages()
@@ -185,7 +184,7 @@ class Orders(Shell):
         for asker in self._askers:
             self._answer(core, asker)
         for venue in self._setup.venues:
-            self._perform(core.begin_reconcile(venue, self.now_ns()))
+            self._perform(core.begin_reconcile(venue, self.now_ns(), self._up.get(venue, 0)))
 
     def _answer(self, core: OrderCore, asker: str) -> None:
         now = self.now_ns()
@@ -214,8 +213,7 @@ class Orders(Shell):
 
     def _venue_up(self, core: OrderCore, msg: VenueUp) -> None:
         self._up[msg.venue] = msg.incarnation
-        self._reconciled.discard(msg.venue)
-        self._perform(core.begin_reconcile(msg.venue, self.now_ns()))
+        self._perform(core.begin_reconcile(msg.venue, self.now_ns(), msg.incarnation))
 
     def _modes(self, core: OrderCore, modes: Mapping[str, int]) -> None:
         """Cancel what rests in a scope when the scope enters HOLD: cancels are always allowed."""
@@ -300,9 +298,12 @@ class Orders(Shell):
                 case Emit():
                     self._emit(effect.message, late=sent)
                 case Reconciled():
-                    if effect.ok:
-                        self._reconciled.add(effect.venue)
-                    self.tell(setup.governor, VenueReconciled(venue=effect.venue, ok=effect.ok, text=effect.text))
+                    self.tell(
+                        setup.governor,
+                        VenueReconciled(
+                            venue=effect.venue, incarnation=effect.incarnation, ok=effect.ok, text=effect.text
+                        ),
+                    )
 
     def _tell_late_facts(self) -> None:
         """What operators are told of orders is said when the orders are out, in the order in which it happened."""

@@ -81,6 +81,7 @@ class Governor(Shell):
         self._modes: dict[str, int] = {}
         self._from_board: set[tuple[str, str]] = set()
         self._dirty = True
+        self._up: dict[str, int] = {}
         self._day = -1
         self.denied: dict[str, int] = {}
         self.approved = 0
@@ -154,6 +155,7 @@ class Governor(Shell):
         elif kind is VenueReconciled:
             self._reconciled(msg)
         elif kind is VenueUp:
+            self._up[msg.venue] = msg.incarnation
             self._brake("RECON", f"venue:{msg.venue}", Level.HOLD, "venue came up, not reconciled yet", Release.AUTO)
             self._clear("VENUE_DOWN", f"venue:{msg.venue}")
             self.tell(self._setup.orders, msg)
@@ -170,6 +172,10 @@ class Governor(Shell):
             if msg.reply_to == self._setup.arbiter:
                 # It was not there, or was another, when the brakes were last told.
                 self.tell(self._setup.arbiter, ModesChanged(modes=self._modes))
+            elif msg.reply_to == self._setup.orders:
+                # The same for venues that came up: it must answer for the life that is on, not for one before it.
+                for venue, incarnation in self._up.items():
+                    self.tell(self._setup.orders, VenueUp(venue=venue, incarnation=incarnation))
         elif kind is OperatorCommand:
             self._command(msg, now)
         elif kind is Positions:
@@ -219,10 +225,11 @@ class Governor(Shell):
 
     def _reconciled(self, msg: VenueReconciled) -> None:
         scope = f"venue:{msg.venue}"
-        if msg.ok:
-            self._clear("RECON", scope)
-        else:
+        if not msg.ok:
             self._brake("RECON", scope, Level.HOLD, msg.text, Release.AUTO)
+        elif msg.incarnation == self._up.get(msg.venue, 0):
+            # A clean account of an earlier life of the venue vouches for nothing; a bad one may hold the next as well.
+            self._clear("RECON", scope)
 
     # Brakes.
 

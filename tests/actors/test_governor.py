@@ -58,7 +58,7 @@ def whole(bench, governor):
 
 def tell_all(bench, held=None):
     bench.tell("governor", Positions(by_instrument=held or {}, by_strategy={}), OpenOrders(orders=()))
-    bench.tell("governor", VenueReconciled(venue=VENUE, ok=True, text="clean"))
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=0, ok=True, text="clean"))
 
 
 def command(bench, kind, scope="global", actor="alice", cause="a test"):
@@ -91,9 +91,9 @@ def test_it_starts_with_every_venue_held_and_asks_what_the_desk_holds(bench, gov
     assert codes(governor) == {("RECON", f"venue:{VENUE}")}
     assert verdict(bench, board, f"venue:{VENUE}") is PermitVerdict.REFUSED_HOLD
     assert len(bench.take(AskPositions, to="portfolio")) == len(bench.take(AskOpenOrders, to="orders")) == 1
-    bench.tell("governor", VenueReconciled(venue=VENUE, ok=False, text="position differs"))
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=0, ok=False, text="position differs"))
     assert verdict(bench, board, f"venue:{VENUE}") is PermitVerdict.REFUSED_HOLD
-    bench.tell("governor", VenueReconciled(venue=VENUE, ok=True, text="clean"))
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=0, ok=True, text="clean"))
     assert verdict(bench, board, f"venue:{VENUE}") is PermitVerdict.GRANTED
 
 
@@ -152,8 +152,31 @@ def test_a_venue_whose_cell_is_away_is_held_until_it_is_back_and_reconciled(benc
     bench.tell("governor", VenueUp(venue=VENUE, incarnation=2))
     assert codes(whole) == {("RECON", f"venue:{VENUE}")}
     assert [m.incarnation for m in bench.take(VenueUp, to="orders")] == [2]
-    bench.tell("governor", VenueReconciled(venue=VENUE, ok=True, text="clean"))
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=2, ok=True, text="clean"))
     assert codes(whole) == set()
+
+
+@pytest.mark.req("P-SAFE-2", "P-SAFE-3")
+def test_a_clean_account_of_an_earlier_life_of_a_venue_does_not_release_the_next(bench, whole):
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=2), VenueUp(venue=VENUE, incarnation=3))
+    for earlier in (0, 2):
+        bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=earlier, ok=True, text="clean"))
+        assert codes(whole) == {("RECON", f"venue:{VENUE}")}
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=3, ok=True, text="clean"))
+    assert codes(whole) == set()
+    # Going safer never waits for anybody: a bad account holds, whichever life it was of.
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=2, ok=False, text="position differs"))
+    assert codes(whole) == {("RECON", f"venue:{VENUE}")}
+
+
+@pytest.mark.req("P-SAFE-2")
+def test_an_order_core_that_wakes_late_is_told_which_life_of_each_venue_to_answer_for(bench, whole):
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=7))
+    bench.kept.clear()
+    bench.tell("governor", AskEpoch(reply_to="orders"))
+    told = [m for to, m in bench.kept if to == "orders"]
+    assert [type(m) for m in told] == [Epoch, VenueUp]
+    assert told[1].incarnation == 7
 
 
 @pytest.mark.req("P-SAFE-4")

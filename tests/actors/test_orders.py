@@ -156,7 +156,28 @@ def test_a_venue_that_comes_back_is_reconciled_anew(bench, awake):
     assert bench.take(VenueReconciled) == []
     bench.tell("orders", account(bench))
     commit(bench)
-    assert [r.ok for r in bench.take(VenueReconciled)] == [True]
+    assert [(r.ok, r.incarnation) for r in bench.take(VenueReconciled)] == [(True, 2)]
+
+
+@pytest.mark.req("P-SAFE-2", "P-SAFE-3")
+def test_a_verdict_that_waits_for_the_disk_names_the_life_that_it_judged(bench, awake):
+    bench.tell("orders", VenueUp(venue=VENUE, incarnation=2))
+    commit(bench)
+    bench.tell("orders", account(bench), VenueUp(venue=VENUE, incarnation=3))
+    commit(bench)
+    assert [(r.ok, r.incarnation) for r in bench.take(VenueReconciled)] == [(True, 2)]
+    bench.tell("orders", account(bench))
+    commit(bench)
+    assert [(r.ok, r.incarnation) for r in bench.take(VenueReconciled)] == [(True, 3)]
+
+
+@pytest.mark.req("P-SAFE-2")
+def test_what_came_up_while_it_was_waking_is_what_it_reconciles_with(bench, orders):
+    bench.tell("orders", VenueUp(venue=VENUE, incarnation=5), Epoch(epoch=1, serial=1), JournalHistory(rows=[]))
+    commit(bench)
+    bench.tell("orders", account(bench))
+    commit(bench)
+    assert [(r.ok, r.incarnation) for r in bench.take(VenueReconciled)] == [(True, 5)]
 
 
 @pytest.mark.req("P-HA-10")

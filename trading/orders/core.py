@@ -209,13 +209,15 @@ class OrderCore(Reconciliation):
             )
         )
 
-    def begin_reconcile(self, venue: str, now_ns: int) -> list[Effect]:
+    def begin_reconcile(self, venue: str, now_ns: int, incarnation: int = 0) -> list[Effect]:
         """Fail-safe start: cancel what older epochs left open, ask for the account, apply what was missed, compare.
 
         Ends in ``Reconciled``; after a refusal it goes on comparing, slowly, and says so when it is clean.
+        ``incarnation`` is the venue's life, 0 when it never said; the verdict carries it.
         """
         turn = Turn(now_ns)
         account = self._account(venue)
+        account.incarnation = incarnation
         account.reconciling, account.round, account.refused = True, 0, False
         # The row makes the doubt part of the journal: a later replay must not believe in orders more than we did.
         start = NoteBody(text="start", facts={"epoch": str(self._epoch)})

@@ -40,10 +40,11 @@ class Emit(msgspec.Struct, frozen=True, kw_only=True):
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict of a comparison with the venue.
 
-    ``ok=False`` wants a brake on the venue until an ``ok=True`` comes.
+    ``ok=False`` wants a brake on the venue until an ``ok=True`` comes. ``incarnation``: of the venue that was compared.
     """
 
     venue: str
+    incarnation: int
     ok: bool
     text: str
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from trading.orders.effects import Emit, Reconciled, SendToVenue
+from trading.orders.effects import Emit, SendToVenue
 from trading.orders.fsm import OrderEvent
 from trading.orders.journal_rows import (
     FundingBody,
@@ -134,7 +134,7 @@ class Evidence(CoreState):
         turn.held.append(Emit(message=filled(m, legs)))
         if order.cum_qty > o.order_qty:
             text = f"{order.cl_ord_id} executed {order.cum_qty} of {o.order_qty}"
-            turn.held.append(Reconciled(venue=order.venue, ok=False, text=text))
+            self._judged(order.venue, turn, ok=False, text=text)
         self._apply(order, OrderEvent.FILL if whole else OrderEvent.PARTIAL, turn)
         if order.is_open:
             order.next_query_ns = None
@@ -163,7 +163,7 @@ class Evidence(CoreState):
         self._moved(m, turn)
         turn.held.append(Emit(message=filled(m, legs)))
         text = f"execution {m.exec_id} of {m.cl_ord_id or 'no order'}, which is not ours: {m.text}"
-        turn.held.append(Reconciled(venue=m.venue, ok=False, text=text))
+        self._judged(m.venue, turn, ok=False, text=text)
 
     def _ended(self, order: Order, event: OrderEvent, m: ExecutionReport, turn: Turn) -> None:
         """Terminal only when the venue says so and every execution it counted has come in."""

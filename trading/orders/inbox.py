@@ -76,12 +76,14 @@ class VenueAccount(msgspec.Struct, kw_only=True):
     """One venue's account: its inbox, our positions there, and how the comparison stands.
 
     ``net`` is what the desk opened with plus the sum of executions, by instrument. ``reconciling`` holds from
-    `begin_reconcile` until a comparison is clean; ``round`` counts the comparisons tried.
+    `begin_reconcile` until a comparison is clean; ``round`` counts the comparisons tried; ``incarnation`` is the
+    venue's life that is compared.
     """
 
     inbox: Inbox = msgspec.field(default_factory=Inbox)
     net: dict[str, Decimal] = {}
     has_baseline: bool = False
+    incarnation: int = 0
     reconciling: bool = False
     round: int = 0
     refused: bool = False

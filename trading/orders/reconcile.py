@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders.effects import Reconciled, SendToVenue
+from trading.orders.effects import SendToVenue
 from trading.orders.evidence import Evidence
 from trading.orders.inbox import VenueAccount
 from trading.orders.journal_rows import (
@@ -91,7 +91,7 @@ class Reconciliation(Evidence):
                 if m.exec_seq >= self._account(m.venue).inbox.newest:
                     # Every execution up to the snapshot is applied and the sum still is not what the venue counted.
                     text = f"{order.cl_ord_id}: venue counted {order.venue_cum_qty}, executions give {order.cum_qty}"
-                    turn.held.append(Reconciled(venue=m.venue, ok=False, text=text))
+                    self._judged(m.venue, turn, ok=False, text=text)
                     note = NoteBody(text=text, facts={"event": order.awaited.value})
                     self._noted(JournalKind.CANCELED, order, note, turn)
             elif order.acked and order.sent_ns < self._account(m.venue).asked_ns:
@@ -152,7 +152,7 @@ class Reconciliation(Evidence):
             balances={k: str(v) for k, v in m.balances.items()},
         )
         self._row(turn, JournalKind.RECONCILE, None, body, venue=m.venue)
-        turn.held.append(Reconciled(venue=m.venue, ok=ok, text=text))
+        self._judged(m.venue, turn, ok=ok, text=text)
 
 
 def position_mismatches(

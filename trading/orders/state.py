@@ -143,6 +143,10 @@ class CoreState:
             parent = ""
         turn.rows.append(RowDraft(turn.now, kind, venue, ref, exec_id or None, parent, self._epoch, encode_body(body)))
 
+    def _judged(self, venue: str, turn: Turn, *, ok: bool, text: str) -> None:
+        """A verdict on the life of the venue that was compared; it may be said only when another has begun."""
+        turn.held.append(Reconciled(venue=venue, incarnation=self._account(venue).incarnation, ok=ok, text=text))
+
     def _close(self, turn: Turn) -> list[Effect]:
         if turn.rows:
             self._commit_id += 1
