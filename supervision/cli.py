@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from adapters.config_error import ConfigError
 from trading.brakes import GLOBAL, Level
@@ -119,6 +121,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(run(args))
     except ConfigError as error:
         return failed(args, f"configuration: {error}")
+
+
+class _Outlet(io.FileIO):
+    """A standard stream whose reader may leave (`| head`): what nobody reads is let go, and the command goes on."""
+
+    def write(self, data: Any) -> int:
+        """Like the stream's, but never ``BrokenPipeError``."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return super().write(data)
+
+
+def outlive_readers() -> None:
+    """Let stdout and stderr of this process, and of those forked from it, do without a reader."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            continue
+        stream.flush()
+        buffer = io.BufferedWriter(_Outlet(stream.fileno(), "w", closefd=False))
+        lines = stream.isatty() or name == "stderr"
+        setattr(
+            sys,
+            name,
+            io.TextIOWrapper(buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=lines),
+        )
 
 
 def failed(args: argparse.Namespace, text: str) -> int:

@@ -7,4 +7,5 @@ from supervision import cli
 
 def main() -> int:
     """Run one command of the command line; its exit code."""
+    cli.outlive_readers()
     return cli.main()

@@ -26,6 +26,7 @@ from adapters.heartbeat_board import SIZE as HEARTBEAT_SIZE
 from adapters.heartbeat_board import Beat, HeartbeatBoard
 from adapters.permit_board import OperatorBoard, PermitReader, PermitVerdict
 from supervision.cli import ANSWER_IS_NO, COULD_NOT_RUN, DONE, failed
+from supervision.plan import paths_of
 from trading.brakes import Brake, BrakeChanged, Level, Release, release_hash
 
 _HTTP_TIMEOUT_S: Final = 0.5
@@ -128,7 +129,10 @@ def resume(args: argparse.Namespace) -> int:
     answer = None
     if not refused:
         answer = _ask(
-            desk.port, "POST", "/api/control", {"action": "resume", "scope": args.scope, "cause": f"{actor}: {cause}"}
+            _port(desk, daemon),
+            "POST",
+            "/api/control",
+            {"action": "resume", "scope": args.scope, "cause": f"{actor}: {cause}"},
         )
     words = [f"Released: {b.scope} {b.level.name} ({b.cause})." for b in released]
     words += [f"Not released: {r.scope}: {r.text}." for r in refused]
@@ -161,7 +165,8 @@ def status(args: argparse.Namespace) -> int:
         operators = OperatorBoard(desk.board).read()
     except (BoardDamagedError, OSError):
         operators = ()
-    state = _ask(desk.port, "GET", "/api/ui/control-state")
+    port = _port(desk, daemon)
+    state = _ask(port, "GET", "/api/ui/control-state")
     trading = verdict in {PermitVerdict.GRANTED, PermitVerdict.SAFE_ONLY, PermitVerdict.REDUCE_ONLY}
     modes = reader.modes()
     lines = [f"{'Trading is permitted' if trading else 'Trading is NOT permitted'}: {verdict.value}. Daemon: {daemon}."]
@@ -173,7 +178,7 @@ def status(args: argparse.Namespace) -> int:
     lines += [f"  {scope}: {level.name}" for scope, level in sorted(modes.items())]
     lines += [f"  held by {b.set_by}: {b.scope} {b.level.name}: {b.cause}" for b in operators]
     lines += [f"  {beat.name}: pid {beat.pid}, {beat.state.name}, {_age(beat, now_ns)}" for beat in beats]
-    lines.append("HTTP answers." if state is not None else f"HTTP does not answer on port {desk.port}.")
+    lines.append("HTTP answers." if state is not None else f"HTTP does not answer on port {port}.")
     facts = {
         "trading": trading,
         "verdict": verdict.value,
@@ -232,6 +237,14 @@ def _daemon(desk: Desk) -> tuple[str, list[Beat]]:
     if any(0 <= now_ns - beat.mono_ns < _FRESH_NS for beat in living):
         return "up", beats
     return ("hung" if living else "dead"), beats
+
+
+def _port(desk: Desk, daemon: str) -> int:
+    """Where the desk's HTTP is: where the running one said, else where the configuration puts it."""
+    try:
+        return int(paths_of(desk.data).port.read_text("ascii")) if daemon != "dead" else desk.port
+    except (OSError, ValueError):
+        return desk.port
 
 
 def _ask(port: int, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, object] | None:

@@ -29,6 +29,16 @@ class Paths(msgspec.Struct, frozen=True):
         return Path(self.data) / "permit.board"
 
     @property
+    def pid(self) -> Path:
+        """The process id of the running desk, in decimal."""
+        return Path(self.data) / "propdesk.pid"
+
+    @property
+    def port(self) -> Path:
+        """The port of the running desk's HTTP, in decimal; `run --port` differs from the configuration's."""
+        return Path(self.data) / "propdesk.port"
+
+    @property
     def heartbeat(self) -> Path:
         """The heartbeat board."""
         return Path(self.data) / "heartbeat.board"
@@ -83,6 +93,17 @@ class RootPlan(msgspec.Struct, frozen=True, kw_only=True):
     period_ms: int
     backoff_ms_min: int
     backoff_ms_max: int
+
+
+class Flight(msgspec.Struct, frozen=True, kw_only=True):
+    """What `supervision.commands.preflight` found out for the process that starts the tree."""
+
+    plan: RootPlan
+    url: str
+    profile: str
+    market: str
+    http_port: int
+    admin_port: int
 
 
 class CellPlan(msgspec.Struct, frozen=True, kw_only=True):

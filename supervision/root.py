@@ -117,7 +117,8 @@ class Root(Actor):
         self._slot = board.claim("root", os.getpid())
         self._slot.beat(self._clock.mono_ns())
         self._admin_pid = os.getppid()
-        board.claim("admin", self._admin_pid).beat(self._clock.mono_ns())
+        self._admin_slot = board.claim("admin", self._admin_pid)
+        self._admin_slot.beat(self._clock.mono_ns())
         spec = SupervisorSpec(
             id="root",
             strategy=Strategy.ONE_FOR_ONE,
@@ -139,6 +140,8 @@ class Root(Actor):
         self.wakeupAfter(_TICK, "tick")
         if not alive(self._admin_pid):
             self._abandon("the admin process is gone")
+        # Thespian's admin knows no board: the root, its child, vouches that it is there.
+        self._admin_slot.beat(now)
         if not alive(self._plan.starter_pid):
             self._abandon("the process that started the desk is gone")
         for cell, due in list(self._due.items()):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sqlite3
-import sys
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,12 +55,8 @@ def _show(args: argparse.Namespace, path: Path) -> int:
         rows = deque(read_rows(db, max(1, last - args.limit + 1)), maxlen=args.limit)
     finally:
         db.close()
-    try:
-        for row in rows:
-            print(json.dumps(_facts(row)) if args.json else _line(row))
-    except BrokenPipeError:
-        # `propdesk journal show | head` is no error, and at its exit the interpreter flushes into what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for row in rows:
+        print(json.dumps(_facts(row)) if args.json else _line(row))
     return DONE
 
 

@@ -16,21 +16,10 @@ import msgspec
 from adapters.clock import SystemClock
 from adapters.config import ConfigError, DeskConfig, load_config
 from adapters.wirelog import SessionFacts, inspect_session, open_session
-from supervision.plan import RootPlan
+from supervision.plan import Flight
 from supervision.wiring import check_strategies, restrict, root_plan
 
 EXIT_COULD_NOT_RUN = 2
-
-
-class Flight(msgspec.Struct, frozen=True, kw_only=True):
-    """What the starting process needs: the root's plan, and where the operators will look."""
-
-    plan: RootPlan
-    url: str
-    profile: str
-    market: str
-    admin_port: int
-    pid_path: str
 
 
 def main() -> int:
@@ -52,8 +41,8 @@ def main() -> int:
         url=f"http://{config.server.host}:{config.server.port}",
         profile=config.profile,
         market="the market generator (SYNTHETIC)" if synthetic else f"recording {config.session}",
+        http_port=config.server.port,
         admin_port=config.admin_port,
-        pid_path=str(config.pid_path),
     )
     sys.stdout.buffer.write(msgspec.msgpack.encode(flight))
     return 0

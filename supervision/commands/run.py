@@ -19,7 +19,7 @@ import msgspec
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from supervision.outer import start_system
-from supervision.plan import RootPlan
+from supervision.plan import Flight, RootPlan
 from supervision.root import DrainRoot, Root, StartRoot, alive
 
 EXIT_DONE = 0
@@ -32,17 +32,6 @@ _DRAIN_S = 9.0
 _LEFTOVER_NS = 5_000_000_000
 _RESPAWNS = 5
 _RESPAWN_PERIOD_NS = 120_000_000_000
-
-
-class _Flight(msgspec.Struct, frozen=True, kw_only=True):
-    """What `supervision.commands.preflight` answers; read here without importing what it needed to find it out."""
-
-    plan: RootPlan
-    url: str
-    profile: str
-    market: str
-    admin_port: int
-    pid_path: str
 
 
 @dataclass
@@ -71,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         return _run(flight, args)
 
 
-def _preflight(args: argparse.Namespace) -> _Flight | None:
+def _preflight(args: argparse.Namespace) -> Flight | None:
     asked = {
         "config": args.config,
         "profile": args.profile,
@@ -84,7 +73,7 @@ def _preflight(args: argparse.Namespace) -> _Flight | None:
         stdout=subprocess.PIPE,
         check=False,
     )
-    return msgspec.msgpack.decode(done.stdout, type=_Flight) if done.returncode == 0 else None
+    return msgspec.msgpack.decode(done.stdout, type=Flight) if done.returncode == 0 else None
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -100,28 +89,28 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     return overrides
 
 
-def _single(flight: _Flight) -> IO[str] | None:
+def _single(flight: Flight) -> IO[str] | None:
     """One desk a data directory: the lock lives as long as this process."""
-    path = Path(flight.plan.paths.data) / "propdesk.lock"
-    pid_path = Path(flight.pid_path)
+    paths = flight.plan.paths
+    path = Path(paths.data) / "propdesk.lock"
     lock = path.open("a+")
     try:
         # A record lock: unlike flock it is not shared with the processes that are forked from this one.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        owner = pid_path.read_text().strip() if pid_path.exists() else "unknown"
+        owner = paths.pid.read_text().strip() if paths.pid.exists() else "unknown"
         lock.close()
         print(
-            f"propdesk: another desk (pid {owner}) runs on {flight.plan.paths.data}; "
-            "stop it, or choose another data_dir",
+            f"propdesk: another desk (pid {owner}) runs on {paths.data}; stop it, or choose another data_dir",
             file=sys.stderr,
         )
         return None
-    pid_path.write_text(f"{os.getpid()}\n")
+    paths.port.write_text(f"{flight.http_port}\n")
+    paths.pid.write_text(f"{os.getpid()}\n")
     return lock
 
 
-def _run(flight: _Flight, args: argparse.Namespace) -> int:
+def _run(flight: Flight, args: argparse.Namespace) -> int:
     clock = SystemClock()
     plan = msgspec.structs.replace(flight.plan, starter_pid=os.getpid())
     _clear_leftovers(plan, clock)
@@ -149,12 +138,13 @@ def _run(flight: _Flight, args: argparse.Namespace) -> int:
     stopper.start()
     stopper.join(1.0)
     _kill_all(watch)
-    Path(flight.pid_path).unlink(missing_ok=True)
+    plan.paths.pid.unlink(missing_ok=True)
+    plan.paths.port.unlink(missing_ok=True)
     print(f"propdesk: stopped{'' if drained else ' (not in time: what was left was killed)'}", file=sys.stderr)
     return EXIT_DONE if drained else EXIT_DESK_FAILED
 
 
-def _announce(flight: _Flight, args: argparse.Namespace) -> None:
+def _announce(flight: Flight, args: argparse.Namespace) -> None:
     if getattr(args, "json", False):
         print(json.dumps({"url": flight.url, "market": flight.market, "pid": os.getpid()}), flush=True)
     else:

@@ -196,6 +196,22 @@ def test_resume_asks_a_daemon_that_answers(propdesk, trading_desk, daemon_http):
     assert propdesk("status", port=port)[1]["http"] == {"global_mode": "RUN"}
 
 
+@pytest.mark.req("P-SAFE-14")
+def test_status_and_resume_ask_the_port_that_the_running_desk_says_it_has(
+    propdesk, tmp_path, trading_desk, daemon_http, free_port
+):
+    port, asked = daemon_http
+    (tmp_path / "propdesk.port").write_text(f"{port}\n")
+    assert propdesk("status", port=free_port)[1]["http"] == {"global_mode": "RUN"}
+    assert propdesk("resume", port=free_port)[1]["daemon_answer"]["done"] is True
+    assert len(asked) == 1
+
+
+def test_the_port_of_a_desk_that_is_gone_is_not_asked(propdesk, tmp_path, daemon_http, free_port):
+    (tmp_path / "propdesk.port").write_text(f"{daemon_http[0]}\n")
+    assert propdesk("status", port=free_port)[1]["http"] is None
+
+
 def test_a_daemon_that_accepts_and_never_answers_delays_nothing_but_half_a_second(propdesk, trading_desk):
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -234,3 +250,18 @@ def test_the_module_runs_as_a_command(tmp_path):
     assert "global is on HOLD" in done.stdout
     wrong = subprocess.run([*command[:3], "hodl"], cwd=PROJECT, capture_output=True, timeout=30, check=False)
     assert wrong.returncode == 2
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("words", ["status", "doctor", "hold", "why nothing", "replay --duration 1", "--help"])
+def test_a_reader_that_leaves_changes_neither_what_a_command_does_nor_its_exit_code(tmp_path, words):
+    at = [] if words == "--help" else ["--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "supervision", *words.split(), *at]
+    whole = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+        process.wait(60)
+    assert "BrokenPipe" not in said
+    assert process.returncode == whole.returncode
+    assert said == whole.stderr
