@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from supervision.drills import DrillDesk
+from supervision.drill_desk import DrillDesk
 from supervision.status import rss_mb
 
 

@@ -7,7 +7,8 @@ import sys
 
 import msgspec
 
-from supervision.drills import DRILLS, DrillFailed, DrillResult, run_drill
+from supervision.drill_desk import DrillFailed, DrillResult
+from supervision.drills import DRILLS, run_drill
 
 
 def run(args: argparse.Namespace) -> int:

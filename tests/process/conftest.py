@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapters.journal.store import open_reader, read_rows
-from supervision.drills import DrillDesk
+from supervision.drill_desk import DrillDesk
 from supervision.root import alive
 from trading.orders.journal_rows import JournalKind
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from supervision.drill_audit import audit
-from supervision.drills import free_port
+from supervision.drill_desk import free_port
 from supervision.root import alive
 from trading.brakes import Level
 
