@@ -25,7 +25,6 @@ from trading.market.stitch import BookSync, SequenceRule
 
 PEERS = ("nautilus", "ccxt_pro")
 PEERS_DIR = Path(__file__).resolve().parents[1] / "scripts"
-GOALS = {"nautilus": 8.0, "ccxt_pro": 2.5}
 """How many times faster than each peer our path is meant to be, in total over the markets."""
 
 RECV_NS = 1_723_161_600_000_000_000
@@ -204,11 +203,7 @@ def _report(
         total[name] = _row(sums[name], frames, levels)
         if name != "propdesk":
             ratio = sums[name] / sums["propdesk"]
-            total[name] |= {
-                "propdesk_is_faster_x": round(ratio, 2),
-                "goal_x": GOALS[name],
-                "goal_met": ratio >= GOALS[name],
-            }
+            total[name]["propdesk_is_faster_x"] = round(ratio, 2)
     return {
         "bench": "wire",
         "rounds": rounds,

@@ -39,7 +39,6 @@ def run(minutes: float) -> dict[str, Any]:
         "slope_mb_per_hour": round(_slope(samples[len(samples) // 2 :]) * 60, 2),
         "orders": orders,
         "stop_s": round(stop_s, 2),
-        "goal": {"total_mb_max": 400},
         "synthetic": True,
     }
 

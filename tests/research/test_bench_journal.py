@@ -14,5 +14,4 @@ def test_each_group_size_is_measured_against_the_raw_file(tmp_path) -> None:
         assert group["journal_p50_us"] > 0
         assert group["raw_p50_us"] > 0
         assert group["ratio"] > 0
-    assert result["met"] == all(group["ratio"] >= 0.7 for group in groups.values())
     assert list(tmp_path.iterdir()) == []
