@@ -7,6 +7,7 @@ the board's operator section is read here only to be shown and remembered.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from actors.messages import (
     VenueUp,
 )
 from actors.shell import Shell
-from adapters.permit_board import OperatorBoard, PermitWriter
+from adapters.permit_board import BoardBusyError, OperatorBoard, PermitWriter
 from trading.brakes import GLOBAL, Brake, BrakeBook, Level, Release, ReleaseRefused, release_hash
 from trading.instruments import Instrument
 from trading.market.events import BookTop, MarkPrice
@@ -44,6 +45,7 @@ _FIRST_RECON = "waiting for the first reconciliation since the start"
 _APPROVAL_NS = 600_000_000_000
 _APPROVALS_MAX = 256
 _RESTART = "RESTART:"
+_BUSY_RETRY_NS = 25_000_000
 
 
 class GovernorSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ class Governor(Shell):
         self._approvals: dict[str, tuple[str, int]] = {}
         self._modes: dict[str, int] = {}
         self._from_board: set[tuple[str, str]] = set()
-        self._dirty = True
+        self._busy = False
         self._up: dict[str, int] = {}
         self._day = -1
         self.denied: dict[str, int] = {}
@@ -277,11 +279,11 @@ class Governor(Shell):
     def _changed(self) -> None:
         """Modes reach the board at once, not at the next renewal."""
         modes = {scope: int(level) for scope, level in self._book.modes().items()}
-        self._dirty = True
         if modes != self._modes:
             self._modes = modes
             self._core.set_modes(modes)
-            self._permit()
+            if not self._permit():
+                self.wake_after(_BUSY_RETRY_NS, "renew")
             self.tell(self._setup.orders, ModesChanged(modes=modes))
             self.tell(self._setup.arbiter, ModesChanged(modes=modes))
         if self._setup.brakes_file is not None:
@@ -291,11 +293,19 @@ class Governor(Shell):
         self._absorb_operator()
         for trip in self._core.trips(self.now_ns()):
             self._brake(trip.code, trip.scope, Level(trip.level), trip.cause, Release(trip.release), by="governor")
-        self._permit()
-        self.wake_after(self._setup.renew_ns, "renew")
+        self.wake_after(self._setup.renew_ns if self._permit() else _BUSY_RETRY_NS, "renew")
 
-    def _permit(self) -> None:
-        self._writer.renew(self._epoch, self.mono_ns() + self._setup.ttl_ns, self._book.modes())
+    def _permit(self) -> bool:
+        """Renew; False when somebody else has the board: nothing is lost by trying again, and it expires by itself."""
+        try:
+            self._writer.renew(self._epoch, self.mono_ns() + self._setup.ttl_ns, self._book.modes())
+        except BoardBusyError as error:
+            if not self._busy:
+                self._event("warning", "PERMIT_BUSY", f"the permit is not renewed: {error}")
+            self._busy = True
+            return False
+        self._busy = False
+        return True
 
     def _absorb_operator(self) -> None:
         """What operators wrote on the board becomes brakes; what they took off it is released."""
@@ -393,8 +403,7 @@ class Governor(Shell):
                 refused.append(f"{name} needs a second person; your approval is noted")
                 continue
             if (brake.code, brake.scope) in self._from_board:
-                answers = self._operator.clear(brake.scope, msg.actor, two_man, now)
-                texts = [answer.text for answer in answers if isinstance(answer, ReleaseRefused)]
+                texts = self._clear_board(brake.scope, msg.actor, two_man, now)
             else:
                 text = self._clear(brake.code, brake.scope, by=msg.actor, two_man=two_man)
                 texts = [text] if text else []
@@ -408,6 +417,14 @@ class Governor(Shell):
         if refused:
             parts.append("still on: " + "; ".join(refused))
         return bool(released) or not refused, ". ".join(parts)
+
+    def _clear_board(self, scope: str, actor: str, two_man: tuple[str, str] | None, now: int) -> list[str]:
+        """Why operators' brakes on ``scope`` stay, if they do."""
+        try:
+            answers = self._operator.clear(scope, actor, two_man, now)
+        except BoardBusyError as error:
+            return [f"{error}: try again"]
+        return [answer.text for answer in answers if isinstance(answer, ReleaseRefused)]
 
     def _approved(self, brake: Brake, actor: str, now: int) -> tuple[str, str] | None:
         """The other person who approved this very brake, and its hash; None when ``actor`` is the first."""
@@ -439,8 +456,9 @@ class Governor(Shell):
         )
 
     def stop(self) -> None:
-        """Leaving takes the permit along."""
-        self._writer.revoke()
+        """Leaving takes the permit along; from a busy board it goes by expiring."""
+        with suppress(BoardBusyError):
+            self._writer.revoke()
 
 
 def _write_atomically(path: Path, blob: bytes) -> None:

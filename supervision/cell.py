@@ -34,7 +34,7 @@ from actors.shell import Shell
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from adapters.links import LinkCodec, LinkOut, LinkServer
-from adapters.permit_board import PermitWriter
+from adapters.permit_board import BoardBusyError, PermitWriter
 from supervision.bases.loop import LoopBase
 from supervision.plan import CellPlan
 from supervision.status import Status, StatusSetup
@@ -203,12 +203,13 @@ class CellRuntime:
     def fence(self, why: str) -> None:
         """Take the permit along (where this cell is the desk) and end the process at once."""
         print(f"cell {self.plan.cell} (pid {os.getpid()}) leaves: {why}", file=sys.stderr, flush=True)
-        if "desk" in self.plan.roles:
-            try:
+        try:
+            if "desk" in self.plan.roles:
                 PermitWriter(self.plan.paths.board, now_wall_ns=self._clock.wall_ns()).revoke()
-            except OSError as error:
-                print(f"the permit could not be revoked and will expire: {error}", file=sys.stderr)
-        os._exit(EXIT_ORPHANED)
+        except (OSError, BoardBusyError) as error:
+            print(f"the permit could not be revoked and will expire: {error}", file=sys.stderr)
+        finally:
+            os._exit(EXIT_ORPHANED)
 
     def _deliver(self, to: str, msg: object) -> None:
         """What came over a link; drills' messages only where drills are allowed."""

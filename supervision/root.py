@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from thespian.actors import Actor, ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
-from adapters.board_file import BoardDamagedError
+from adapters.board_file import BoardBusyError, BoardDamagedError
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from adapters.permit_board import OperatorBoard, PermitWriter
@@ -78,6 +78,7 @@ class Root(Actor):
         super().__init__()
         self._clock = SystemClock()
         self._plan: RootPlan | None = None
+        self._board: HeartbeatBoard | None = None
         self._addresses: dict[str, ActorAddress] = {}
         self._due: dict[str, int] = {}
         self._killed: dict[str, str] = {}
@@ -156,6 +157,7 @@ class Root(Actor):
 
     def _reap_hung(self, now: int) -> None:
         assert self._plan is not None
+        assert self._board is not None
         hang_ns = self._plan.hang_ms * 1_000_000
         boot_ns = self._plan.boot_ms * 1_000_000
         beats = {beat.name: beat for beat in self._board.read()}
@@ -282,9 +284,9 @@ class Root(Actor):
         if self._plan is not None:
             try:
                 PermitWriter(self._plan.paths.board, now_wall_ns=self._clock.wall_ns()).revoke()
-            except OSError as error:
+            except (OSError, BoardBusyError) as error:
                 self._say(f"the permit could not be revoked and will expire: {error}")
-            for beat in self._board.read():
+            for beat in self._board.read() if self._board is not None else ():
                 if beat.name in self._plan.placement:
                     _kill(beat.pid)
             if os.getpgrp() == os.getsid(0):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
+from thespian.actors import ActorExitRequest
 
 from actors.messages import (
+    ActorFailed,
     AskEpoch,
     AskOpenOrders,
     AskPositions,
@@ -25,7 +29,7 @@ from actors.messages import (
 from actors.risk import Governor, GovernorSetup
 from adapters.permit_board import OperatorBoard, PermitReader, PermitVerdict
 from trading.brakes import Level
-from trading.operators import CommandAnswered, CommandKind, OperatorCommand
+from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published, Topic
 from trading.orders.messages import ApprovedOrder, OrderDenied
 from trading.risk.limits import RiskLimits
 
@@ -130,6 +134,55 @@ def test_the_permit_lives_by_renewal_and_goes_with_the_governor(bench, whole, bo
     assert verdict(bench, board) is PermitVerdict.GRANTED
     bench.base.shutdown()
     assert verdict(bench, board) is PermitVerdict.REFUSED_EXPIRED
+
+
+@contextmanager
+def somebody_has(lock):
+    """Another process at the board, for as long as it likes."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.req("P-SAFE-4", "P-HA-10")
+def test_a_board_that_is_busy_for_one_renewal_changes_nothing(bench, whole, board):
+    with somebody_has(board.with_name("permit.board.lock")):
+        bench.after_ms(110)
+        assert verdict(bench, board) is PermitVerdict.GRANTED
+    bench.after_ms(450)
+    assert verdict(bench, board) is PermitVerdict.GRANTED
+    assert bench.take(ActorFailed) == []
+
+
+@pytest.mark.req("P-SAFE-4", "P-HA-10")
+def test_a_board_that_stays_busy_is_a_permit_that_expires_and_no_crash(bench, whole, board):
+    with somebody_has(board.with_name("permit.board.lock")):
+        bench.after_ms(520)
+        assert verdict(bench, board) is PermitVerdict.REFUSED_EXPIRED
+        # A brake that could not be written is written as soon as the board is free.
+        bench.tell("governor", BrakeSet(code="STREAM_STALE", scope="global", level=3, cause="x", release="auto"))
+    bench.after_ms(30)
+    assert verdict(bench, board) is PermitVerdict.REFUSED_HOLD
+    assert bench.take(ActorFailed) == []
+    told = [m.body["code"] for m in bench.take(Published, to="ops") if m.topic is Topic.EVENT]
+    assert told.count("PERMIT_BUSY") == 1
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_a_release_that_meets_a_busy_board_is_refused_in_words(bench, whole, board):
+    assert command(bench, "hold").done
+    with somebody_has(board.with_name("permit.board.operator.lock")):
+        answer = command(bench, "resume")
+    assert (answer.done, "try again" in answer.text) == (False, True)
+    assert command(bench, "resume").done
+
+
+def test_a_governor_that_leaves_while_the_board_is_busy_leaves_in_order(bench, whole, board):
+    with somebody_has(board.with_name("permit.board.lock")):
+        bench.base.inject("governor", ActorExitRequest())
+        bench.base.run_until_idle()
+    assert bench.base.actor("governor") is None
+    assert bench.take(ActorFailed) == []
 
 
 @pytest.mark.req("P-SAFE-3", "P-SAFE-4")
