@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from actors.messages import RawFrame, SnapshotFrame, StartActor
+from actors.messages import RawFrame, RowsCommitted, SnapshotFrame, StartActor
 from adapters.clock import SystemClock
 from adapters.journal.store import SqliteJournal
 from adapters.journal.writer import JournalWriter
@@ -50,6 +50,17 @@ class _Marks:
         self.at: dict[str, int] = {}
         self.armed = False
 
+    def begin(self, stage: str, call: Callable[[Any], Any], kind: type[Any]) -> Callable[[Any], Any]:
+        """``call`` with the beginning of its first call with a ``kind`` after arming noted."""
+        at, clock = self.at, time.perf_counter_ns
+
+        def timed(message: Any) -> Any:
+            if self.armed and type(message) is kind and stage not in at:
+                at[stage] = clock()
+            return call(message)
+
+        return timed
+
     def wrap(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """``call`` with its first return after arming noted."""
         at, clock = self.at, time.perf_counter_ns
@@ -63,7 +74,8 @@ class _Marks:
         return timed
 
 
-STAGES = ("decode", "book", "strategy", "arbiter", "governor", "commit", "permit", "encode")
+STAGES = ("decode", "book", "strategy", "arbiter", "governor", "journal", "commit", "release", "permit", "encode")
+"""Where a tick is. "journal" ends when the journal has the row, "commit" when it hears that the disk has it."""
 
 
 def tick_to_order(*, quick: bool, peers_python: str | None, peers_dir: Path | None) -> dict[str, Any]:
@@ -146,7 +158,7 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
             last = at
         total = (marks.at["encode"] - started) / 1e3
         totals.append(total)
-        free.append(total - stages["commit"][-1])
+        free.append(total - stages["commit"][-1])  # the wait for the disk and the ways to its thread and back
         await _until(lambda: _settled(arbiter))
     writer[0].close(drain=True)
     base.detach()
@@ -167,8 +179,8 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
 def _hot(directory: Path, rounds: int) -> dict[str, Any]:
     """Tick to order without the commit, tick after tick without a pause, as the peer's harness runs its own.
 
-    Virtual time: the commit is a moment of the clock that costs nothing; bytes in until it is asked for, and from
-    there to the bytes out, are both counted.
+    Virtual time: the commit is a moment of the clock that costs nothing; bytes in until the journal has the row, and
+    from the journal's word that it is durable to the bytes out, are both counted.
     """
     desk = SilentDesk(directory / "hot", SessionFacts(), unpaced=True)
     base, clock = desk.base, desk.clock
@@ -187,28 +199,26 @@ def _hot(directory: Path, rounds: int) -> dict[str, Any]:
         started = time.perf_counter_ns()
         base.inject("connector.binanceusdm", frame)
         base.run_until_idle()
-        asked = time.perf_counter_ns()
         base.advance_to(clock.mono_ns() + _COMMIT_NS)
         marks.armed = False
         if "encode" in marks.at:
-            _add_stages(stages, marks, started, asked)
-            out.append((asked - started + marks.at["encode"] - marks.at["commit"]) / 1e3)
+            out.append(sum(_add_stages(stages, marks, started)))
         base.advance_to(clock.mono_ns() + 30_000_000)
     gc.unfreeze()
     return {**row(out), "stages": {stage: row(values) for stage, values in stages.items()}}
 
 
-def _add_stages(stages: dict[str, list[float]], marks: _Marks, started: int, asked: int) -> None:
-    """Stages of one tick without the commit; "journal" is what follows approval until the commit is asked for."""
+def _add_stages(stages: dict[str, list[float]], marks: _Marks, started: int) -> list[float]:
+    """Microseconds by stage of one tick, the commit left out."""
+    out: list[float] = []
     last = started
-    for stage in ("decode", "book", "strategy", "arbiter", "governor"):
-        stages.setdefault(stage, []).append((marks.at[stage] - last) / 1e3)
-        last = marks.at[stage]
-    stages.setdefault("journal", []).append((asked - last) / 1e3)
-    last = marks.at["commit"]
-    for stage in ("permit", "encode"):
-        stages.setdefault(stage, []).append((marks.at[stage] - last) / 1e3)
-        last = marks.at[stage]
+    for stage in STAGES:
+        at = marks.at[stage]
+        if stage != "commit":
+            out.append((at - last) / 1e3)
+            stages.setdefault(stage, []).append(out[-1])
+        last = at
+    return out
 
 
 def _without_source(setup: Any) -> Any:
@@ -243,15 +253,17 @@ def _instrument(base: LoopBase, marks: _Marks, flip: FlipStrategy, sent: asyncio
     """Put marks around the cores' calls; nothing else is changed."""
     connector, strategy = base.actor("connector.binanceusdm"), base.actor("strategy.flip")
     arbiter, governor = base.actor("arbiter"), base.actor("governor")
-    orders, gateway = base.actor("orders"), base.actor("gateway.binanceusdm")
+    orders, journal, gateway = base.actor("orders"), base.actor("journal"), base.actor("gateway.binanceusdm")
     connector._codec.decode = marks.wrap("decode", connector._codec.decode)  # noqa: SLF001
     connector._synced = marks.wrap("book", connector._synced)  # noqa: SLF001
     flip.on_book = marks.wrap("strategy", flip.on_book)  # type: ignore[method-assign]
     strategy._core = flip  # noqa: SLF001
     arbiter._core.on_intent = marks.wrap("arbiter", arbiter._core.on_intent)  # noqa: SLF001
     governor._core.decide = marks.wrap("governor", governor._core.decide)  # noqa: SLF001
+    journal.on = marks.begin("commit", marks.wrap("journal", journal.on), RowsCommitted)
+    journal.on_tick = marks.begin("commit", journal.on_tick, str)  # in virtual time the disk is a timer
     core_committed = orders._core.on_committed  # noqa: SLF001
-    orders._core.on_committed = marks.wrap("commit", core_committed)  # noqa: SLF001
+    orders._core.on_committed = marks.wrap("release", core_committed)  # noqa: SLF001
     gateway._refusal = marks.wrap("permit", gateway._refusal)  # noqa: SLF001
     write = gateway._write  # noqa: SLF001
 
