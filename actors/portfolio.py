@@ -14,6 +14,7 @@ from trading.ledger.accounts import moves
 from trading.ledger.portfolio import DAY_NS, Portfolio
 from trading.market.events import BookState, BookTop, MarkPrice
 from trading.operators import Published, Topic
+from trading.orders.journal_rows import event_id
 from trading.orders.messages import AccountState, FundingPayment, InternalCross, OrderFilled
 from trading.risk.limits import OPERATOR
 
@@ -23,12 +24,14 @@ _CENT_OF_CENT = Decimal("0.00000001")
 class PortfolioSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the portfolio is built from; what it opens with, each venue says in its first account.
 
-    ``ops`` None: nobody looks (virtual time), so only the governor is told.
+    ``ops`` None: nobody looks (virtual time), so only the governor is told. ``early_max``: how many facts wait for the
+    journal's history before it is read again.
     """
 
     instruments: dict[str, Instrument]
     strategies: tuple[str, ...] = ()
     publish_ns: int = 500_000_000
+    early_max: int = 4_096
     journal: str = "journal"
     governor: str = "governor"
     ops: str | None = "ops"
@@ -44,8 +47,11 @@ class PortfolioActor(Shell):
         self._opened: set[str] = set()
         self.fills_by_strategy: dict[str, int] = {}
         self._whole = False
-        self._askers: list[str] = []
-        self._early: list[Any] = []
+        self._askers: dict[str, None] = {}
+        self._early: list[OrderFilled | InternalCross | FundingPayment] = []
+        self._early_accounts: dict[str, AccountState] = {}
+        self._read_again = False
+        self._in_history: set[tuple[str, str]] = set()
         self._mids: dict[str, tuple[int, int]] = {}
         self.tell(setup.journal, ReadJournal(reply_to=self.name))
 
@@ -61,38 +67,65 @@ class PortfolioActor(Shell):
             if msg.state is BookState.SYNCED and msg.bids and msg.asks:
                 self._mids[msg.instrument_id] = (msg.bids[0][0], msg.asks[0][0])
         elif kind is JournalHistory:
-            self._core.rebuild(msg.rows)
-            self._opened.update(self._core.balances_by_venue())
-            self._whole = True
-            for early in self._early:
-                self._fold(early)
-            self._early.clear()
-            # A strategy that outlived us may have missed a fill that was journalled while nobody could tell it.
-            for asker in dict.fromkeys((*self._askers, *(f"strategy.{s}" for s in self._setup.strategies))):
-                self._answer(asker)
-            self._askers.clear()
-            self.wake_after(self._setup.publish_ns, "publish")
+            self._history(msg.rows)
         elif kind is AskPositions:
             if self._whole:
                 self._answer(msg.reply_to)
             else:
-                self._askers.append(msg.reply_to)
-        elif kind is OrderFilled or kind is InternalCross or kind is FundingPayment or kind is AccountState:
+                self._askers[msg.reply_to] = None
+        elif kind is OrderFilled or kind is InternalCross or kind is FundingPayment:
             if self._whole:
                 self._fold(msg)
-            else:
+            elif len(self._early) < self._setup.early_max:
                 self._early.append(msg)
+            else:
+                # Whatever is told is in the journal already: let it go, and read that again.
+                self._early.clear()
+                self._read_again = True
+        elif kind is AccountState:
+            if self._whole:
+                self._open(msg)
+            else:
+                self._early_accounts.setdefault(msg.venue, msg)
         elif kind is MarkPrice:
             self._core.mark(msg.instrument_id, msg.mark_price)
         else:
             self.unknown(msg)
 
-    def _fold(self, msg: OrderFilled | InternalCross | FundingPayment | AccountState) -> None:
+    def _history(self, rows: Any) -> None:
+        """Begin with what the journal holds, then fold what came while it was read."""
+        if self._whole:
+            return
+        if self._read_again:
+            self._read_again = False
+            self._early.clear()
+            self.tell(self._setup.journal, ReadJournal(reply_to=self.name))
+            return
+        self._core.rebuild(rows)
+        self._opened.update(self._core.balances_by_venue())
+        self._whole = True
+        # A row is read as soon as it is durable, and told a moment later: at the seam a fact may come from both sides.
+        self._in_history = {(r.venue, r.exec_id) for r in rows[-self._setup.early_max :] if r.exec_id is not None}
+        for account in self._early_accounts.values():
+            self._open(account)
+        for early in self._early:
+            self._fold(early)
+        self._early.clear()
+        # A strategy that outlived us may have missed a fill that was journalled while nobody could tell it.
+        for asker in dict.fromkeys((*self._askers, *(f"strategy.{s}" for s in self._setup.strategies))):
+            self._answer(asker)
+        self._askers.clear()
+        self.wake_after(self._setup.publish_ns, "publish")
+
+    def _open(self, msg: AccountState) -> None:
+        if msg.venue not in self._opened:
+            self._opened.add(msg.venue)
+            self._core.opening(msg.venue, msg.balances, msg.ts_init_ns)
+
+    def _fold(self, msg: OrderFilled | InternalCross | FundingPayment) -> None:
+        if self._in_history and self._row_key(msg) in self._in_history:
+            return
         match msg:
-            case AccountState():
-                if msg.venue not in self._opened:
-                    self._opened.add(msg.venue)
-                    self._core.opening(msg.venue, msg.balances, msg.ts_init_ns)
             case OrderFilled():
                 self._core.apply_fill(msg)
                 changes = moves(msg, self._setup.instruments[msg.instrument_id])
@@ -105,6 +138,11 @@ class PortfolioActor(Shell):
                 self._own(msg.seller_id, msg.instrument_id, False, msg.qty, msg.price)
             case FundingPayment():
                 self._core.apply_funding(msg)
+
+    def _row_key(self, msg: OrderFilled | InternalCross | FundingPayment) -> tuple[str, str]:
+        if type(msg) is InternalCross:
+            return self._setup.instruments[msg.instrument_id].venue, event_id(msg)
+        return msg.venue, event_id(msg)  # type: ignore[union-attr]
 
     def _own(self, strategy_id: str, instrument_id: str, buy: bool, qty: Decimal, price: Decimal) -> None:
         if strategy_id == OPERATOR:

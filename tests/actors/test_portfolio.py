@@ -12,14 +12,20 @@ from actors.portfolio import PortfolioActor, PortfolioSetup
 from adapters.binance.instruments import INSTRUMENTS as LISTED
 from trading.market.events import BookState, BookTop, MarkPrice
 from trading.operators import Published, Topic
+from trading.orders.journal_rows import JournalKind, JournalRow, ReconcileBody, ReportBody, encode_body
 from trading.orders.messages import (
     AccountState,
+    ExecType,
+    ExecutionReport,
     FundingPayment,
     InternalCross,
     Leg,
     Liquidity,
     OrderFilled,
+    OrdStatus,
+    OrdType,
     Side,
+    TimeInForce,
 )
 
 VENUE, USDM = "binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
@@ -201,3 +207,76 @@ def test_a_fee_taken_in_coins_is_nobodys_share_and_the_operator_is_nobodys_actor
     assert [(m.buy, m.qty) for m in bench.take(OwnFill, to="strategy.a")] == [(True, "0.00299700")]
     assert bench.take(OwnFill) == []
     assert actor.core.positions()[spot.instrument_id].qty == Decimal("0.003996")
+
+
+def row(told):
+    """The journal's row of an execution."""
+    report = ExecutionReport(
+        venue=told.venue,
+        instrument_id=told.instrument_id,
+        cl_ord_id=told.cl_ord_id,
+        orig_cl_ord_id=None,
+        order_id="1",
+        exec_id=told.exec_id,
+        exec_seq=told.exec_seq,
+        exec_type=ExecType.TRADE,
+        ord_status=OrdStatus.FILLED,
+        side=told.side,
+        ord_type=OrdType.LIMIT,
+        time_in_force=TimeInForce.GTX,
+        order_qty=told.last_qty,
+        price=told.last_px,
+        last_qty=told.last_qty,
+        last_px=told.last_px,
+        cum_qty=told.last_qty,
+        leaves_qty=Decimal(0),
+        avg_px=told.last_px,
+        liquidity=told.liquidity,
+        fee=told.fee,
+        fee_asset=told.fee_asset,
+        text="",
+        ts_event_ns=told.ts_event_ns,
+        ts_init_ns=told.ts_init_ns,
+    )
+    return journalled(JournalKind.FILL, ReportBody(report=report, legs=told.legs), told.exec_id)
+
+
+def journalled(kind, body, exec_id=None):
+    return JournalRow(
+        seq=1,
+        ts_ns=0,
+        kind=kind,
+        venue=VENUE,
+        cl_ord_id="",
+        exec_id=exec_id,
+        parent_id="",
+        epoch=1,
+        body=encode_body(body),
+    )
+
+
+@pytest.mark.req("P-PNL-9", "P-ORD-3")
+def test_facts_that_are_too_many_to_wait_for_the_history_are_read_from_it_and_none_counts_twice(bench, usdm):
+    setup = PortfolioSetup(instruments={USDM: usdm}, early_max=3)
+    actor = bench.start("portfolio", PortfolioActor, setup)
+    bench.take(ReadJournal)
+    fills = [fill(bench, f"e{n}") for n in range(1, 9)]
+    bench.tell("portfolio", account(bench), account(bench, "49000"), *fills[:5])
+    assert len(actor._early) <= 3
+    # The first history was read before it was known that facts would be dropped: it is asked for again.
+    bench.tell("portfolio", JournalHistory(rows=[]))
+    assert [m.reply_to for m in bench.take(ReadJournal, to="journal")] == ["portfolio"]
+    assert actor.core.positions() == {}
+    # The second holds what was dropped, and two that are told as well: one before it, one after.
+    opened = ReconcileBody(ok=True, text="", exec_seq=0, baseline=True, positions={}, balances={"USDT": "50000"})
+    rows = [journalled(JournalKind.RECONCILE, opened), *(row(f) for f in fills[:7])]
+    bench.tell("portfolio", fills[5], JournalHistory(rows=rows), fills[6], fills[7])
+    assert actor.core.positions()[USDM].qty == 8 * Decimal("0.004")
+    assert actor.core.balances_by_venue()[VENUE]["USDT"] == Decimal(50_000) - 8 * Decimal("0.048")
+    assert bench.take(ReadJournal) == []
+
+
+@pytest.mark.req("P-PNL-9")
+def test_who_asks_again_and_again_before_the_history_is_answered_once(bench, portfolio):
+    bench.tell("portfolio", *[AskPositions(reply_to="arbiter")] * 50, JournalHistory(rows=[]))
+    assert len(bench.take(Positions, to="arbiter")) == 1

@@ -27,6 +27,7 @@ from trading.orders.journal_rows import (
     ReconcileBody,
     ReportBody,
     decode_body,
+    event_id,
 )
 from trading.orders.messages import (
     AccountState,
@@ -119,7 +120,7 @@ class OrderCore(Reconciliation):
     def on_cross(self, m: InternalCross, now_ns: int) -> list[Effect]:
         """Journal an internal cross, then hand it to the portfolio."""
         turn = Turn(now_ns)
-        exec_id = f"cross:{m.cross_id}"
+        exec_id = event_id(m)
         instrument = self._instruments.get(m.instrument_id)
         venue = instrument.venue if instrument is not None else ""
         if not self._account(venue).inbox.first_time(exec_id, 0, now_ns, counts=False):

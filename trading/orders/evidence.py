@@ -14,6 +14,7 @@ from trading.orders.journal_rows import (
     JournalKind,
     NoteBody,
     ReportBody,
+    event_id,
 )
 from trading.orders.messages import (
     ExecType,
@@ -179,7 +180,7 @@ class Evidence(CoreState):
             self._reopen_original(order, turn, m.text)
 
     def _funding(self, m: FundingPayment, turn: Turn) -> None:
-        exec_id = f"funding:{m.funding_id}"
+        exec_id = event_id(m)
         if not self._account(m.venue).inbox.first_time(exec_id, m.exec_seq, turn.now, counts=True):
             return
         self._row(turn, JournalKind.FUNDING, None, FundingBody(funding=m), exec_id=exec_id, venue=m.venue)

@@ -19,6 +19,7 @@ from trading.orders.messages import (
     InternalCross,
     Leg,
     OrderDenied,
+    OrderFilled,
     ProposedCancel,
 )
 
@@ -153,6 +154,18 @@ class NoteBody(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
 
 
 RowBody = PlaceBody | CancelBody | ReportBody | DeniedBody | FundingBody | CrossBody | ReconcileBody | NoteBody
+
+
+def event_id(m: OrderFilled | InternalCross | FundingPayment) -> str:
+    """The ``exec_id`` of the row that holds this event; "" for an execution that the venue gave none."""
+    match m:
+        case OrderFilled():
+            return m.exec_id
+        case InternalCross():
+            return f"cross:{m.cross_id}"
+        case FundingPayment():
+            return f"funding:{m.funding_id}"
+
 
 _ENCODE = msgspec.msgpack.Encoder(order="deterministic").encode
 _ENCODE_GROUP = msgspec.msgpack.Encoder().encode
