@@ -100,7 +100,7 @@ class Orders(Shell):
         self._epoch: int | None = None
         self._history: Any = None
         self._up: dict[str, int] = {}
-        self._askers: list[str] = []
+        self._askers: dict[str, None] = {}
         self._drain_to: str | None = None
         self._drain_deadline = 0
         self._stages = _Stages()
@@ -152,7 +152,8 @@ class Orders(Shell):
         elif kind is AskOpenOrders:
             self._answer(core, msg.reply_to)
         elif kind is DrainDesk:
-            self._drain(core, msg)
+            self._intake_closed(msg)
+            self._drain(core)
         elif kind is JournalHistory or kind is Epoch:
             pass
         else:
@@ -167,9 +168,10 @@ class Orders(Shell):
             case VenueUp():
                 self._up[msg.venue] = msg.incarnation
             case AskOpenOrders():
-                self._askers.append(msg.reply_to)
+                self._askers[msg.reply_to] = None
             case DrainDesk():
-                self.tell(msg.reply_to, DeskDrained(open_orders=0))
+                # What is open only the history tells. Should it never come, the root's own limit ends the wait.
+                self._intake_closed(msg)
             case _:
                 self.unapplied += 1
         if self._epoch is None or self._history is None:
@@ -185,6 +187,8 @@ class Orders(Shell):
             self._answer(core, asker)
         for venue in self._setup.venues:
             self._perform(core.begin_reconcile(venue, self.now_ns(), self._up.get(venue, 0)))
+        if self._drain_to is not None:
+            self._drain(core)
 
     def _answer(self, core: OrderCore, asker: str) -> None:
         now = self.now_ns()
@@ -235,9 +239,11 @@ class Orders(Shell):
             )
         )
 
-    def _drain(self, core: OrderCore, msg: DrainDesk) -> None:
+    def _intake_closed(self, msg: DrainDesk) -> None:
         self._drain_to = msg.reply_to
         self._drain_deadline = self.mono_ns() + self._setup.drain_ns
+
+    def _drain(self, core: OrderCore) -> None:
         self._cancel_scope(core, "global", "shutdown", self.now_ns())
         self.wake_after(_DRAIN_TICK_NS, "drain")
 

@@ -189,6 +189,28 @@ def test_a_drain_closes_the_intake_cancels_and_answers_when_nothing_is_open(benc
     assert bench.take(AppendRows) == []
 
 
+@pytest.mark.req("P-HA-10", "P-ORD-3")
+def test_a_drain_waits_for_an_order_core_that_is_waking(bench, awake, approved, usdm):
+    bench.tell("orders", approved())
+    (batch,) = bench.take(AppendRows)
+    bench.tell("orders", RowsCommitted(commit_ids=(batch.commit_id,)))
+    bench.kept.clear()
+    setup = OrdersSetup(instruments={USDM: usdm}, venues=(VENUE,), config=OrderCoreConfig(), drain_ns=1_000_000_000)
+    bench.start("orders-again", Orders, setup)
+    bench.tell("orders-again", DrainDesk(reply_to="drain.desk"))
+    bench.after_ms(500)
+    assert bench.take(DeskDrained) == []
+    rows = numbered(1, batch.rows, bytes(32), bytes(32))
+    bench.tell("orders-again", Epoch(epoch=2, serial=1), JournalHistory(rows=list(rows)), approved("pd2-a-1", epoch=2))
+    batches = bench.take(AppendRows)
+    bench.tell("orders-again", RowsCommitted(commit_ids=tuple(b.commit_id for b in batches)))
+    assert {c.orig_cl_ord_id for c in bench.take(OrderCancelRequest)} == {"pd1-a-1"}
+    assert bench.take(NewOrderSingle, DeskDrained) == []
+    # Its time runs from the asking.
+    bench.after_ms(600)
+    assert [m.open_orders for m in bench.take(DeskDrained, to="drain.desk")] == [1]
+
+
 @pytest.mark.req("P-HA-10")
 def test_a_drain_does_not_wait_for_ever(bench, awake, approved):
     bench.tell("orders", approved())
