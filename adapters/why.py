@@ -193,7 +193,7 @@ def _reported(body: ReportBody, row: JournalRow) -> list[Step]:
             text=f"{report.last_qty} at {report.last_px}{role}, execution {report.exec_id}, for {legs}",
             seq=row.seq,
         ),
-        Step(name="fee", ts_ns=row.ts_ns, text=f"{report.fee} {report.fee_asset}"),
+        Step(name="fee", ts_ns=row.ts_ns, text=f"{report.fee:f} {report.fee_asset}"),
         Step(name="ledger", ts_ns=row.ts_ns, text=_entry(report)),
     ]
 

@@ -120,8 +120,8 @@ function header(now) {
   put($("mode"), w(`mode_${mode}`), `pill big lvl-${mode}`);
   const permit = control?.permit;
   const valid = Boolean(permit?.valid) && !stale;
-  const left = Math.max(0, Number(permit?.vouched_ms ?? 0));
-  put($("permit"), valid ? `${w("permit")} #${permit.epoch} · ${left} ${w("ms")}` : w("no_permit"), `pill permit ${valid ? "lvl-run" : "lvl-hold"}`);
+  const heard = valid ? `${w("permit_seen")} ${millis(feedAge)}` : "";
+  put($("permit"), valid ? `${w("permit")} #${permit.epoch}` : w("no_permit"), `pill permit ${valid ? "lvl-run" : "lvl-hold"}`, heard);
   const status = stale ? "unknown" : control?.readiness?.status ?? "unknown";
   const reasons = control?.readiness?.reasons?.length ?? 0;
   put($("readiness"), `${w(`ready_${status}`)}${reasons ? ` · ${reasons}` : ""}`, `pill as-button rd-${status}`);
@@ -225,11 +225,17 @@ function timeline(said) {
     const since = before === null || step.ts_ns < before ? "" : `+${took((step.ts_ns - before) / 1e6)}`;
     before = step.ts_ns;
     const row = step.seq == null ? "" : `#${step.seq}`;
-    body.append(make("tr", "", make("td", "r num muted", since), make("td", "", make("b", "", step.name)), make("td", "wrap", step.text), make("td", "r num muted", row)));
+    const told = make("td", "wrap", ...clauses(step.text));
+    body.append(make("tr", "", make("td", "r num muted", since), make("td", "", make("b", "", step.name)), told, make("td", "r num muted", row)));
   }
   const parts = [table(Object.entries(head)), make("table", "story steps", body)];
   if (projection) parts.push(render(projection, w("from_projection")));
   return parts;
+}
+
+// A long step tells several things, each on a line of its own.
+function clauses(text) {
+  return text.length < 90 ? [text] : text.split("; ").map((part) => make("p", "", part));
 }
 
 function took(ms) {

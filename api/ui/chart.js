@@ -78,7 +78,7 @@ export function draw() {
   for (let v = low; v <= high + step / 2; v += step) {
     const zero = Math.abs(v) < step / 100;
     root.append(svg("line", { x1: left, x2: width - right, y1: y(v), y2: y(v), class: zero ? "zero" : "grid" }));
-    root.append(svg("text", { x: width - right + 6, y: y(v) + 3.5, class: "tick" }, num(v, step < 1 ? 2 : 0)));
+    root.append(svg("text", { x: width - right + 6, y: y(v) + 3.5, class: "tick" }, num(zero ? 0 : v, step < 1 ? 2 : 0)));
   }
   for (let i = 0; i <= 4; i += 1) {
     const t = t0 + ((t1 - t0) * i) / 4;

@@ -82,6 +82,16 @@ export function exact(value) {
   return part === undefined ? grouped : `${grouped}.${part}`;
 }
 
+/** An amount that may be tiny, in three significant digits and never as a power of ten. */
+export function amount(value) {
+  const x = Number(value);
+  if (value === null || value === undefined || value === "" || !Number.isFinite(x)) return "–";
+  return x.toLocaleString("en-US", { maximumSignificantDigits: 3, maximumFractionDigits: 20 }).replaceAll(",", "\u202f");
+}
+
+/** How many digits stand behind the point. */
+export const decimals = (value) => (String(value ?? "").split(".")[1] ?? "").length;
+
 export const signed = (value) => (Number(value) > 0 ? "pos" : Number(value) < 0 ? "neg" : "");
 
 export function duration(seconds) {

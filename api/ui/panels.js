@@ -1,7 +1,7 @@
 // One function per panel: from the facts the page holds to what it shows. Keeps no state of its own.
 
 import { totalOf } from "/ui/chart.js";
-import { $, clockTime, duration, exact, instrument, keyed, make, millis, num, put, rows, signed } from "/ui/dom.js";
+import { $, amount, clockTime, decimals, duration, exact, instrument, keyed, make, millis, num, put, rows, signed } from "/ui/dom.js";
 import { w } from "/ui/words.js";
 
 const LEVELS = ["run", "safe", "pause", "hold", "kill"];
@@ -118,7 +118,7 @@ export function positions(facts) {
       key: id,
       cls: qty ? "" : "flat",
       cells: [
-        (td) => named(td, id), [exact(body.qty), `r num ${signed(qty)}`, split], [exact(body.avg_px), "r num"],
+        (td) => named(td, id), [exact(body.qty), `r num ${signed(qty)}`, split], [num(body.avg_px, Math.max(2, decimals(body.mark))), "r num", exact(body.avg_px)],
         [exact(body.mark), "r num"], [num(notional, 0), "r num"],
         [num(body.unrealized_usd, 2, true), `r num ${signed(body.unrealized_usd)}`],
         [num(body.realized_usd, 2, true), `r num ${signed(body.realized_usd)}`],
@@ -134,7 +134,8 @@ function named(td, id) {
   if (td.title === id) return;
   td.title = id;
   td.className = "inst";
-  td.replaceChildren(make("b", "", symbol), " ", make("small", "place", place));
+  // What kind it is stands in the title: most venues' names say it, and a cut venue would say nothing.
+  td.replaceChildren(make("b", "", symbol), " ", make("small", "place", place.split(" ")[0]));
 }
 
 export function pnlFacts(pnl) {
@@ -147,8 +148,7 @@ export function pnlFacts(pnl) {
     const bad = key === "residual" && Number(value) !== 0;
     put(el.children[1], num(value, 2, sign), `num ${bad ? "neg" : sign ? signed(value) : ""}`);
   });
-  const count = Object.keys(pnl?.by_strategy ?? {}).length;
-  put($("pnl-note"), pnl ? `${num(totalOf(pnl), 2, true)} USD · ${count}` : "");
+  put($("pnl-note"), pnl ? `${num(totalOf(pnl), 2, true)} USD` : "");
 }
 
 /** One number for a residual given as a number or by asset: the largest, because zero is the only good one. */
@@ -168,7 +168,8 @@ export function tree(facts, now) {
     restarts += Number(body.restarts ?? 0);
     lines.push({
       key: name, depth: 0, id: name, state: age > 5000 ? "silent" : lower(body.state),
-      note: `pid ${body.pid ?? "–"} · ${num(body.rss_mb, 0)} MB · ${w("heartbeat")} ${millis(age)}`,
+      note: `pid ${body.pid ?? "–"} · ${num(body.rss_mb, 0)} MB · ${millis(age)}`,
+      means: `pid · ${w("memory")} · ${w("heartbeat")}`,
       restarts: Number(body.restarts ?? 0),
     });
     const walk = (nodes, depth, path) => {
@@ -178,6 +179,7 @@ export function tree(facts, now) {
         lines.push({
           key: `${path}/${node.id}`, depth, id: node.id, state: lower(node.state),
           note: node.handled === undefined ? "" : `${num(node.handled, 0)}${Number(node.mailbox) ? ` · ▤ ${node.mailbox}` : ""}`,
+          means: `${w("handled")}${Number(node.mailbox) ? ` · ▤ ${w("mailbox")}` : ""}`,
           restarts: Number(node.restarts ?? 0),
         });
         walk(node.children, depth + 1, `${path}/${node.id}`);
@@ -194,7 +196,7 @@ export function tree(facts, now) {
       if (el.className !== cls) el.className = cls;
       put(el.children[1], good ? line.id : `${line.id} · ${line.state}`);
       put(el.children[2], line.restarts ? `↻ ${line.restarts}` : "", "rst", line.restarts ? `${w("restarts")} ${line.restarts}` : "");
-      put(el.children[3], line.note);
+      put(el.children[3], line.note, undefined, line.means);
     });
   put($("tree-note"), cells.length ? `${actors} ${w("actors")} · ↻ ${restarts}` : "");
 }
@@ -207,15 +209,15 @@ export function orders(facts) {
     return {
       key: id,
       cells: [
-        [clockTime(ts), "muted num"], [id.length > 22 ? `…${id.slice(-20)}` : id, "num id", id], (td) => named(td, body.instrument_id),
+        [clockTime(ts), "muted num"], (td) => whyButton(td, id), (td) => named(td, body.instrument_id),
         [body.side ? w(lower(body.side)) : "–", lower(body.side) === "buy" ? "pos" : "neg"],
         [exact(body.order_qty), "r num"], [exact(body.price), "r num"],
         [exact(body.cum_qty), `r num ${Number(body.cum_qty) ? "" : "muted"}`],
-        (td) => statusCell(td, status, body.text), [(body.strategies ?? []).join(", "), "muted clip"], (td) => whyButton(td, id),
+        (td) => statusCell(td, status, body.text), [(body.strategies ?? []).join(", "), "muted clip", (body.strategies ?? []).join(", ")],
       ],
     };
   });
-  rows($("orders"), list, 10);
+  rows($("orders"), list, 9);
   put($("orders-note"), `${w("live")} ${live} · ${w("shown")} ${list.length}`);
 }
 
@@ -226,10 +228,10 @@ function statusCell(td, status, text) {
 
 function whyButton(td, id) {
   if (td.firstChild?.dataset?.why === id) return;
-  const button = make("button", "link", "?");
+  const button = make("button", "link num", id.length > 22 ? `…${id.slice(-20)}` : id);
   button.type = "button";
   button.dataset.why = id;
-  button.setAttribute("aria-label", `${w("why")} ${id}`);
+  button.title = `${w("story_of")} ${id}`;
   td.replaceChildren(button);
 }
 
@@ -240,7 +242,7 @@ export function fills(facts) {
     cells: [
       [clockTime(ts), "muted num", body.cl_ord_id ?? ""], (td) => named(td, body.instrument_id),
       [w(lower(body.side)), lower(body.side) === "buy" ? "pos" : "neg"], [exact(body.last_qty), "r num"],
-      [exact(body.last_px), "r num"], [exact(body.fee), "r num muted", `${exact(body.fee)} ${body.fee_asset ?? ""}`],
+      [exact(body.last_px), "r num"], [`${amount(body.fee)} ${body.fee_asset ?? ""}`, "r num muted", exact(body.fee)],
       [body.liquidity ? w(lower(body.liquidity)) : "–", "muted"],
     ],
   })), 7);

@@ -1,13 +1,13 @@
 // The page's labels in two languages; nothing else decides what an operator reads.
 
 const RU = {
-  skip: "К содержанию", synthetic: "СИНТЕТИКА", equity: "Капитал", day_pnl: "PnL за день", profile: "Профиль",
+  skip: "К содержанию", synthetic: "СИНТЕТИКА", equity: "Капитал, USD", day_pnl: "PnL за день, USD", profile: "Профиль",
   uptime: "Работает", feed: "Данные", commands: "Команды", pause: "Пауза", resume: "Снять", books: "Стаканы",
   pnl: "Прибыль и убыток", chart: "График PnL: всего и по стратегиям", brakes: "Тормоза", positions: "Позиции",
   tree: "Дерево супервизии", orders: "Заявки", fills: "Сделки", latency: "Задержка по этапам", events: "События",
   instrument: "Инструмент", qty: "Кол-во", avg_px: "Средняя", mark: "Марк", notional: "USD", unrealized: "Нереал.",
   realized: "Реализ.", time: "Время", side: "Стор.", price: "Цена", filled: "Исполн.", status: "Статус",
-  strategy: "Стратегия", why: "Почему", fee: "Комис.", liquidity: "Ликв.", stage: "Этап", scope: "Область",
+  strategy: "Стратегия", fee: "Комис.", liquidity: "Ликв.", stage: "Этап", scope: "Область",
   cause: "Причина (попадёт в журнал)", back: "Отмена", close: "Закрыть", buy: "куп.", sell: "прод.",
   permit: "Разрешение", no_permit: "НЕТ РАЗРЕШЕНИЯ", ready_ok: "Готов", ready_degraded: "Готов, с оговорками",
   ready_fail: "Не готов", ready_unknown: "Готовность…", readiness: "Готовность", ready_none: "Причин нет: всё в порядке.",
@@ -18,7 +18,8 @@ const RU = {
   age: "возраст", skew: "часы", spread: "спред", msgs: "сообщ.", gaps: "разрывы", net: "нетто", gross: "брутто",
   total: "Всего", fees: "Комиссии", funding: "Фандинг",
   residual: "Невязка", live: "живых", shown: "показано", no_data: "нет данных", all_desk: "весь деск",
-  restarts: "перезапусков", heartbeat: "пульс", actors: "акторов", maker: "мейк.", taker: "тейк.",
+  restarts: "перезапусков", heartbeat: "возраст пульса", memory: "память", handled: "сообщений обработано", mailbox: "ждёт",
+  permit_seen: "продлевает риск-губернатор; страница слышала об этом, назад:", actors: "акторов", maker: "мейк.", taker: "тейк.",
   t_hold: "Остановить новые заявки", t_pause: "Пауза: без нового риска", t_resume: "Снять тормоза оператора",
   t_kill: "АВАРИЙНЫЙ СТОП", x_hold: "HOLD действует сразу. Отмены остаются разрешены, позиции не трогаются.",
   x_pause: "Новый риск запрещён, сокращение и отмены разрешены.",
@@ -33,13 +34,13 @@ const RU = {
 };
 
 const EN = {
-  skip: "Skip to content", synthetic: "SYNTHETIC", equity: "Equity", day_pnl: "Day PnL", profile: "Profile",
+  skip: "Skip to content", synthetic: "SYNTHETIC", equity: "Equity, USD", day_pnl: "Day PnL, USD", profile: "Profile",
   uptime: "Up", feed: "Feed", commands: "Commands", pause: "Pause", resume: "Resume", books: "Books",
   pnl: "Profit and loss", chart: "PnL chart: total and by strategy", brakes: "Brakes", positions: "Positions",
   tree: "Supervision tree", orders: "Orders", fills: "Fills", latency: "Latency by stage", events: "Events",
   instrument: "Instrument", qty: "Qty", avg_px: "Avg px", mark: "Mark", notional: "USD", unrealized: "Unreal.",
   realized: "Realized", time: "Time", side: "Side", price: "Price", filled: "Filled", status: "Status",
-  strategy: "Strategy", why: "Why", fee: "Fee", liquidity: "Liq.", stage: "Stage", scope: "Scope",
+  strategy: "Strategy", fee: "Fee", liquidity: "Liq.", stage: "Stage", scope: "Scope",
   cause: "Cause (goes to the journal)", back: "Cancel", close: "Close", buy: "buy", sell: "sell",
   permit: "Permit", no_permit: "NO PERMIT", ready_ok: "Ready", ready_degraded: "Ready, degraded",
   ready_fail: "Not ready", ready_unknown: "Readiness…", readiness: "Readiness", ready_none: "No reasons: all is well.",
@@ -50,7 +51,8 @@ const EN = {
   age: "age", skew: "skew", spread: "spread", msgs: "msgs", gaps: "gaps", net: "net", gross: "gross",
   total: "Total", fees: "Fees", funding: "Funding",
   residual: "Residual", live: "live", shown: "shown", no_data: "no data", all_desk: "the whole desk",
-  restarts: "restarts", heartbeat: "heartbeat", actors: "actors", maker: "maker", taker: "taker",
+  restarts: "restarts", heartbeat: "heartbeat's age", memory: "memory", handled: "messages handled", mailbox: "waiting",
+  permit_seen: "renewed by the governor; this page last heard of it, ago:", actors: "actors", maker: "maker", taker: "taker",
   t_hold: "Stop new orders", t_pause: "Pause: no new risk", t_resume: "Release the operator's brakes",
   t_kill: "EMERGENCY STOP", x_hold: "HOLD acts at once. Cancels stay allowed, positions are not touched.",
   x_pause: "No new risk; reducing and canceling stay allowed.",

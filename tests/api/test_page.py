@@ -106,6 +106,30 @@ async def test_an_operator_sees_the_desk(page: Any) -> None:
     assert page.complaints == []
 
 
+@pytest.mark.parametrize("width", [1400, 1920])
+async def test_no_column_is_cut_on_a_wide_screen(page: Any, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 900})
+    for panel in ("orders", "positions", "fills", "latency"):
+        await playwright_api.expect(page.locator(f"#{panel} tr td:nth-child(5)").first).to_be_visible()
+        cut = await page.evaluate(f"(e => e.scrollWidth - e.clientWidth)(document.querySelector('#p-{panel} .scroll'))")
+        assert cut <= 0, panel
+
+
+async def test_a_story_fits_a_telephone(page: Any, bus: Any) -> None:
+    checks = "; ".join(f"limit_number_{n}_usd 100.00/12000" for n in range(12))
+    step = {"name": "risk", "ts_ns": 1_760_000_000_000_000_000, "text": f"approved: {checks}", "seq": 3}
+    bus.body = {"trace": "BTC@17", "steps": [step]}
+    await page.set_viewport_size({"width": 420, "height": 900})
+    await page.click('[data-why="pd-7-000241"]')
+    told = page.locator("#story-body table.steps p")
+    await playwright_api.expect(told).to_have_count(12)
+    assert await page.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('#story'))") <= 0
+    box, story = await told.first.bounding_box(), await page.locator("#story").bounding_box()
+    assert box is not None
+    assert story is not None
+    assert box["width"] > 0.75 * story["width"]
+
+
 async def test_an_operator_holds_a_venue_and_says_why(page: Any, bus: Any) -> None:
     await page.click("header [data-action=hold]")
     await page.select_option("#command-scope", "venue:OKX")
