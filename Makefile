@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 LOCKS := requirements-build.lock requirements.lock
-CODE := trading adapters actors supervision api research scripts tests
+CODE := native trading adapters actors supervision api research scripts tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test check fmt fmt-check lint types imports spec bench docs clean
@@ -14,8 +14,9 @@ help: ## this list
 .venv/bin/python:
 	@PYTHON="$(PYTHON)" scripts/bootstrap.sh
 
-# Everything comes with its hash, the project itself from this folder without asking anybody.
-.venv/.stamp-run: $(LOCKS) pyproject.toml | .venv/bin/python
+# Everything comes with its hash, the project itself from this folder without asking anybody. Where there is a C compiler
+# and Python's headers this builds native/; where there is none, it does without.
+.venv/.stamp-run: $(LOCKS) pyproject.toml $(wildcard native/*.c native/*.h) | .venv/bin/python
 	$(PIP) --require-hashes -r requirements-build.lock
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation -e .
@@ -64,5 +65,6 @@ docs: setup-dev ## write the generated tables anew
 	$(PY) scripts/docs.py
 
 clean: ## remove caches and builds; never data or .venv
+	rm -f native/*.so .venv/.stamp-run  # without the stamp the next make builds it again
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

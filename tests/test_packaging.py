@@ -13,7 +13,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-build.lock"]
-OURS = ["actors", "adapters", "api", "research", "supervision", "trading"]
+OURS = ["actors", "adapters", "api", "native", "research", "supervision", "trading"]
 
 
 def test_every_folder_with_code_is_listed_for_installation():

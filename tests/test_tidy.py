@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-CODE = ["actors", "adapters", "api", "research", "scripts", "supervision", "tests", "trading"]
+CODE = ["actors", "adapters", "api", "native", "research", "scripts", "supervision", "tests", "trading"]
 MODULES = sorted(path for top in CODE for path in (PROJECT / top).rglob("*.py") if "__pycache__" not in path.parts)
 TEXTS = [
     *MODULES,
+    *PROJECT.glob("native/*.[ch]"),
     *PROJECT.glob("*.md"),
     *PROJECT.glob("*.lock"),
     *PROJECT.glob("runbooks/**/*.md"),

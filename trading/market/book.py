@@ -2,6 +2,8 @@
 
 Owns the levels, the best prices and how many levels are kept. Does not own the proof that they are right: whoever
 applies updates (`trading.market.stitch`) decides whether the book may be used and writes `state`.
+
+`PyBook` says what a book is. `NativeBook` is the same in C where that was built, and `Book` is the one that is used.
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import hashlib
 from bisect import insort
 from itertools import islice
+from typing import TYPE_CHECKING, cast
 
+from native import marketdata
 from trading.market.events import BookState, BookTicker, BookTop, DepthSnapshot, DepthUpdate, Level
 
 NO_CEILING = 1 << 62
 """An ask horizon that no price reaches."""
 
 
-class Book:
+class PyBook:
     """Absolute quantities by price, best prices first to hand.
 
     A side is a dictionary {tick: lots} and a sorted list of its ticks whose end is the best price (asks are kept
@@ -241,3 +245,23 @@ class Book:
         if len(found) < n < len(keys):
             found = list(islice(((-key, side[-key]) for key in reversed(keys) if side[-key]), n))
         return tuple(found)
+
+
+NativeBook: type[PyBook] | None = None
+"""The book in C; None where it was not built or is not wanted."""
+
+if marketdata is not None:
+
+    class _NativeBook(marketdata.Book):
+        """`PyBook` in C: the same results, entry for entry. Numbers of 2**62 or more raise ``OverflowError``."""
+
+        __slots__ = ()
+
+        def __init__(self, instrument_id: str, max_levels: int = 5000) -> None:
+            super().__init__(instrument_id, max_levels, BookState.RESYNC, BookTop)
+
+        depth_hash = PyBook.depth_hash
+
+    NativeBook = cast("type[PyBook]", _NativeBook)
+
+Book = PyBook if TYPE_CHECKING else NativeBook or PyBook

@@ -6,6 +6,7 @@ Prices are integer ticks, quantities integer lots of the instrument. ``ts_event_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
 
@@ -45,15 +46,16 @@ class DepthSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=Fals
 class DepthUpdate(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Changed levels of updates ``first_update_id``..``final_update_id``.
 
-    ``prev_final_update_id`` is -1 where the venue has none.
+    ``prev_final_update_id`` is -1 where the venue has none. ``bids`` and ``asks`` are lists, or native `Levels` that
+    equal them.
     """
 
     instrument_id: str
     first_update_id: int
     final_update_id: int
     prev_final_update_id: int
-    bids: list[Level]
-    asks: list[Level]
+    bids: Sequence[Level]
+    asks: Sequence[Level]
     ts_event_ns: int
     ts_recv_ns: int
 

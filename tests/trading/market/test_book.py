@@ -6,10 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.market.book import Book
+from trading.market.book import NativeBook, PyBook
 from trading.market.events import BookState, BookTicker, DepthSnapshot, DepthUpdate
 
 ID = "BINANCE:SPOT:BTC-USDT"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        PyBook,
+        pytest.param(NativeBook, marks=pytest.mark.skipif(NativeBook is None, reason="native/ is not built")),
+    ],
+    ids=["python", "native"],
+)
+def new_book(request):
+    return request.param
 
 
 def snapshot(bids, asks, last=10):
@@ -31,8 +43,8 @@ def update(bids=(), asks=(), final=11):
     )
 
 
-def test_a_snapshot_is_the_whole_book_in_any_order():
-    book = Book(ID)
+def test_a_snapshot_is_the_whole_book_in_any_order(new_book):
+    book = new_book(ID)
     book.apply_snapshot(snapshot([(98, 1), (100, 5), (99, 0)], [(103, 7), (101, 2)]))
     assert book.best_bid() == (100, 5)
     assert book.best_ask() == (101, 2)
@@ -40,8 +52,8 @@ def test_a_snapshot_is_the_whole_book_in_any_order():
     assert (book.update_id, book.ts_event_ns, book.ts_recv_ns) == (10, 1, 2)
 
 
-def test_levels_come_change_and_go():
-    book = Book(ID)
+def test_levels_come_change_and_go(new_book):
+    book = new_book(ID)
     book.apply_snapshot(snapshot([(100, 5)], [(101, 2)]))
     assert book.apply(update([(100, 0), (99, 3), (42, 0)], [(101, 9)], final=12))
     assert book.best_bid() == (99, 3)
@@ -50,8 +62,8 @@ def test_levels_come_change_and_go():
     assert book.update_id == 12
 
 
-def test_an_empty_side_has_no_best_price():
-    book = Book(ID)
+def test_an_empty_side_has_no_best_price(new_book):
+    book = new_book(ID)
     assert book.best_bid() is None
     assert book.best_ask() is None
     assert book.top(3) == ((), ())
@@ -62,14 +74,14 @@ def test_an_empty_side_has_no_best_price():
 
 
 @pytest.mark.parametrize(("bid", "ask", "crossed"), [(100, 101, False), (101, 101, True), (102, 101, True)])
-def test_locked_counts_as_crossed(bid, ask, crossed):
-    book = Book(ID)
+def test_locked_counts_as_crossed(new_book, bid, ask, crossed):
+    book = new_book(ID)
     book.apply_snapshot(snapshot([(bid, 1)], [(ask, 1)]))
     assert book.crossed() is crossed
 
 
-def test_far_levels_are_dropped_above_the_limit_and_leave_a_horizon():
-    book = Book(ID, max_levels=4)
+def test_far_levels_are_dropped_above_the_limit_and_leave_a_horizon(new_book):
+    book = new_book(ID, max_levels=4)
     book.apply_snapshot(snapshot([(100, 1)], [(200, 1)]))
     for step in range(1, 40):
         book.apply(update([(100 - step, 1)], [(200 + step, 1)], final=10 + step))
@@ -82,8 +94,8 @@ def test_far_levels_are_dropped_above_the_limit_and_leave_a_horizon():
     assert book.beyond_horizon()
 
 
-def test_removed_levels_are_forgotten_by_compaction_without_a_horizon():
-    book = Book(ID, max_levels=4)
+def test_removed_levels_are_forgotten_by_compaction_without_a_horizon(new_book):
+    book = new_book(ID, max_levels=4)
     book.apply_snapshot(snapshot([(100, 1)], [(200, 1)]))
     for step in range(1, 40):
         book.apply(update([(100 - step, 1)], final=10 + 2 * step))
@@ -93,8 +105,8 @@ def test_removed_levels_are_forgotten_by_compaction_without_a_horizon():
     assert book.bid_horizon == 0
 
 
-def test_a_cut_off_snapshot_has_a_horizon():
-    book = Book(ID)
+def test_a_cut_off_snapshot_has_a_horizon(new_book):
+    book = new_book(ID)
     book.apply_snapshot(snapshot([(100, 1), (99, 1)], [(101, 1)]), depth_limit=2)
     assert book.bid_horizon == 99
     assert not book.beyond_horizon()
@@ -102,8 +114,8 @@ def test_a_cut_off_snapshot_has_a_horizon():
     assert book.beyond_horizon()
 
 
-def test_equal_books_have_equal_hashes_whatever_their_history():
-    one, other = Book(ID), Book(ID)
+def test_equal_books_have_equal_hashes_whatever_their_history(new_book):
+    one, other = new_book(ID), new_book(ID)
     one.apply_snapshot(snapshot([(100, 5), (99, 1)], [(101, 2)], last=12))
     other.apply_snapshot(snapshot([(97, 5)], [(101, 7)], last=11))
     other.apply(update([(97, 0), (99, 1), (100, 5)], [(101, 2)], final=12))
@@ -113,8 +125,8 @@ def test_equal_books_have_equal_hashes_whatever_their_history():
     assert one.depth_hash() != other.depth_hash()
 
 
-def test_the_top_tells_state_and_at_most_ten_levels():
-    book = Book(ID)
+def test_the_top_tells_state_and_at_most_ten_levels(new_book):
+    book = new_book(ID)
     book.apply_snapshot(snapshot([(100 - i, 1) for i in range(20)], [(101 + i, 1) for i in range(20)]))
     book.state = BookState.SYNCED
     top = book.to_top(50, synthetic=True)
@@ -122,8 +134,8 @@ def test_the_top_tells_state_and_at_most_ten_levels():
     assert top.update_id == 10
 
 
-def test_a_ticker_book_is_partial_and_keeps_the_last_known_venue_time():
-    book = Book(ID)
+def test_a_ticker_book_is_partial_and_keeps_the_last_known_venue_time(new_book):
+    book = new_book(ID)
     book.ts_event_ns = 7
     book.apply_ticker(
         BookTicker(
@@ -146,8 +158,8 @@ _levels = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=6)
 
 
 @given(st.lists(st.tuples(_levels, _levels), max_size=30))
-def test_the_book_equals_a_plain_dictionary_after_any_updates(messages):
-    book = Book(ID, max_levels=100)
+def test_the_book_equals_a_plain_dictionary_after_any_updates(new_book, messages):
+    book = new_book(ID, max_levels=100)
     bids: dict[int, int] = {}
     asks: dict[int, int] = {}
     book.apply_snapshot(snapshot([], []))

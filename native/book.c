@@ -1,0 +1,693 @@
+/* Book: trading/market/book.py's PyBook in C. The Python class says what is right; this one only says it faster.
+ *
+ * A side is one array of (key, lots), sorted by key, whose end is the best price: the key of a bid is its tick, that of
+ * an ask its negated tick. A removed level stays as a level of 0 lots until it surfaces at the touch or until
+ * compaction, as in Python, so that both forget the same levels at the same moment. */
+
+#include "marketdata.h"
+
+#include <string.h>
+#include <structmember.h>
+
+#define NO_CEILING NUMBER_LIMIT
+#define TOP_MAX 10
+#define FIRST_CAPACITY 64
+
+typedef struct {
+    Level *items; /* `tick` is the key */
+    Py_ssize_t count, capacity;
+} Side;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *instrument_id, *state, *top_type;
+    Side bids, asks;
+    long long bid_horizon, ask_horizon, update_id, ts_event_ns, ts_recv_ns;
+    Py_ssize_t max_levels, max_entries;
+    char partial;
+} Book;
+
+/* Interned when the first book is made. */
+static PyObject *name_bids, *name_asks, *name_final_update_id, *name_last_update_id, *name_update_id;
+static PyObject *name_ts_event_ns, *name_ts_recv_ns, *name_bid_ticks, *name_bid_lots, *name_ask_ticks, *name_ask_lots;
+static PyObject *top_names;
+
+static bool intern_names(void)
+{
+    const struct {
+        PyObject **name;
+        const char *text;
+    } table[] = {
+        {&name_bids, "bids"},
+        {&name_asks, "asks"},
+        {&name_final_update_id, "final_update_id"},
+        {&name_last_update_id, "last_update_id"},
+        {&name_update_id, "update_id"},
+        {&name_ts_event_ns, "ts_event_ns"},
+        {&name_ts_recv_ns, "ts_recv_ns"},
+        {&name_bid_ticks, "bid_ticks"},
+        {&name_bid_lots, "bid_lots"},
+        {&name_ask_ticks, "ask_ticks"},
+        {&name_ask_lots, "ask_lots"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (*table[i].name == NULL && (*table[i].name = PyUnicode_InternFromString(table[i].text)) == NULL) {
+            return false;
+        }
+    }
+    if (top_names == NULL) {
+        top_names = Py_BuildValue(
+            "(ssOOOOOs)", "instrument_id", "state", name_update_id, name_bids, name_asks, name_ts_event_ns,
+            name_ts_recv_ns, "synthetic");
+        for (Py_ssize_t i = 0; top_names != NULL && i < PyTuple_GET_SIZE(top_names); i++) {
+            PyUnicode_InternInPlace(&PyTuple_GET_ITEM(top_names, i));
+        }
+    }
+    return top_names != NULL;
+}
+
+/* --- One side ----------------------------------------------------------------------------------- */
+
+static bool side_reserve(Side *side, Py_ssize_t more)
+{
+    Py_ssize_t need = side->count + more;
+    if (need <= side->capacity) {
+        return true;
+    }
+    Py_ssize_t capacity = side->capacity > 0 ? side->capacity : FIRST_CAPACITY;
+    while (capacity < need) {
+        capacity *= 2;
+    }
+    Level *items = side->items;
+    PyMem_Resize(items, Level, capacity);
+    if (items == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    side->items = items;
+    side->capacity = capacity;
+    return true;
+}
+
+/* The first place whose key is not below `key`. Most changes are near the touch, so one looks from the end. */
+static Py_ssize_t side_place(const Side *side, int64_t key)
+{
+    Py_ssize_t low = 0, high = side->count;
+    for (Py_ssize_t step = 16; step < side->count; step *= 4) {
+        if (side->items[side->count - step].tick < key) {
+            low = side->count - step + 1;
+            break;
+        }
+        high = side->count - step;
+    }
+    while (low < high) {
+        Py_ssize_t middle = low + (high - low) / 2;
+        if (side->items[middle].tick < key) {
+            low = middle + 1;
+        }
+        else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static int64_t side_lots(const Side *side, int64_t key)
+{
+    Py_ssize_t place = side_place(side, key);
+    return place < side->count && side->items[place].tick == key ? side->items[place].lots : 0;
+}
+
+/* Room for every level was reserved, and every tick comes once. */
+static void side_apply(Side *side, const LevelsView *changed, int sign)
+{
+    for (Py_ssize_t i = 0; i < changed->count; i++) {
+        int64_t key = sign * changed->items[i].tick, lots = changed->items[i].lots;
+        Py_ssize_t place = side_place(side, key);
+        Level *at = side->items + place;
+        if (place < side->count && at->tick == key) {
+            at->lots = lots;
+        }
+        else if (lots != 0) {
+            memmove(at + 1, at, (size_t)(side->count - place) * sizeof(Level));
+            *at = (Level){key, lots};
+            side->count++;
+        }
+    }
+    while (side->count > 0 && side->items[side->count - 1].lots == 0) {
+        side->count--;
+    }
+}
+
+static int by_key(const void *one, const void *other)
+{
+    int64_t a = ((const Level *)one)->tick, b = ((const Level *)other)->tick;
+    return (a > b) - (a < b);
+}
+
+/* Room for every level was reserved, and every tick comes once. */
+static void side_replace(Side *side, const LevelsView *view, int sign)
+{
+    for (Py_ssize_t i = 0; i < view->count; i++) {
+        side->items[i] = (Level){sign * view->items[i].tick, view->items[i].lots};
+    }
+    side->count = view->count;
+    if (side->count > 1) {
+        qsort(side->items, (size_t)side->count, sizeof(Level), by_key);
+    }
+}
+
+/* Levels of 0 lots go first, then the live levels farthest from the touch; whether live levels went. */
+static bool side_compact(Side *side, Py_ssize_t limit)
+{
+    if (side->count <= limit) {
+        return false;
+    }
+    Py_ssize_t live = 0;
+    for (Py_ssize_t i = 0; i < side->count; i++) {
+        if (side->items[i].lots != 0) {
+            side->items[live++] = side->items[i];
+        }
+    }
+    side->count = live;
+    if (live <= limit) {
+        return false;
+    }
+    memmove(side->items, side->items + (live - limit), (size_t)limit * sizeof(Level));
+    side->count = limit;
+    return true;
+}
+
+static const Level *side_best(const Side *side)
+{
+    return side->count > 0 ? &side->items[side->count - 1] : NULL;
+}
+
+static Py_ssize_t side_live(const Side *side)
+{
+    Py_ssize_t live = 0;
+    for (Py_ssize_t i = 0; i < side->count; i++) {
+        live += side->items[i].lots != 0;
+    }
+    return live;
+}
+
+/* The best `n` levels, best first. Copied before a Python object is made: that may run the collector's finalizers. */
+static PyObject *side_top(const Side *side, Py_ssize_t n, int sign)
+{
+    Level few[TOP_MAX], *found = few;
+    n = Py_MAX(0, Py_MIN(n, side->count));
+    if (n > TOP_MAX && (found = PyMem_New(Level, n)) == NULL) {
+        return PyErr_NoMemory();
+    }
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = side->count - 1; i >= 0 && count < n; i--) {
+        if (side->items[i].lots != 0) {
+            found[count++] = side->items[i];
+        }
+    }
+    PyObject *levels = PyTuple_New(count);
+    for (Py_ssize_t i = 0; levels != NULL && i < count; i++) {
+        PyObject *pair = level_pair(sign * found[i].tick, found[i].lots);
+        if (pair == NULL) {
+            Py_CLEAR(levels);
+        }
+        else {
+            PyTuple_SET_ITEM(levels, i, pair);
+        }
+    }
+    if (found != few) {
+        PyMem_Free(found);
+    }
+    return levels;
+}
+
+/* --- Life --------------------------------------------------------------------------------------- */
+
+static void book_forget(Book *self)
+{
+    self->bids.count = self->asks.count = 0;
+    self->bid_horizon = 0;
+    self->ask_horizon = NO_CEILING;
+    self->update_id = -1;
+    self->ts_event_ns = self->ts_recv_ns = 0;
+}
+
+static PyObject *book_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs;
+    if (!intern_names()) {
+        return NULL;
+    }
+    Book *self = (Book *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        book_forget(self);
+        self->max_levels = 1;
+        self->max_entries = 2;
+    }
+    return (PyObject *)self;
+}
+
+static int book_init(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    Book *self = (Book *)object;
+    static char *names[] = {"instrument_id", "max_levels", "state", "top_type", NULL};
+    PyObject *instrument_id, *state, *top_type;
+    Py_ssize_t max_levels;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "UnOO:Book", names, &instrument_id, &max_levels, &state, &top_type)) {
+        return -1;
+    }
+    if (max_levels < 1 || max_levels > PY_SSIZE_T_MAX / 4) {
+        PyErr_SetString(PyExc_ValueError, "max_levels is at least 1");
+        return -1;
+    }
+    Py_XSETREF(self->instrument_id, Py_NewRef(instrument_id));
+    Py_XSETREF(self->state, Py_NewRef(state));
+    Py_XSETREF(self->top_type, Py_NewRef(top_type));
+    self->max_levels = max_levels;
+    self->max_entries = 2 * max_levels;
+    self->partial = 0;
+    book_forget(self);
+    return 0;
+}
+
+static int book_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Book *self = (Book *)object;
+    Py_VISIT(self->instrument_id);
+    Py_VISIT(self->state);
+    Py_VISIT(self->top_type);
+    return 0;
+}
+
+static int book_drop(PyObject *object)
+{
+    Book *self = (Book *)object;
+    Py_CLEAR(self->instrument_id);
+    Py_CLEAR(self->state);
+    Py_CLEAR(self->top_type);
+    return 0;
+}
+
+static void book_dealloc(PyObject *object)
+{
+    Book *self = (Book *)object;
+    PyObject_GC_UnTrack(object);
+    book_drop(object);
+    PyMem_Free(self->bids.items);
+    PyMem_Free(self->asks.items);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyObject *book_sizeof(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    Book *self = (Book *)object;
+    Py_ssize_t levels = self->bids.capacity + self->asks.capacity;
+    return PyLong_FromSsize_t(Py_TYPE(object)->tp_basicsize + levels * (Py_ssize_t)sizeof(Level));
+}
+
+/* --- Changes ------------------------------------------------------------------------------------ */
+
+static bool read_number(PyObject *object, PyObject *name, int64_t *number)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    bool read = value != NULL && number_of(value, number);
+    Py_XDECREF(value);
+    return read;
+}
+
+/* A diff or a snapshot, read whole before anything is changed. */
+typedef struct {
+    PyObject *bids, *asks;
+    LevelsView bid, ask;
+    int64_t update_id, ts_event_ns, ts_recv_ns;
+} Message;
+
+static void message_free(Message *m)
+{
+    levels_view_free(&m->bid);
+    levels_view_free(&m->ask);
+    Py_CLEAR(m->bids);
+    Py_CLEAR(m->asks);
+}
+
+static bool message_read(PyObject *object, PyObject *id_name, Message *m)
+{
+    *m = (Message){0};
+    if (read_number(object, id_name, &m->update_id) && read_number(object, name_ts_event_ns, &m->ts_event_ns) &&
+        read_number(object, name_ts_recv_ns, &m->ts_recv_ns) &&
+        (m->bids = PyObject_GetAttr(object, name_bids)) != NULL &&
+        (m->asks = PyObject_GetAttr(object, name_asks)) != NULL && levels_view(m->bids, &m->bid) &&
+        levels_view(m->asks, &m->ask)) {
+        return true;
+    }
+    message_free(m);
+    return false;
+}
+
+static void book_compact(Book *self)
+{
+    if (side_compact(&self->bids, self->max_levels)) {
+        self->bid_horizon = Py_MAX(self->bid_horizon, self->bids.items[0].tick);
+    }
+    if (side_compact(&self->asks, self->max_levels)) {
+        self->ask_horizon = Py_MIN(self->ask_horizon, -self->asks.items[0].tick);
+    }
+}
+
+static PyObject *book_apply(PyObject *object, PyObject *update)
+{
+    Book *self = (Book *)object;
+    Message m;
+    if (!message_read(update, name_final_update_id, &m)) {
+        return NULL;
+    }
+    /* From here to the answer no Python code runs. */
+    if (!levels_view_distinct(&m.bid) || !levels_view_distinct(&m.ask) || !side_reserve(&self->bids, m.bid.count) ||
+        !side_reserve(&self->asks, m.ask.count)) {
+        message_free(&m);
+        return NULL;
+    }
+    if (m.bid.count > 0) {
+        side_apply(&self->bids, &m.bid, 1);
+    }
+    if (m.ask.count > 0) {
+        side_apply(&self->asks, &m.ask, -1);
+    }
+    self->update_id = m.update_id;
+    self->ts_event_ns = m.ts_event_ns;
+    self->ts_recv_ns = m.ts_recv_ns;
+    if (self->bids.count > self->max_entries || self->asks.count > self->max_entries) {
+        book_compact(self);
+    }
+    const Level *bid = side_best(&self->bids), *ask = side_best(&self->asks);
+    bool sound = bid != NULL && ask != NULL && self->bid_horizon <= bid->tick && bid->tick < -ask->tick &&
+                 -ask->tick <= self->ask_horizon;
+    message_free(&m);
+    return PyBool_FromLong(sound);
+}
+
+/* Without its levels of 0 lots; false with an exception set. */
+static bool without_zeros(LevelsView *view)
+{
+    Level *kept = view->copy;
+    if (kept == NULL && view->count > 0 && (kept = PyMem_New(Level, view->count)) == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    Py_ssize_t n = 0;
+    for (Py_ssize_t i = 0; i < view->count; i++) {
+        if (view->items[i].lots != 0) {
+            kept[n++] = view->items[i];
+        }
+    }
+    *view = (LevelsView){kept, n, kept};
+    return true;
+}
+
+static PyObject *book_apply_snapshot(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    Book *self = (Book *)object;
+    static char *names[] = {"snapshot", "depth_limit", NULL};
+    PyObject *snapshot;
+    Py_ssize_t depth_limit = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|n:apply_snapshot", names, &snapshot, &depth_limit)) {
+        return NULL;
+    }
+    Message m;
+    if (!message_read(snapshot, name_last_update_id, &m)) {
+        return NULL;
+    }
+    if (!without_zeros(&m.bid) || !without_zeros(&m.ask) || !levels_view_distinct(&m.bid) ||
+        !levels_view_distinct(&m.ask) || !side_reserve(&self->bids, m.bid.count) ||
+        !side_reserve(&self->asks, m.ask.count)) {
+        message_free(&m);
+        return NULL;
+    }
+    book_forget(self);
+    side_replace(&self->bids, &m.bid, 1);
+    side_replace(&self->asks, &m.ask, -1);
+    if (depth_limit != 0 && self->bids.count >= depth_limit && self->bids.count > 0) {
+        self->bid_horizon = self->bids.items[0].tick;
+    }
+    if (depth_limit != 0 && self->asks.count >= depth_limit && self->asks.count > 0) {
+        self->ask_horizon = -self->asks.items[0].tick;
+    }
+    self->update_id = m.update_id;
+    self->ts_event_ns = m.ts_event_ns;
+    self->ts_recv_ns = m.ts_recv_ns;
+    book_compact(self);
+    message_free(&m);
+    Py_RETURN_NONE;
+}
+
+static PyObject *book_apply_ticker(PyObject *object, PyObject *ticker)
+{
+    Book *self = (Book *)object;
+    int64_t bid, bid_lots, ask, ask_lots, update_id, event_ns, recv_ns;
+    if (!read_number(ticker, name_bid_ticks, &bid) || !read_number(ticker, name_bid_lots, &bid_lots) ||
+        !read_number(ticker, name_ask_ticks, &ask) || !read_number(ticker, name_ask_lots, &ask_lots) ||
+        !read_number(ticker, name_update_id, &update_id) || !read_number(ticker, name_ts_event_ns, &event_ns) ||
+        !read_number(ticker, name_ts_recv_ns, &recv_ns)) {
+        return NULL;
+    }
+    self->bids.count = self->asks.count = 0;
+    if (!side_reserve(&self->bids, 1) || !side_reserve(&self->asks, 1)) {
+        return NULL;
+    }
+    if (bid_lots != 0) {
+        self->bids.items[self->bids.count++] = (Level){bid, bid_lots};
+    }
+    if (ask_lots != 0) {
+        self->asks.items[self->asks.count++] = (Level){-ask, ask_lots};
+    }
+    self->partial = 1;
+    self->update_id = update_id;
+    self->ts_event_ns = event_ns != 0 ? event_ns : self->ts_event_ns;
+    self->ts_recv_ns = recv_ns;
+    Py_RETURN_NONE;
+}
+
+static PyObject *book_clear(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    book_forget((Book *)object);
+    Py_RETURN_NONE;
+}
+
+/* --- Views -------------------------------------------------------------------------------------- */
+
+static PyObject *book_best_bid(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    const Level *best = side_best(&((Book *)object)->bids);
+    if (best == NULL) {
+        Py_RETURN_NONE;
+    }
+    Level level = *best;
+    return level_pair(level.tick, level.lots);
+}
+
+static PyObject *book_best_ask(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    const Level *best = side_best(&((Book *)object)->asks);
+    if (best == NULL) {
+        Py_RETURN_NONE;
+    }
+    Level level = *best;
+    return level_pair(-level.tick, level.lots);
+}
+
+static PyObject *lots_at(const Side *side, PyObject *tick, int sign)
+{
+    int64_t key;
+    if (!number_of(tick, &key)) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) { /* no such level can be held */
+            PyErr_Clear();
+            return PyLong_FromLong(0);
+        }
+        return NULL;
+    }
+    return PyLong_FromLongLong(side_lots(side, sign * key));
+}
+
+static PyObject *book_bid_lots(PyObject *object, PyObject *tick)
+{
+    return lots_at(&((Book *)object)->bids, tick, 1);
+}
+
+static PyObject *book_ask_lots(PyObject *object, PyObject *tick)
+{
+    return lots_at(&((Book *)object)->asks, tick, -1);
+}
+
+static PyObject *book_crossed(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    Book *self = (Book *)object;
+    const Level *bid = side_best(&self->bids), *ask = side_best(&self->asks);
+    return PyBool_FromLong(bid != NULL && ask != NULL && bid->tick >= -ask->tick);
+}
+
+static PyObject *book_beyond_horizon(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    Book *self = (Book *)object;
+    const Level *bid = side_best(&self->bids), *ask = side_best(&self->asks);
+    bool below = bid != NULL ? bid->tick < self->bid_horizon : self->bid_horizon > 0;
+    bool above = ask != NULL ? -ask->tick > self->ask_horizon : self->ask_horizon < NO_CEILING;
+    return PyBool_FromLong(below || above);
+}
+
+static PyObject *book_top(PyObject *object, PyObject *number)
+{
+    Book *self = (Book *)object;
+    Py_ssize_t n = PyNumber_AsSsize_t(number, NULL);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *bids = side_top(&self->bids, n, 1);
+    PyObject *asks = bids != NULL ? side_top(&self->asks, n, -1) : NULL;
+    PyObject *both = asks != NULL ? PyTuple_Pack(2, bids, asks) : NULL;
+    Py_XDECREF(bids);
+    Py_XDECREF(asks);
+    return both;
+}
+
+static PyObject *book_levels(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    Book *self = (Book *)object;
+    return level_pair(side_live(&self->bids), side_live(&self->asks));
+}
+
+static PyObject *book_entries(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    Book *self = (Book *)object;
+    return level_pair(self->bids.count, self->asks.count);
+}
+
+/* Arguments of `to_top`, by hand: it is called for every message. */
+static bool top_arguments(
+    PyObject *const *args, Py_ssize_t given, PyObject *names, Py_ssize_t *n, PyObject **synthetic, int64_t *seen_ns)
+{
+    PyObject *values[3] = {NULL, NULL, NULL};
+    static const char *const expected[3] = {"n", "synthetic", "seen_ns"};
+    Py_ssize_t named = names != NULL ? PyTuple_GET_SIZE(names) : 0;
+    if (given > 3) {
+        PyErr_SetString(PyExc_TypeError, "to_top takes n, synthetic and seen_ns");
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < given; i++) {
+        values[i] = args[i];
+    }
+    for (Py_ssize_t i = 0; i < named; i++) {
+        int place = 0;
+        while (place < 3 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), expected[place]) != 0) {
+            place++;
+        }
+        if (place == 3 || values[place] != NULL) {
+            PyErr_Format(PyExc_TypeError, "to_top: unexpected argument %R", PyTuple_GET_ITEM(names, i));
+            return false;
+        }
+        values[place] = args[given + i];
+    }
+    if (values[0] != NULL && (*n = PyNumber_AsSsize_t(values[0], NULL)) == -1 && PyErr_Occurred()) {
+        return false;
+    }
+    if (values[1] != NULL) {
+        *synthetic = values[1];
+    }
+    return values[2] == NULL || number_of(values[2], seen_ns);
+}
+
+static PyObject *book_to_top(PyObject *object, PyObject *const *args, Py_ssize_t given, PyObject *names)
+{
+    Book *self = (Book *)object;
+    Py_ssize_t n = 5;
+    PyObject *synthetic = Py_False;
+    int64_t seen_ns = 0;
+    if (!top_arguments(args, given, names, &n, &synthetic, &seen_ns)) {
+        return NULL;
+    }
+    if (self->instrument_id == NULL || self->state == NULL || self->top_type == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "a book without an instrument or a state");
+        return NULL;
+    }
+    n = Py_MIN(n, TOP_MAX);
+    PyObject *values[8] = {
+        Py_NewRef(self->instrument_id),
+        Py_NewRef(self->state),
+        PyLong_FromLongLong(self->update_id),
+        side_top(&self->bids, n, 1),
+        side_top(&self->asks, n, -1),
+        PyLong_FromLongLong(self->ts_event_ns),
+        PyLong_FromLongLong(Py_MAX(self->ts_recv_ns, seen_ns)),
+        Py_NewRef(synthetic),
+    };
+    bool whole = true;
+    for (int i = 0; i < 8; i++) {
+        whole = whole && values[i] != NULL;
+    }
+    PyObject *top = whole ? PyObject_Vectorcall(self->top_type, values, 0, top_names) : NULL;
+    for (int i = 0; i < 8; i++) {
+        Py_XDECREF(values[i]);
+    }
+    return top;
+}
+
+/* --- The type ----------------------------------------------------------------------------------- */
+
+#define TAKES_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef book_methods[] = {
+    {"apply", book_apply, METH_O, PyDoc_STR("Set every level of an update; whether the touch is plainly sound.")},
+    {"apply_snapshot", TAKES_KEYWORDS(book_apply_snapshot), METH_VARARGS | METH_KEYWORDS,
+     PyDoc_STR("Replace everything by a snapshot.")},
+    {"apply_ticker", book_apply_ticker, METH_O, PyDoc_STR("Replace everything by the venue's best bid and ask.")},
+    {"clear", book_clear, METH_NOARGS, PyDoc_STR("Forget every level and the update id.")},
+    {"best_bid", book_best_bid, METH_NOARGS, PyDoc_STR("The highest bid, or None.")},
+    {"best_ask", book_best_ask, METH_NOARGS, PyDoc_STR("The lowest ask, or None.")},
+    {"bid_lots", book_bid_lots, METH_O, PyDoc_STR("Lots bid at a tick.")},
+    {"ask_lots", book_ask_lots, METH_O, PyDoc_STR("Lots offered at a tick.")},
+    {"crossed", book_crossed, METH_NOARGS, PyDoc_STR("Whether the best bid reaches the best ask.")},
+    {"beyond_horizon", book_beyond_horizon, METH_NOARGS, PyDoc_STR("Whether a best price lies beyond the horizon.")},
+    {"top", book_top, METH_O, PyDoc_STR("The best n bids and asks, best first.")},
+    {"levels", book_levels, METH_NOARGS, PyDoc_STR("How many live levels each side holds.")},
+    {"entries", book_entries, METH_NOARGS, PyDoc_STR("How many entries each side holds.")},
+    {"to_top", TAKES_KEYWORDS(book_to_top), METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("What the desk is told.")},
+    {"__sizeof__", book_sizeof, METH_NOARGS, PyDoc_STR("Bytes, levels included.")},
+    {0},
+};
+
+static PyMemberDef book_members[] = {
+    {"instrument_id", T_OBJECT_EX, offsetof(Book, instrument_id), READONLY, NULL},
+    {"state", T_OBJECT_EX, offsetof(Book, state), 0, NULL},
+    {"max_levels", T_PYSSIZET, offsetof(Book, max_levels), READONLY, NULL},
+    {"partial", T_BOOL, offsetof(Book, partial), 0, NULL},
+    {"bid_horizon", T_LONGLONG, offsetof(Book, bid_horizon), 0, NULL},
+    {"ask_horizon", T_LONGLONG, offsetof(Book, ask_horizon), 0, NULL},
+    {"update_id", T_LONGLONG, offsetof(Book, update_id), 0, NULL},
+    {"ts_event_ns", T_LONGLONG, offsetof(Book, ts_event_ns), 0, NULL},
+    {"ts_recv_ns", T_LONGLONG, offsetof(Book, ts_recv_ns), 0, NULL},
+    {0},
+};
+
+PyTypeObject Book_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "native._marketdata.Book",
+    .tp_doc = PyDoc_STR("Book(instrument_id, max_levels, state, top_type)\n--\n\nAn order book in ticks and lots."),
+    .tp_basicsize = sizeof(Book),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_new = book_new,
+    .tp_init = book_init,
+    .tp_dealloc = book_dealloc,
+    .tp_traverse = book_traverse,
+    .tp_clear = book_drop,
+    .tp_methods = book_methods,
+    .tp_members = book_members,
+};

@@ -1,0 +1,52 @@
+/* What the files of the extension share: one level, a sequence of levels, and numbers that are safe to hold. */
+
+#ifndef PROPDESK_MARKETDATA_H
+#define PROPDESK_MARKETDATA_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* No price and no quantity reaches it, so that a number can be negated and a horizon has room above the market. */
+#define NUMBER_LIMIT ((int64_t)1 << 62)
+
+typedef struct {
+    int64_t tick;
+    int64_t lots;
+} Level;
+
+/* An immutable sequence of levels that looks like a list of (tick, lots). */
+typedef struct {
+    PyObject_VAR_HEAD
+    Level items[];
+} Levels;
+
+/* The levels of a Levels, or of a list or tuple of pairs: borrowed in the first case, a copy in the second. */
+typedef struct {
+    const Level *items;
+    Py_ssize_t count;
+    Level *copy;
+} LevelsView;
+
+extern PyTypeObject Levels_Type;
+extern PyTypeObject Book_Type;
+extern PyTypeObject DepthParser_Type;
+
+PyObject *levels_new(const Level *items, Py_ssize_t count);
+
+/* The pair (tick, lots). */
+PyObject *level_pair(int64_t tick, int64_t lots);
+
+/* Fills `view`, which lives as long as `object` does; false with an exception set. Runs no Python code. */
+bool levels_view(PyObject *object, LevelsView *view);
+void levels_view_free(LevelsView *view);
+
+/* Makes every tick of `view` appear once, with the lots that came last; false with an exception set. */
+bool levels_view_distinct(LevelsView *view);
+
+/* An int below NUMBER_LIMIT in size; false with an exception set. Runs no Python code. */
+bool number_of(PyObject *object, int64_t *number);
+
+#endif

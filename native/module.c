@@ -1,0 +1,23 @@
+/* The extension module native._marketdata: its types, and nothing else. */
+
+#include "marketdata.h"
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_marketdata",
+    .m_doc = PyDoc_STR("Order books and depth messages in C."),
+    .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__marketdata(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL) {
+        return NULL;
+    }
+    if (PyModule_AddType(module, &Levels_Type) < 0 || PyModule_AddType(module, &Book_Type) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}
