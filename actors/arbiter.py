@@ -12,7 +12,7 @@ import msgspec
 from actors.messages import AskEpoch, AskOpenOrders, AskPositions, Epoch, ModesChanged, OpenOrders, Positions
 from actors.shell import Shell
 from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved, FlattenTold
-from trading.arbiter.core import Arbiter
+from trading.arbiter.core import QUIET, Arbiter
 from trading.instruments import Instrument
 from trading.market.events import BookTop, MarkPrice
 from trading.operators import Published, Topic
@@ -37,7 +37,7 @@ class ArbiterSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     instruments: dict[str, Instrument]
     config: ArbiterConfig
-    timer_ns: int = 100_000_000
+    timer_ns: int = 50_000_000
     digest: bool = False
     governor: str = "governor"
     orders: str = "orders"
@@ -54,6 +54,7 @@ class ArbiterActor(Shell):
         self._setup = setup
         self._core: Arbiter | None = None
         self._whole = False
+        self._armed_ns: int | None = None
         self._positions: Positions | None = None
         self._open: OpenOrders | None = None
         self._sha = hashlib.sha256()
@@ -88,7 +89,10 @@ class ArbiterActor(Shell):
             return
         now = self.now_ns()
         if kind is BookTop:
-            self._perform(core.on_top(msg, now))
+            outs = core.on_top(msg, now)
+            if outs is QUIET:
+                return
+            self._perform(outs)
         elif kind is TargetIntent or kind is QuoteIntent:
             self.intents += 1
             if self._setup.digest:
@@ -117,6 +121,18 @@ class ArbiterActor(Shell):
             self._wake_up(core)
         else:
             self.unknown(msg)
+        if self._whole:
+            self._arm(core, now)
+
+    def _arm(self, core: Arbiter, now: int) -> None:
+        """Wake when the core next has something to look at; nothing pending, no timer."""
+        soon = now + self._setup.timer_ns
+        if self._armed_ns is not None and self._armed_ns <= soon:
+            return
+        due = core.next_due_ns(soon)
+        if due is not None and (self._armed_ns is None or due < self._armed_ns):
+            self._armed_ns = due if due > now else soon
+            self.wake_after(self._armed_ns - now, "timer")
 
     def _wake_up(self, core: Arbiter) -> None:
         """Whole once positions and open orders of the journal are known."""
@@ -126,13 +142,14 @@ class ArbiterActor(Shell):
         held = {s: {i: Decimal(q) for i, q in rows.items()} for s, rows in positions.by_strategy.items()}
         core.restore(held, orders.orders)
         self._whole = True
-        self.wake_after(self._setup.timer_ns, "timer")
 
     def on_tick(self, tag: str) -> None:
         """Expiries, hysteresis, back-off."""
-        self.wake_after(self._setup.timer_ns, "timer")
+        self._armed_ns = None
         if self._core is not None:
-            self._perform(self._core.on_timer(self.now_ns()))
+            now = self.now_ns()
+            self._perform(self._core.on_timer(now))
+            self._arm(self._core, now)
 
     def _perform(self, outs: Iterable[ArbiterOut]) -> None:
         for out in outs:

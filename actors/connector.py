@@ -41,6 +41,7 @@ _FUNDING_HOURS = 8.0
 _LEVELS = {GateLevel.SAFE: 1, GateLevel.PAUSE: 2, GateLevel.HOLD: 3}
 _REFRESH_NS = 100_000_000
 _CATCH_UP_NS = 1_000_000_000
+_LOOK_NS = 1_000_000_000  # the longest time between two looks at the age of data
 _APPLIED = SyncResult.APPLIED
 _UNCHANGED = frozenset({SyncResult.BUFFERED, SyncResult.DROPPED_OLD, SyncResult.AUDITED, SyncResult.IGNORED})
 
@@ -72,6 +73,7 @@ class _Market:
     """One instrument's book, gates and counters."""
 
     __slots__ = (
+        "anchors_ns",
         "gates",
         "instrument",
         "last_ns",
@@ -94,6 +96,7 @@ class _Market:
         self.gates = SymbolGates(instrument.instrument_id, limits)
         self.last_ns = 0
         self.told_ns = 0
+        self.anchors_ns = 0
         self.last_px: float | None = None
         self.mark_px: float | None = None
 
@@ -127,14 +130,21 @@ class Connector(Shell):
             self._source = open_source(setup.source, setup.venue, self.now_ns())
             self._offset_ns = self._source.offset_ns
             self.wake_after(0, "poll")
+        self._gates_ns = 0
         self.wake_after(setup.gates_ns, "gates")
         self.wake_after(setup.publish_ns, "publish")
         self._say_up()
 
     def _say_up(self) -> None:
-        """The desk reconciles with us anew whenever it, we or the link between us began again."""
+        """The desk reconciles with us anew whenever it, we or the link between us began again.
+
+        What it believes about our books may be of another life, so they are told at once, proved or not.
+        """
         setup = self._setup
         self.tell(setup.governor, VenueUp(venue=setup.venue, incarnation=setup.incarnation or self.mono_ns()))
+        for market in self._markets.values():
+            market.last_top = None
+            self._publish_top(market)
 
     @property
     def markets(self) -> dict[str, _Market]:
@@ -174,6 +184,8 @@ class Connector(Shell):
         now = ts_recv_ns + self._offset_ns
         if kind is DepthUpdate:
             self._gates.on_message(event.ts_event_ns, ts_recv_ns)  # type: ignore[union-attr]
+            if ts_recv_ns >= self._gates_ns:
+                self._check_venue(ts_recv_ns)
             market = self._markets[event.instrument_id]  # type: ignore[union-attr]
             market.last_ns = ts_recv_ns
             self._synced(market, market.sync.on_update(event), now)  # type: ignore[arg-type]
@@ -220,9 +232,13 @@ class Connector(Shell):
 
     def _synced(self, market: _Market, result: SyncResult, now: int) -> None:
         """A message went through the book's proof: match against it, publish it, or ask for a snapshot."""
-        if (result is not _APPLIED and result in _UNCHANGED) or self._catching_up:
+        if self._catching_up:
             return
         sync = market.sync
+        if result is not _APPLIED and result in _UNCHANGED:
+            if market.last_ns - market.told_ns >= _REFRESH_NS and sync.state is BookState.SYNCED:
+                self._publish_top(market)
+            return
         if sync.state is BookState.SYNCED:
             self._sim.on_book(sync.book, now)
             self._sim_due = self._sim.next_due_ns()
@@ -237,12 +253,14 @@ class Connector(Shell):
         seen_ns = market.last_ns if sync.state is BookState.SYNCED else 0
         top = sync.book.to_top(self._setup.top_levels, synthetic=self._setup.synthetic, seen_ns=seen_ns)
         shape = (top.state, top.bids, top.asks)
-        if shape == market.last_top:
-            return
+        if shape == market.last_top and top.ts_recv_ns - market.told_ns < _REFRESH_NS:
+            return  # A quiet book is not a stale one: now and then the desk must see that data still comes.
         market.last_top = shape
         market.told_ns = top.ts_recv_ns
         for change in market.gates.on_top(top, top.ts_recv_ns):
             self._gate(change)
+        if top.ts_recv_ns >= market.anchors_ns:
+            self._check_anchors(market, top.ts_recv_ns)
         if self._offset_ns:
             top = msgspec.structs.replace(
                 top, ts_event_ns=top.ts_event_ns + self._offset_ns, ts_recv_ns=top.ts_recv_ns + self._offset_ns
@@ -351,7 +369,6 @@ class Connector(Shell):
                     self._poll_sim(now)
                 self._arm()
             case "gates":
-                self.wake_after(self._setup.gates_ns, "gates")
                 self._check_gates()
             case _:
                 self.wake_after(self._setup.publish_ns, "publish")
@@ -379,19 +396,33 @@ class Connector(Shell):
         self._arm()
 
     def _check_gates(self) -> None:
+        """What shows without any data: its age, and the calm after something. Again when that could next be so."""
         now = self.now_ns() - self._offset_ns
+        every = self._setup.gates_ns
+        due = now + _LOOK_NS
         for market in self._markets.values():
-            gates = market.gates
-            changes = gates.on_age(market.last_ns, now)
-            if market.last_ns - market.told_ns >= _REFRESH_NS and market.sync.state is BookState.SYNCED:
-                # A quiet book is not a stale one: the desk must see that data still comes.
-                market.last_top = None
-                self._publish_top(market)
-            bid, ask = market.sync.book.best_bid(), market.sync.book.best_ask()
-            if bid is not None and ask is not None:
-                changes += gates.on_anchors((bid[0] + ask[0]) / 2, market.mark_px, market.last_px, now)
-            for change in changes:
+            for change in market.gates.on_age(market.last_ns, now):
                 self._gate(change)
+            if market.gates.tripped:
+                self._check_anchors(market, now)
+            due = min(due, market.gates.due_ns(market.last_ns, now, every))
+        if self._gates.tripped:
+            self._check_venue(now)
+            due = min(due, now + every)
+        self.wake_after(max(due - now, 0), "gates")
+
+    def _check_anchors(self, market: _Market, now: int) -> None:
+        """Mid, mark and last trade against each other, at most once in ``gates_ns`` while all is well."""
+        market.anchors_ns = now + self._setup.gates_ns
+        book = market.sync.book
+        bid, ask = book.best_bid(), book.best_ask()
+        if bid is not None and ask is not None:
+            for change in market.gates.on_anchors((bid[0] + ask[0]) / 2, market.mark_px, market.last_px, now):
+                self._gate(change)
+
+    def _check_venue(self, now: int) -> None:
+        """The venue's clock and the holes in its stream, at most once in ``gates_ns`` while all is well."""
+        self._gates_ns = now + self._setup.gates_ns
         for change in self._gates.check(now):
             self._gate(change)
 

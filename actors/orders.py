@@ -101,6 +101,7 @@ class Orders(Shell):
         self._history: Any = None
         self._up: dict[str, int] = {}
         self._askers: dict[str, None] = {}
+        self._armed_ns: int | None = None
         self._drain_to: str | None = None
         self._drain_deadline = 0
         self._stages = _Stages()
@@ -152,12 +153,23 @@ class Orders(Shell):
         elif kind is AskOpenOrders:
             self._answer(core, msg.reply_to)
         elif kind is DrainDesk:
-            self._intake_closed(msg)
-            self._drain(core)
+            if self._intake_closed(msg):
+                self._drain(core)
         elif kind is JournalHistory or kind is Epoch:
             pass
         else:
             self.unknown(msg)
+        self._arm(core, now)
+
+    def _arm(self, core: OrderCore, now: int) -> None:
+        """Wake when the core next has something to look at; without open orders that is an audit, seconds away."""
+        soon = now + self._setup.timer_ns
+        if self._armed_ns is not None and self._armed_ns <= soon:
+            return
+        due = core.next_due_ns(soon)
+        if due is not None and (self._armed_ns is None or due < self._armed_ns):
+            self._armed_ns = due if due > now else soon
+            self.wake_after(self._armed_ns - now, "timer")
 
     def _while_waking(self, msg: Any) -> None:
         match msg:
@@ -179,7 +191,6 @@ class Orders(Shell):
         self._core = core = OrderCore(self._setup.instruments, self._epoch, self._setup.config)
         core.restore(self._history)
         self._history = None
-        self.wake_after(self._setup.timer_ns, "timer")
         self.wake_after(self._setup.publish_ns, "publish")
         if self._supervisor is not None:
             self.tell(self._supervisor, ActorReady(name=self.name))
@@ -189,6 +200,7 @@ class Orders(Shell):
             self._perform(core.begin_reconcile(venue, self.now_ns(), self._up.get(venue, 0)))
         if self._drain_to is not None:
             self._drain(core)
+        self._arm(core, self.now_ns())
 
     def _answer(self, core: OrderCore, asker: str) -> None:
         now = self.now_ns()
@@ -239,9 +251,13 @@ class Orders(Shell):
             )
         )
 
-    def _intake_closed(self, msg: DrainDesk) -> None:
+    def _intake_closed(self, msg: DrainDesk) -> bool:
+        """Whether it was open: a drain is asked for again and again until it is answered."""
+        if self._drain_to is not None:
+            return False
         self._drain_to = msg.reply_to
         self._drain_deadline = self.mono_ns() + self._setup.drain_ns
+        return True
 
     def _drain(self, core: OrderCore) -> None:
         self._cancel_scope(core, "global", "shutdown", self.now_ns())
@@ -256,8 +272,9 @@ class Orders(Shell):
         self._tell_late_facts()
         match tag:
             case "timer":
-                self.wake_after(self._setup.timer_ns, "timer")
+                self._armed_ns = None
                 self._perform(core.on_timer(now))
+                self._arm(core, now)
             case "drain":
                 open_orders = len(core.open_orders())
                 if open_orders == 0 or self.mono_ns() > self._drain_deadline:

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.messages import AskPositions, DayPnl, JournalHistory, OwnFill, Positions, ReadJournal
 from actors.shell import Shell
-from trading.instruments import Instrument, InstrumentKind
+from trading.instruments import Instrument
 from trading.ledger.accounts import moves
 from trading.ledger.portfolio import DAY_NS, Portfolio
 from trading.market.events import BookState, BookTop, MarkPrice
@@ -18,6 +18,7 @@ from trading.orders.journal_rows import event_id
 from trading.orders.messages import AccountState, FundingPayment, InternalCross, OrderFilled
 from trading.risk.limits import OPERATOR
 
+_ONE = Decimal(1)
 _CENT_OF_CENT = Decimal("0.00000001")
 
 
@@ -53,6 +54,7 @@ class PortfolioActor(Shell):
         self._read_again = False
         self._in_history: set[tuple[str, str]] = set()
         self._mids: dict[str, tuple[int, int]] = {}
+        self._told: DayPnl | None = None
         self.tell(setup.journal, ReadJournal(reply_to=self.name))
 
     @property
@@ -170,13 +172,15 @@ class PortfolioActor(Shell):
         self.mark_to_mid()
         now = self.now_ns()
         self._core.roll(now)
-        view: Any = self._core.pnl_view()
-        equity = self._equity(self._core.balances_by_venue(), view["by_instrument"])
-        profit = DayPnl(day=now // DAY_NS, day_usd=_usd(view["day"]), equity_usd=_usd(equity))
-        self.tell(self._setup.governor, profit)
+        equity = self._equity(self._core.balances_by_venue())
+        profit = DayPnl(day=now // DAY_NS, day_usd=_usd(self._core.day_usd()), equity_usd=_usd(equity))
+        if profit != self._told:
+            self._told = profit
+            self.tell(self._setup.governor, profit)
         ops = self._setup.ops
         if ops is None:
             return
+        view: Any = self._core.pnl_view()
         self.tell(ops, Published(topic=Topic.PNL, key="desk", body=self.pnl_body(view), ts_ns=now))
         for row in self.position_bodies(view["by_instrument"]):
             self.tell(ops, Published(topic=Topic.POSITION, key=str(row["instrument_id"]), body=row, ts_ns=now))
@@ -201,7 +205,7 @@ class PortfolioActor(Shell):
             "fees_usd": _usd(view["fees"]),
             "funding_usd": _usd(view["funding"]),
             "day_usd": _usd(view["day"]),
-            "equity_usd": _usd(self._equity(balances, view["by_instrument"])),
+            "equity_usd": _usd(self._equity(balances)),
             "by_strategy": rows(view["by_strategy"]),
             "by_instrument": rows(view["by_instrument"]),
             "ledger_residual": str(view["ledger_residual"]),
@@ -209,18 +213,15 @@ class PortfolioActor(Shell):
             "balances": {v: {a: str(q) for a, q in held.items()} for v, held in balances.items()},
         }
 
-    def _equity(self, balances: dict[str, dict[str, Decimal]], by_instrument: Any) -> Decimal:
+    def _equity(self, balances: dict[str, dict[str, Decimal]]) -> Decimal:
         """Cash of every venue in USD plus open profit of derivatives."""
         prices: dict[str, Decimal] = {}
         for instrument_id, (bid, ask) in self._mids.items():
             instrument = self._setup.instruments[instrument_id]
-            prices.setdefault(instrument.base, instrument.tick_size * (bid + ask) / 2)
-        cash = sum((q * prices.get(a, Decimal(1)) for held in balances.values() for a, q in held.items()), Decimal(0))
-        open_profit = Decimal(0)
-        for instrument_id, row in by_instrument.items():
-            if self._setup.instruments[instrument_id].kind is not InstrumentKind.SPOT:
-                open_profit += row["unrealized"]
-        return cash + open_profit
+            if instrument.base not in prices:
+                prices[instrument.base] = instrument.tick_size * (bid + ask) / 2
+        cash = sum((q * prices.get(a, _ONE) for held in balances.values() for a, q in held.items()), Decimal(0))
+        return cash + self._core.open_profit_usd()
 
     def position_bodies(self, pnl: Any) -> list[dict[str, object]]:
         """One row an instrument that was ever traded; a flat one says so."""

@@ -42,6 +42,7 @@ class Shell(Actor):
         self._supervisor: str | None = None
         self._addresses: dict[str, ActorAddress] = {}
         self._generation: dict[str, int] = {}
+        self._wake_in: Callable[[int, object], None] | None = None
         self._failed = False
         self._fault: str | None = None
         self.unknown_messages = 0
@@ -85,6 +86,9 @@ class Shell(Actor):
         """Ask for `on_tick(tag)`; a later call with the same tag replaces the earlier."""
         generation = self._generation.get(tag, 0) + 1
         self._generation[tag] = generation
+        if self._wake_in is not None:
+            self._wake_in(delay_ns, Tick(tag=tag, generation=generation))
+            return
         # Thespian counts microseconds: rounded up, so that a wake-up never comes before its time.
         delay_us = -(-delay_ns // 1_000) if delay_ns > 0 else 0
         self._myRef.wakeupAfter(timedelta(0, 0, delay_us), Tick(tag=tag, generation=generation))
@@ -135,6 +139,7 @@ class Shell(Actor):
                 self.name = msg.name
                 self._supervisor = msg.supervisor
                 self.clock = getattr(self._myRef, "clock", None) or self.clock
+                self._wake_in = getattr(self._myRef, "wake_in_ns", None)
                 self.start(msg.setup)
             case ActorExitRequest():
                 self.stop()

@@ -20,7 +20,10 @@ _SERIALS_PER_EPOCH = 100_000
 
 
 class StrategySetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a strategy is built from, and how often its timer runs."""
+    """What a strategy is built from, and how often its timer runs.
+
+    ``ops`` None: nobody looks (virtual time).
+    """
 
     strategy_id: str
     kind: str
@@ -32,7 +35,7 @@ class StrategySetup(msgspec.Struct, frozen=True, kw_only=True):
     arbiter: str = "arbiter"
     governor: str = "governor"
     portfolio: str = "portfolio"
-    ops: str = "ops"
+    ops: str | None = "ops"
 
 
 class StrategyActor(Shell):
@@ -78,8 +81,10 @@ class StrategyActor(Shell):
             core.restore_position({k: Decimal(v) for k, v in mine.items()}, self.now_ns())
             if not self._whole:
                 self._whole = True
-                self.wake_after(self._setup.timer_ns, "timer")
-                self.wake_after(self._setup.publish_ns, "publish")
+                if core.has_timer:
+                    self.wake_after(self._setup.timer_ns, "timer")
+                if self._setup.ops is not None:
+                    self.wake_after(self._setup.publish_ns, "publish")
                 if self._supervisor is not None:
                     self.tell(self._supervisor, ActorReady(name=self.name))
             return
@@ -108,9 +113,10 @@ class StrategyActor(Shell):
             return
         now = self.now_ns()
         if tag == "timer":
-            self.wake_after(self._setup.timer_ns, "timer")
-            self._say(self._core.on_timer(now))
-        else:
+            if self._core.has_timer:
+                self.wake_after(self._setup.timer_ns, "timer")
+                self._say(self._core.on_timer(now))
+        elif self._setup.ops is not None:
             self.wake_after(self._setup.publish_ns, "publish")
             body = {"strategy_id": self._setup.strategy_id, "kind": self._setup.kind, **self._core.view()}
             self.tell(

@@ -49,6 +49,7 @@ class FlipStrategy:
     """The peers' benchmark strategy: an order on every tick (or none); buys and sells alternate."""
 
     strategy_id = "flip"
+    has_timer = False
 
     def __init__(self, every: int = 1) -> None:
         self.instruments = (USDM,)

@@ -222,7 +222,11 @@ class Wiring:
 
     def portfolio(self) -> PortfolioSetup:
         """Positions and ledger."""
-        return PortfolioSetup(instruments=self.instruments, strategies=tuple(self.config.strategies))
+        return PortfolioSetup(
+            instruments=self.instruments,
+            strategies=tuple(self.config.strategies),
+            ops=None if self._replay else "ops",
+        )
 
     def market(self) -> MarketSetup:
         """The fan-out of market data."""
@@ -243,7 +247,7 @@ class Wiring:
             kind=strategy.kind,
             instruments={i: self.instruments[i] for i in strategy.instruments},
             params=dict(strategy.params),
-            publish_ns=self._publish_ns(500),
+            ops=None if self._replay else "ops",
         )
 
     # Supervisors' tables.

@@ -485,11 +485,23 @@ class ActorCore(BaseState):
         Raises:
             BaseFullError: too many wake-ups are pending.
         """
-        if len(self._timers) >= TIMERS_MAX:
-            raise BaseFullError(f"{self.name} holds {len(self._timers)} pending wake-ups")
+        self._wake_at(hosted, self.clock.mono_ns() + period_ns(period), WakeupMessage(period, payload))
+
+    def wake_in_ns(self, hosted: HostedActor, delay_ns: int, payload: object) -> None:
+        """`wake_after` in nanoseconds.
+
+        Raises:
+            BaseFullError: too many wake-ups are pending.
+        """
+        delay_ns = max(delay_ns, 0)
+        self._wake_at(hosted, self.clock.mono_ns() + delay_ns, WakeupMessage(delay_ns / 1e9, payload))
+
+    def _wake_at(self, hosted: HostedActor, due_ns: int, msg: WakeupMessage) -> None:
+        timers = self._timers
+        if len(timers) >= TIMERS_MAX:
+            raise BaseFullError(f"{self.name} holds {len(timers)} pending wake-ups")
         self._timer_seq += 1
-        due_ns = self.clock.mono_ns() + period_ns(period)
-        heapq.heappush(self._timers, (due_ns, self._timer_seq, hosted, WakeupMessage(period, payload)))
+        heapq.heappush(timers, (due_ns, self._timer_seq, hosted, msg))
         self._timer_added(due_ns)
 
     def next_timer_ns(self) -> int | None:

@@ -95,6 +95,10 @@ class HostedActor:
         """Ask for a `WakeupMessage` after a timedelta, or seconds."""
         self.base.wake_after(self, period, payload)
 
+    def wake_in_ns(self, delay_ns: int, payload: object) -> None:
+        """`wakeupAfter` to the nanosecond, for those who know that their base is ours."""
+        self.base.wake_in_ns(self, delay_ns, payload)
+
     def handleDeadLetters(self, _address: ActorAddress, enable: bool) -> None:  # noqa: N802 - Thespian's name
         """Receive dead letters from now on, or no longer."""
         self.base.handle_dead_letters(self, enable)

@@ -6,11 +6,11 @@ may still deny) nor order state (the order core's updates are the truth).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
-from trading.arbiter.desk import MS, InstrumentDesk
+from trading.arbiter.desk import FAR_FUTURE_NS, MS, InstrumentDesk
 from trading.arbiter.round import Round, Shared
 from trading.arbiter.slots import Slot, WorkingOrder
 from trading.arbiter.story import tell_view
@@ -45,6 +45,10 @@ _LASTING = frozenset(
 )
 
 
+QUIET: tuple[ArbiterOut, ...] = ()
+"""Nothing was evaluated: no deadline has changed either."""
+
+
 class Arbiter:
     """Pure core: every method takes a fact and returns what is to be done about it, in order."""
 
@@ -66,16 +70,16 @@ class Arbiter:
 
     # --- inbox -----------------------------------------------------------------------------------------
 
-    def on_top(self, top: BookTop, now_ns: int) -> list[ArbiterOut]:
-        """A book changed; most of the time there is nothing to do about it."""
+    def on_top(self, top: BookTop, now_ns: int) -> Sequence[ArbiterOut]:
+        """A book changed; most of the time there is nothing to do about it, which is `QUIET`."""
         desk = self._desks.get(top.instrument_id)
         if desk is None:
-            return []
+            return QUIET
         was_tradable = desk.tradable
         moved = desk.set_top(top)
         if desk.dirty or now_ns >= desk.wake_ns or (moved and (desk.follows_touch or was_tradable != desk.tradable)):
             return Round(self._shared, desk, now_ns).run()
-        return []
+        return QUIET
 
     def on_intent(self, intent: Intent, now_ns: int) -> list[ArbiterOut]:
         """A strategy's word replaces its earlier one of the same kind on the instrument."""
@@ -158,6 +162,18 @@ class Arbiter:
             if order.done:
                 desk.remove(order)
         return Round(self._shared, desk, now_ns).run()
+
+    def next_due_ns(self, soon_ns: int) -> int | None:
+        """When `on_timer` may next have something to do: ``soon_ns`` where something is unsettled, else by deadline."""
+        due = FAR_FUTURE_NS
+        for desk in self._desks.values():
+            if desk.dirty or desk.orphans or desk.flattening.asked:
+                return soon_ns
+            due = min(due, desk.wake_ns)
+            if desk.orders:
+                top = desk.top
+                due = min(due, soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1)
+        return None if due == FAR_FUTURE_NS else due
 
     def on_timer(self, now_ns: int) -> list[ArbiterOut]:
         """Expiry, staleness and whatever waited for its time."""

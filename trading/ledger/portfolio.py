@@ -170,6 +170,16 @@ class Portfolio:
             view.setdefault(venue, {})[asset] = amount
         return view
 
+    def day_usd(self) -> Decimal:
+        """Profit of this UTC day in USD, as `pnl_view` has it, without the rest of the view."""
+        return self._total_usd() - self._day_start
+
+    def open_profit_usd(self) -> Decimal:
+        """Open profit of all derivatives in USD: what equity holds besides cash."""
+        lines = self._desk.items()
+        kinds = self._instruments
+        return self._valued([(i, line) for i, line in lines if kinds[i].kind is not InstrumentKind.SPOT], set())[1]
+
     def pnl_view(self) -> dict[str, object]:
         """Profit in USD: ``total == realized + unrealized`` where realized is trading profit less fees plus funding.
 

@@ -181,6 +181,21 @@ class OrderCore(Reconciliation):
                 self._ask_account(venue, "audit", turn)
         return self._close(turn)
 
+    def next_due_ns(self, soon_ns: int) -> int | None:
+        """When `on_timer` may next have something to say: ``soon_ns`` while orders are open, else by deadline."""
+        due = soon_ns if self._open else None
+        for account in self._accounts.values():
+            gap = account.inbox.gap_since_ns or account.wanted_since_ns
+            times = (
+                None if gap is None else max(gap, account.asked_ns) + self._config.gap_ms * MS,
+                account.next_ask_ns,
+                account.next_audit_ns,
+            )
+            for at_ns in times:
+                if at_ns is not None and (due is None or at_ns < due):
+                    due = at_ns
+        return due
+
     # Restart
 
     def restore(self, rows: Iterable[JournalRow], checkpoint: bytes | None = None) -> int:

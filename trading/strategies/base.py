@@ -29,6 +29,8 @@ class Strategy(ABC):
     """
 
     kind: str = ""
+    has_timer: bool = True
+    """Whether time alone may change its mind; one that acts on facts only is spared the wake-ups."""
 
     def __init__(self, strategy_id: str, instruments: Mapping[str, Instrument], epoch: int) -> None:
         if not instruments:

@@ -318,7 +318,7 @@ def test_the_terminal_word_does_not_free_an_order_before_its_fills_are_seen(kit,
     fill, filled = paper._inbox
     assert arbiter.on_order(filled, NOW + SECOND) == []
     assert arbiter.on_timer(NOW + SECOND) == []
-    assert arbiter.on_top(kit.top(kit.PERP, BID + 1, ASK + 1, NOW + SECOND), NOW + SECOND) == []
+    assert not arbiter.on_top(kit.top(kit.PERP, BID + 1, ASK + 1, NOW + SECOND), NOW + SECOND)
     assert arbiter.on_fill(fill, NOW + SECOND) == []
     assert arbiter.position_lots(kit.PERP) == {"momentum": 9}
 
