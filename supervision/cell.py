@@ -36,6 +36,7 @@ from adapters.heartbeat_board import HeartbeatBoard
 from adapters.links import LinkCodec, LinkOut, LinkServer
 from adapters.permit_board import BoardBusyError, PermitWriter
 from supervision.bases.loop import LoopBase
+from supervision.liveness import HangWatch, Patience
 from supervision.plan import CellPlan
 from supervision.status import Status, StatusSetup
 from supervision.wiring import overflow_policy, plan_cell
@@ -184,15 +185,18 @@ class CellRuntime:
         """Beat; and leave when the root no longer does."""
         plan = self.plan
         interval = plan.heartbeat_ms / 1_000
-        orphan_ns = plan.orphan_ms * 1_000_000
+        patience = Patience(plan.heartbeat_ms * 1_000_000)
+        watch = HangWatch(plan.orphan_ms * 1_000_000, patience)
         started = self._clock.mono_ns()
         while True:
             now = self._clock.mono_ns()
             self._slot.beat(now)
+            patience.woke(now)
             root = next((b for b in self._board.read() if b.name == "root"), None)
             last = started if root is None or root.pid != plan.root_pid else root.mono_ns
-            if now - last > orphan_ns:
-                self.fence(f"root {plan.root_pid} has been silent for {(now - last) / 1e6:.0f} ms")
+            silent_ns = watch.silent(plan.root_pid, last, now)
+            if silent_ns is not None:
+                self.fence(f"root {plan.root_pid} has been silent for {silent_ns / 1e6:.0f} ms")
             await asyncio.sleep(interval)
 
     def _top_gone(self, address: ActorAddress) -> None:
@@ -286,8 +290,9 @@ class CellRuntime:
     # From the main thread.
 
     def drain(self) -> None:
-        """Ask the desk to close intake and cancel everything; `drained` tells when."""
-        assert self._base is not None
+        """Ask the desk to close intake and cancel everything; `drained` tells when. Asked again, it changes nothing."""
+        if self._base is None:
+            return  # its loop is not up yet
         self._base.inject_threadsafe(
             "governor",
             BrakeSet(code="SHUTDOWN", scope="global", level=3, cause="the desk is being stopped", release="auto"),

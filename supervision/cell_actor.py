@@ -49,6 +49,8 @@ class Cell(Actor):
         if runtime is None or self._root is None:
             return
         if runtime.drained is None:
+            # Again, because the order core may not have been there, or not be the one that was asked.
+            runtime.drain()
             self.wakeupAfter(_TICK, "drain")
         else:
             self.send(self._root, CellDrained(cell=runtime.plan.cell, open_orders=runtime.drained))

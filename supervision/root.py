@@ -20,6 +20,7 @@ from adapters.board_file import BoardBusyError, BoardDamagedError
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from adapters.permit_board import OperatorBoard, PermitWriter
+from supervision.liveness import HangWatch, Patience
 from supervision.plan import RootPlan, cell_plan, encode_cell_plan
 from supervision.policy import (
     Beyond,
@@ -35,7 +36,8 @@ from supervision.policy import (
 )
 from trading.brakes import GLOBAL, Level
 
-_TICK = timedelta(milliseconds=50)
+_TICK_NS = 50_000_000
+_TICK = timedelta(microseconds=_TICK_NS // 1_000)
 _DRAIN_LIMIT_NS = 6_000_000_000
 EXIT_UNSUPERVISED = 72
 
@@ -131,6 +133,8 @@ class Root(Actor):
             beyond=Beyond.HOLD_CHILD,
         )
         self._core = SupervisorCore(spec)
+        self._patience = Patience(_TICK_NS)
+        self._watch = HangWatch(plan.hang_ms * 1_000_000, self._patience)
         self._perform(self._core.start())
         self.wakeupAfter(_TICK, "tick")
 
@@ -138,6 +142,7 @@ class Root(Actor):
         assert self._plan is not None
         now = self._clock.mono_ns()
         self._slot.beat(now)
+        self._patience.woke(now)
         self.wakeupAfter(_TICK, "tick")
         if not alive(self._admin_pid):
             self._abandon("the admin process is gone")
@@ -158,7 +163,6 @@ class Root(Actor):
     def _reap_hung(self, now: int) -> None:
         assert self._plan is not None
         assert self._board is not None
-        hang_ns = self._plan.hang_ms * 1_000_000
         boot_ns = self._plan.boot_ms * 1_000_000
         beats = {beat.name: beat for beat in self._board.read()}
         for cell, started in self._started_ns.items():
@@ -166,11 +170,12 @@ class Root(Actor):
             if cell in self._killed or cell not in self._addresses:
                 continue
             if beat is None or beat.mono_ns < started:
-                if now - started > boot_ns:
+                if self._patience.silence_ns(started, now) > boot_ns:
                     self._kill(cell, beat.pid if beat else 0, f"did not come up within {self._plan.boot_ms} ms")
                 continue
-            if now - beat.mono_ns > hang_ns:
-                self._kill(cell, beat.pid, f"silent for {(now - beat.mono_ns) / 1e6:.0f} ms")
+            silent_ns = self._watch.silent(beat.pid, beat.mono_ns, now)
+            if silent_ns is not None:
+                self._kill(cell, beat.pid, f"silent for {silent_ns / 1e6:.0f} ms")
 
     def _kill(self, cell: str, pid: int, why: str) -> None:
         self._killed[cell] = why

@@ -18,6 +18,7 @@ import msgspec
 
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
+from supervision.liveness import HangWatch, Patience
 from supervision.outer import start_system
 from supervision.plan import Flight, RootPlan
 from supervision.root import DrainRoot, Root, StartRoot, alive
@@ -162,20 +163,24 @@ def _wait(watch: _Watch) -> str | None:
     """None when asked to stop, else what went wrong."""
     started = watch.started_ns
     board = HeartbeatBoard(watch.plan.paths.heartbeat)
+    patience = Patience(int(_TICK_S * 1e9))
+    hangs = HangWatch(_ROOT_SILENT_NS, patience)
     while not watch.stop.wait(_TICK_S):
         now = watch.clock.mono_ns()
+        patience.woke(now)
         beats = {beat.name: beat for beat in board.read()}
         root, admin = beats.get("root"), beats.get("admin")
         if root is None or root.mono_ns < started:
-            if now - started > _ROOT_BOOT_NS:
+            if patience.silence_ns(started, now) > _ROOT_BOOT_NS:
                 return "the root did not come up"
             continue
         if not watch.group and alive(root.pid):
             watch.group = _group_of(root.pid)
         if not alive(root.pid):
             return f"the root (pid {root.pid}) is gone"
-        if now - root.mono_ns > _ROOT_SILENT_NS:
-            return f"the root (pid {root.pid}) has been silent for {(now - root.mono_ns) / 1e6:.0f} ms"
+        silent_ns = hangs.silent(root.pid, root.mono_ns, now)
+        if silent_ns is not None:
+            return f"the root (pid {root.pid}) has been silent for {silent_ns / 1e6:.0f} ms"
         if admin is not None and not alive(admin.pid):
             return f"the admin (pid {admin.pid}) is gone"
     return None

@@ -80,7 +80,7 @@ def test_hold_stops_orders_at_once_status_says_so_and_resume_lets_go(daemon):
     code, said = daemon.propdesk("status")
     assert (code, said["trading"], said["verdict"]) == (1, False, "refused_hold")
     assert [b["cause"] for b in said["operators"]] == ["a test"]
-    daemon.wait("the daemon's own view", lambda: daemon.get("/api/ui/control-state")["global_mode"] == "hold", 5)
+    daemon.wait("its own view", lambda: (daemon.get("/api/ui/control-state") or {}).get("global_mode") == "hold", 5)
     assert daemon.sent_after(held_ns) == 0
     code, said = daemon.propdesk("resume", "--actor", "bob")
     assert (code, said["left"]) == (0, [])

@@ -1,0 +1,134 @@
+"""Hung is told from starved: by the checker's own lateness, and by what the kernel says of waiting for a processor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from adapters.clock import SystemClock
+from supervision.liveness import HangWatch, Patience, run_delays, waited_ns
+
+MS = 1_000_000
+PERIOD = 50 * MS
+HANG = 600 * MS
+NOBODY = 2**22 + 1  # above pid_max: no such process, so nothing is known of its threads
+
+pytestmark = pytest.mark.req("P-EXE-19", "P-HA-10")
+
+
+def ticked(*times_ms):
+    patience = Patience(PERIOD)
+    for at in times_ms:
+        patience.woke(at * MS)
+    return patience
+
+
+def test_a_checker_that_is_in_time_excuses_nothing():
+    patience = ticked(*range(0, 1_000, 50))
+    assert patience.silence_ns(100 * MS, 950 * MS) == 850 * MS
+    # A few milliseconds are the timer's, not the machine's.
+    assert ticked(0, 55, 112).silence_ns(0, 112 * MS) == 112 * MS
+
+
+def test_what_the_checker_slept_through_is_no_silence_of_others():
+    patience = ticked(0, 50, 1_100, 1_150)
+    assert patience.silence_ns(50 * MS, 1_150 * MS) == (50 + 50) * MS
+    assert patience.silence_ns(600 * MS, 1_150 * MS) == 50 * MS
+    assert patience.silence_ns(1_100 * MS, 1_150 * MS) == 50 * MS
+
+
+def test_a_silent_process_is_found_within_its_time_and_one_tick():
+    patience = Patience(PERIOD)
+    watch = HangWatch(HANG, patience)
+    found = []
+    for at in range(0, 1_000, 50):
+        patience.woke(at * MS)
+        if watch.silent(NOBODY, 0, at * MS) is not None:
+            found.append(at)
+    assert found[0] == 650
+
+
+def test_a_beat_ends_the_suspicion():
+    patience = Patience(PERIOD)
+    watch = HangWatch(HANG, patience)
+    for at in range(0, 3_000, 50):
+        patience.woke(at * MS)
+        assert watch.silent(NOBODY, max(0, at - 500) * MS, at * MS) is None
+
+
+def test_after_a_stop_of_the_whole_machine_everybody_gets_the_whole_time_again():
+    patience = ticked(0, 50, 60_000)
+    watch = HangWatch(HANG, patience)
+    assert watch.silent(NOBODY, 40 * MS, 60_000 * MS) is None
+    for at in range(60_050, 60_500, 50):
+        patience.woke(at * MS)
+        assert watch.silent(NOBODY, 40 * MS, at * MS) is None
+    for at in range(60_500, 60_700, 50):
+        patience.woke(at * MS)
+    assert watch.silent(NOBODY, 40 * MS, 60_650 * MS) is not None
+
+
+@pytest.fixture
+def crowd():
+    """Starts processes that want the same processor for as long as the test needs."""
+    cpu = min(os.sched_getaffinity(0))
+    work = f"import os, time; os.sched_setaffinity(0, {{{cpu}}}); end = time.time() + 9\nwhile time.time() < end: pass"
+    started = []
+
+    def start(n):
+        started.extend(subprocess.Popen([sys.executable, "-c", work]) for _ in range(n))
+        return started
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def until(condition, timeout_s=10):
+    clock, pause = SystemClock(), threading.Event()
+    ends = clock.mono_ns() + timeout_s * 1_000 * MS
+    while not condition():
+        assert clock.mono_ns() < ends
+        pause.wait(0.005)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not run_delays(os.getpid()), reason="this kernel does not account for waiting")
+def test_a_starved_process_is_excused_for_what_it_waited(crowd):
+    victim = crowd(4)[0]
+    until(lambda: waited_ns(dict.fromkeys(run_delays(victim.pid), 0), run_delays(victim.pid)) > 200 * MS)
+    patience = Patience(PERIOD)
+    watch = HangWatch(100 * MS, patience)
+    patience.woke(60 * MS)
+    assert watch.silent(victim.pid, 0, 60 * MS) is None
+    before = run_delays(victim.pid)
+    until(lambda: waited_ns(before, run_delays(victim.pid)) > 60 * MS)
+    patience.woke(110 * MS)
+    # 150 ms of silence would be too many, but it had no processor for 60 of them.
+    assert watch.silent(victim.pid, 0, 150 * MS) is None
+    # The excuse is not for ever.
+    assert watch.silent(victim.pid, 0, 2_000 * MS) is not None
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not run_delays(os.getpid()), reason="this kernel does not account for waiting")
+def test_a_stopped_process_has_no_excuse_on_a_busy_machine(crowd):
+    victim = crowd(4)[0]
+    os.kill(victim.pid, signal.SIGSTOP)
+    until(lambda: b"T" in _state(victim.pid))
+    before = run_delays(victim.pid)
+    others = crowd(0)[1:]
+    at_first = [run_delays(other.pid) for other in others]
+    until(lambda: all(waited_ns(b, run_delays(o.pid)) > 100 * MS for b, o in zip(at_first, others, strict=True)))
+    assert waited_ns(before, run_delays(victim.pid)) == 0
+
+
+def _state(pid):
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
