@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.journal.store import open_reader, read_rows, rows_of
+from trading.arbiter.story import tell_story
 from trading.orders.journal_rows import (
     CancelBody,
     CrossBody,
@@ -27,6 +28,7 @@ from trading.orders.journal_rows import (
     decode_body,
 )
 from trading.orders.messages import ApprovedOrder, ExecType, ExecutionReport
+from trading.risk.checks import tell_checks
 
 NEAREST_IDS = 5
 _NEWEST_ROWS = 4_000
@@ -138,8 +140,8 @@ def story_of(cl_ord_id: str, rows: Iterable[JournalRow]) -> Story:
 def _before_the_journal(approved: ApprovedOrder) -> list[Step]:
     o = approved.order
     legs = ", ".join(f"{leg.strategy_id} {leg.qty} ({leg.intent_id})" for leg in o.legs)
-    told = "; ".join(f"{name}: {text}" for name, text in o.story.items())
-    checks = "; ".join(f"{name} {use}" for name, use in approved.checks.items())
+    told = "; ".join(f"{name}: {text}" for name, text in tell_story(o).items())
+    checks = "; ".join(f"{name} {use}" for name, use in tell_checks(approved).items())
     price = "market" if o.price is None else f"at {o.price}"
     return [
         Step(name="tick", ts_ns=o.book_ts_recv_ns, text=f"book update {o.book_update_id}, reference {o.ref_price}"),

@@ -16,7 +16,9 @@ from adapters.journal.verify import verify
 from supervision.cli import ANSWER_IS_NO, DONE, failed
 from supervision.operator_commands import find_desk
 from supervision.plan import paths_of
-from trading.orders.journal_rows import JournalRow, decode_body
+from trading.arbiter.story import tell_story
+from trading.orders.journal_rows import JournalRow, PlaceBody, decode_body
+from trading.risk.checks import tell_checks
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,8 +71,18 @@ def _facts(row: JournalRow) -> dict[str, object]:
         "cl_ord_id": row.cl_ord_id,
         "exec_id": row.exec_id,
         "epoch": row.epoch,
-        "body": msgspec.to_builtins(decode_body(row.body), str_keys=True),
+        "body": _body(row),
     }
+
+
+def _body(row: JournalRow) -> object:
+    body = decode_body(row.body)
+    facts = msgspec.to_builtins(body, str_keys=True)
+    if isinstance(body, PlaceBody):
+        approved = body.approved
+        facts["approved"]["checks"] = tell_checks(approved)
+        facts["approved"]["order"]["story"] = tell_story(approved.order)
+    return facts
 
 
 def _line(row: JournalRow) -> str:

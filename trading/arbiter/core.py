@@ -62,9 +62,10 @@ class Arbiter:
         }
         for i, desk in self._desks.items():
             desk.cap_reach = desk.reach(config.by_instrument_notional_usd.get(i, config.max_position_notional_usd))
+            desk.id_prefix = f"pd{epoch:x}-{desk.code}-"
             desk.order_reach = desk.reach(config.max_order_notional_usd)
             desk.budget_reach = {s: desk.reach(b.max_notional_usd) for s, b in config.budgets.items()}
-        longest = max((len(f"pd{epoch:x}-{code}-") for code in codes.values()), default=0)
+        longest = max((len(desk.id_prefix) for desk in self._desks.values()), default=0)
         if longest > 26:
             raise ValueError(f"epoch: {epoch} makes a cl_ord_id longer than the venues' 36 characters")
 
@@ -244,9 +245,9 @@ class Arbiter:
             update.cl_ord_id,
             None,
             update.side,
-            price_ticks=int(price / spec.tick_size),
-            lots=spec.lots_floor(update.order_qty),
-            replaces=None,
+            int(price / spec.tick_size),
+            spec.lots_floor(update.order_qty),
+            None,
         )
         order.filled_lots = spec.lots_floor(update.cum_qty)
         order.ord_status = update.ord_status

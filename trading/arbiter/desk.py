@@ -59,6 +59,7 @@ class InstrumentDesk:
     def __init__(self, instrument: Instrument, code: str, orders_per_min: int) -> None:
         self.instrument = instrument
         self.code = code
+        self.id_prefix = ""
         self.top: BookTop | None = None
         self.bid = 0
         self.ask = 0

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
 
-class Need(NamedTuple):
+
+class Need(msgspec.Struct, frozen=True, gc=False):
     """``lots`` (signed, buy positive) that a strategy still lacks; a lower ``priority`` is served first.
 
     ``limit_ticks`` is the worst price it takes, None for any.
@@ -20,6 +22,10 @@ class Need(NamedTuple):
     priority: int
     lots: int
     limit_ticks: int | None
+
+    def of(self, lots: int) -> Need:
+        """The same need for other lots."""
+        return Need(self.strategy_id, self.intent_id, self.priority, lots, self.limit_ticks)
 
 
 class Crossed(NamedTuple):
@@ -56,7 +62,7 @@ def cross(needs: Sequence[Need], doubled_mid_ticks: int) -> tuple[list[Crossed],
                 left[buyer.strategy_id] -= lots
                 left[seller.strategy_id] += lots
                 crossed.append(Crossed(buyer, seller, lots))
-    return crossed, [n._replace(lots=left[n.strategy_id]) for n in served if left[n.strategy_id]]
+    return crossed, [n.of(left[n.strategy_id]) for n in served if left[n.strategy_id]]
 
 
 def allocate(needs: Sequence[Need], net_lots: int, cap_lots: int) -> list[Need]:
@@ -75,7 +81,7 @@ def allocate(needs: Sequence[Need], net_lots: int, cap_lots: int) -> list[Need]:
         else:
             got = -min(-need.lots, sell_room)
             sell_room += got
-        out.append(need if got == need.lots else need._replace(lots=got))
+        out.append(need if got == need.lots else need.of(got))
     return out
 
 
@@ -89,5 +95,5 @@ def clip(needs: Sequence[Need], max_lots: int) -> list[Need]:
         got = min(abs(need.lots), room)
         room -= got
         if got:
-            out.append(need._replace(lots=got if need.lots > 0 else -got))
+            out.append(need.of(got if need.lots > 0 else -got))
     return out

@@ -14,11 +14,11 @@ from trading.arbiter.desk import FAR_FUTURE_NS, MS, InstrumentDesk
 from trading.arbiter.flatten import Flatten
 from trading.arbiter.netting import Need, allocate, by_priority, clip, cross
 from trading.arbiter.slots import NET_OWNER, Slot, WorkingOrder, pegged, unpegged
-from trading.arbiter.story import tell_story
 from trading.brakes import Level
 from trading.orders.messages import (
     InternalCross,
     Leg,
+    OrderStory,
     OrdType,
     ProposedCancel,
     ProposedOrder,
@@ -32,6 +32,7 @@ from trading.risk.limits import OPERATOR
 from trading.risk.rate import RateWindow
 
 _SOON_NS = 500 * MS
+_INTENTS_MAX = 4
 # The governor sees a proposal a little later than it was made, so our window is a little longer than its second.
 _SECOND_NS = 1_050 * MS
 
@@ -78,6 +79,7 @@ class Round:
         desk = self.desk
         desk.dirty = desk.follows_touch = False
         desk.wake_ns = FAR_FUTURE_NS
+        resting = bool(desk.orders)
         self._expire()
         if desk.orphans:
             for cl_ord_id in desk.orphans:
@@ -93,7 +95,8 @@ class Round:
         needs = self._needs()
         if not needs and not desk.quotes:
             # Most rounds follow our own orders' news and find everything as it should be.
-            self._cancel_unwanted(())
+            if resting:
+                self._cancel_unwanted(())
             return self.out
         crossing = ""
         if len(needs) > 1:
@@ -104,11 +107,13 @@ class Round:
         if desk.quotes or len(aggressive) < len(needs):
             quotes = by_priority(self._quote_needs(needs))
         allowed = self._allocate(aggressive + quotes, cap)
-        net = [allowed[n] for n in aggressive if allowed[n].lots]
-        guard = self._propose_net(net, cap, crossing)
-        for quote in quotes:
-            self._work_quote(quote, abs(allowed[quote].lots), guard, cap)
-        self._cancel_unwanted(quotes)
+        net = [n for n in allowed[: len(aggressive)] if n.lots]
+        guard = self._propose_net(net, cap, crossing) if net or desk.orders else None
+        if quotes:
+            for quote, may_have in zip(quotes, allowed[len(aggressive) :], strict=True):
+                self._work_quote(quote, abs(may_have.lots), guard, cap)
+        if resting:
+            self._cancel_unwanted(quotes)
         return self.out
 
     def _expire(self) -> None:
@@ -140,7 +145,7 @@ class Round:
         needs: list[Need] = []
         if not desk.targets:
             return needs
-        flying = desk.net_order()
+        flying = desk.net_order() if desk.orders else None
         for strategy_id, intent in desk.targets.items():
             # One aggressive order at a time, and nobody in it is netted again while its outcome is open.
             if flying is not None and (intent.urgency is Urgency.AGGRESSIVE or strategy_id in flying.strategies):
@@ -150,25 +155,21 @@ class Round:
                 continue
             budget = self.shared.config.budgets[strategy_id]
             cap = desk.lots_within(desk.budget_reach[strategy_id])
-            target = max(-cap, min(cap, intent.target_lots))
+            wanted = target = intent.target_lots
+            if not -cap <= target <= cap:
+                target = cap if target > 0 else -cap
             held = desk.position_lots.get(strategy_id, 0)
             if level >= Level.PAUSE or (level >= Level.SAFE and intent.urgency is Urgency.AGGRESSIVE):
                 # No new risk: nobody's position may grow, not even by a cross inside the desk.
                 target = max(0, min(held, target)) if held > 0 else min(0, max(held, target))
-            if target != intent.target_lots and abs(held) > abs(target) and held * target >= 0:
+            if target != wanted and abs(held) > abs(target) and held * target >= 0:
                 # A budget forbids growth; it does not by itself make anybody sell because the price moved.
-                target = (
-                    max(min(held, intent.target_lots), target)
-                    if held > 0
-                    else min(max(held, intent.target_lots), target)
-                )
-            if target != intent.target_lots:
-                text = f"target {intent.target_lots} cut to {target} by budget {budget.max_notional_usd} USD"
-                self._resolve(
-                    intent.strategy_id, intent.intent_id, "budget", wanted=intent.target_lots, got=target, text=text
-                )
+                target = max(min(held, wanted), target) if held > 0 else min(max(held, wanted), target)
+            if target != wanted:
+                text = f"target {wanted} cut to {target} by budget {budget.max_notional_usd} USD"
+                self._resolve(intent.strategy_id, intent.intent_id, "budget", wanted=wanted, got=target, text=text)
             lots = target - held
-            if intent.urgency is Urgency.AGGRESSIVE and lots:
+            if desk.orders and intent.urgency is Urgency.AGGRESSIVE and lots:
                 lots -= _toward_zero(
                     lots, desk.owned_open_lots(pegged(strategy_id), Side.BUY if lots > 0 else Side.SELL)
                 )
@@ -198,7 +199,7 @@ class Round:
             text = f"{buyer} bought {pair.lots} lots from {seller} at mid {mid}"
             words.append(text)
             self._resolve(buyer, pair.buyer.intent_id, "cross", wanted=pair.buyer.lots, got=left[buyer], text=text)
-        return [n._replace(lots=left[n.strategy_id]) for n in needs if left[n.strategy_id]], "; ".join(words)[:240]
+        return [n.of(left[n.strategy_id]) for n in needs if left[n.strategy_id]], "; ".join(words)[:240]
 
     def cross_inside(self, buyer: str, seller: str, qty: Decimal, mid: Decimal) -> None:
         """Move a position from one strategy to another at the mid, without an order."""
@@ -222,7 +223,8 @@ class Round:
 
     def level(self, strategy_id: str) -> int:
         """The worst level that stands over a strategy's orders here."""
-        return max(self.desk.level, self.shared.levels.get(strategy_id, 0))
+        levels = self.shared.levels
+        return max(self.desk.level, levels.get(strategy_id, 0)) if levels else self.desk.level
 
     def _quote_needs(self, needs: Sequence[Need]) -> list[Need]:
         """Sides of quotes, and passive targets as quotes pegged to the touch, as needs with their price."""
@@ -253,30 +255,35 @@ class Round:
                     continue
                 if level:
                     lots = self._safe_lots(lots)
-                out.append(need._replace(strategy_id=pegged(need.strategy_id), lots=lots, limit_ticks=price))
+                out.append(Need(pegged(need.strategy_id), need.intent_id, need.priority, lots, price))
         return out
 
     def _safe_lots(self, lots: int) -> int:
         return int(lots * self.shared.config.safe_size_factor)
 
-    def _allocate(self, wanted: list[Need], cap: int) -> dict[Need, Need]:
+    def _allocate(self, wanted: list[Need], cap: int) -> list[Need]:
         """What each need may have, so that all of them filled at once stay within the cap."""
         desk = self.desk
-        served = by_priority(wanted) if len(wanted) > 1 else wanted
-        got = allocate(served, desk.net_lots, cap)
-        for before, after in zip(served, got, strict=True):
-            if before.lots != after.lots:
+        if len(wanted) == 1 and abs(wanted[0].lots) + abs(desk.net_lots) <= cap:
+            return wanted
+        places = sorted(range(len(wanted)), key=lambda i: (wanted[i].priority, wanted[i].strategy_id))
+        served = [wanted[i] for i in places]
+        allowed = list(wanted)
+        for i, before, after in zip(places, served, allocate(served, desk.net_lots, cap), strict=True):
+            if before is not after:
                 text = f"{before.lots} lots cut to {after.lots}: all together may hold {cap}, hold {desk.net_lots}"
                 owner, intent_id = before.strategy_id, before.intent_id
                 self._resolve(owner, intent_id, "priority", wanted=before.lots, got=after.lots, text=text)
-        return dict(zip(served, got, strict=True))
+                allowed[i] = after
+        return allowed
 
     # --- the netted aggressive order ----------------------------------------------------------------------------
 
     def _propose_net(self, needs: list[Need], cap: int, crossing: str) -> tuple[Side, int] | None:
         """Send the net of what is left as one IOC; returns the side and limit that our own quotes must not meet."""
         desk = self.desk
-        working = desk.net_order()
+        resting = bool(desk.orders)
+        working = desk.net_order() if resting else None
         if working is not None:
             return working.side, working.price_ticks
         marketable = [n for n in needs if _marketable(n, desk.bid, desk.ask)]
@@ -287,13 +294,15 @@ class Round:
             return None
         # Limits can leave both signs; the heavier side goes first and the other waits for the next round.
         side = _side(net)
-        same = [n for n in marketable if _side(n.lots) is side]
-        same, most = self._restrain(same, side)
-        if not same:
-            return None
+        same = [n for n in marketable if (n.lots > 0) is (net > 0)]
+        most = desk.max_lots
+        if desk.level or self.shared.levels:
+            same, most = self._restrain(same, side)
+            if not same:
+                return None
         limit = self.limit_ticks(side, same, self.shared.config.aggressive_slippage_bps)
-        blocked = self.make_way(side, limit)
-        own = desk.own_best(side.opposite)
+        blocked = resting and self.make_way(side, limit)
+        own = desk.own_best(side.opposite) if resting else None
         if not blocked and own is not None and own - side.sign == limit:
             for need in same:
                 text = f"reaches to {limit} ticks and no further: our own {side.opposite.value} rests at {own}"
@@ -308,10 +317,11 @@ class Round:
             return (side, limit) if ready_ns - self.now_ns <= _SOON_NS else None
         if blocked:
             return side, limit
-        room = min(cap - side.sign * desk.net_lots - desk.open_lots(side), desk.max_lots)
-        room = min(room, most, desk.lots_within(desk.order_reach))
+        working_lots = desk.open_lots(side) if resting else 0
+        held = desk.net_lots if net > 0 else -desk.net_lots
+        room = min(cap - held - working_lots, desk.max_lots, most, desk.lots_within(desk.order_reach))
         legs = clip(same, max(0, room))
-        lots = sum([abs(n.lots) for n in legs])
+        lots = sum([n.lots if n.lots > 0 else -n.lots for n in legs])
         if not desk.large_enough(lots):
             return None
         if not self.pace(0):
@@ -333,7 +343,7 @@ class Round:
     def make_way(self, side: Side, limit: int) -> bool:
         """Cancel our own orders that a taker of ``side`` up to ``limit`` would meet; True when there were any."""
         blocked = False
-        for order in list(self.desk.orders.values()) if self.desk.orders else ():
+        for order in list(self.desk.orders.values()):
             if order.side is not side and order.open_lots and (order.price_ticks - limit) * side.sign <= 0:
                 # Our own quote in the way is moved out of it first; the order follows when it is gone.
                 self.cancel(order, f"self-trade: a {side.value} up to {limit} would meet it")
@@ -347,8 +357,11 @@ class Round:
     def limit_ticks(self, side: Side, needs: Sequence[Need], slippage_bps: float) -> int:
         """The worst price that a taker of ``side`` may pay: the touch and ``slippage_bps``, and nobody's own limit."""
         desk = self.desk
-        slip = int(slippage_bps * 1e-4 * (desk.bid + desk.ask) * 0.5)
+        bid, ask = desk.bid, desk.ask
+        slip = int(slippage_bps * 1e-4 * (bid + ask) * 0.5)
         own = [n.limit_ticks for n in needs if n.limit_ticks is not None]
+        if not own and not desk.orders:
+            return ask + slip if side is Side.BUY else bid - slip
         theirs = desk.own_best(side.opposite)
         if side is Side.BUY:
             limit = min([desk.ask + slip, *own])
@@ -407,7 +420,8 @@ class Round:
         if not self.pace(1):
             return
         slot.next_ns = self.now_ns + self.shared.config.min_quote_interval_ms * MS
-        leg = quote._replace(lots=side.sign * lots, strategy_id=unpegged(quote.strategy_id))
+        strategy_id = unpegged(quote.strategy_id)
+        leg = Need(strategy_id, quote.intent_id, quote.priority, side.sign * lots, quote.limit_ticks)
         self.propose(slot, price, [leg], TimeInForce.GTX, replaces=order)
 
     def _safe_price(self, slot: Slot, price: int) -> int | None:
@@ -433,8 +447,6 @@ class Round:
 
     def _cancel_unwanted(self, quotes: Sequence[Need]) -> None:
         desk = self.desk
-        if not desk.orders:
-            return
         wanted = {(n.strategy_id, n.lots > 0) for n in quotes}
         for order in list(desk.orders.values()):
             if order.owner and (order.owner, order.side is Side.BUY) not in wanted:
@@ -467,50 +479,51 @@ class Round:
         instrument, top = desk.instrument, desk.top
         assert top is not None
         self.shared.orders += 1
-        cl_ord_id = f"pd{self.shared.epoch:x}-{desk.code}-{self.shared.orders:x}"
+        cl_ord_id = f"{desk.id_prefix}{self.shared.orders:x}"
         lots = sum([abs(n.lots) for n in needs])
-        order = WorkingOrder(
-            cl_ord_id,
-            slot.owner,
-            slot.side,
-            price_ticks=price_ticks,
-            lots=lots,
-            replaces=None if replaces is None else replaces.cl_ord_id,
-        )
+        owner, side = slot.owner, slot.side
+        strategies = frozenset([n.strategy_id for n in needs])
+        original = None if replaces is None else replaces.cl_ord_id
+        order = WorkingOrder(cl_ord_id, owner, side, price_ticks, lots, original, strategies)
         # Spot has no such word at the venue; for the governor and the gateway it means the same everywhere.
-        reduce_only = time_in_force is TimeInForce.IOC and lots <= desk.reducible(slot.side)
+        reduce_only = time_in_force is TimeInForce.IOC and desk.net_lots != 0 and lots <= desk.reducible(side)
         if replaces is not None:
             replaces.replaced_by = cl_ord_id
         desk.orders[cl_ord_id] = order
-        order.strategies = frozenset([n.strategy_id for n in needs])
         slot.current = order
         self.shared.rate.add(self.now_ns)
         desk.rate.add(self.now_ns)
+        lot_size, tick_size = instrument.lot_size, instrument.tick_size
         intents = intents or [_intent_of(desk, n) for n in needs]
+        story = OrderStory(
+            tick_size,
+            lot_size,
+            top.bids[0],
+            top.asks[0],
+            top.synthetic,
+            desk.position_lots.copy(),
+            tuple(intents[:_INTENTS_MAX]),
+            crossing,
+        )
         self.out.append(
             ProposedOrder(
-                cl_ord_id=cl_ord_id,
-                venue=instrument.venue,
-                instrument_id=instrument.instrument_id,
-                side=slot.side,
-                ord_type=OrdType.LIMIT,
-                time_in_force=time_in_force,
-                order_qty=instrument.qty(lots),
-                price=instrument.price(price_ticks),
-                reduce_only=reduce_only,
-                legs=tuple(
-                    [
-                        Leg(strategy_id=n.strategy_id, intent_id=n.intent_id, qty=instrument.lot_size * abs(n.lots))
-                        for n in needs
-                    ]
-                ),
-                replaces=order.replaces,
-                ref_price=instrument.tick_size * (desk.bid + desk.ask) / 2,
-                book_update_id=top.update_id,
-                book_ts_recv_ns=top.ts_recv_ns,
-                story=tell_story(desk, top, slot.side, needs, intents, crossing=crossing),
-                cause=intents[0].cause,
-                ts_init_ns=self.now_ns,
+                cl_ord_id,
+                instrument.venue,
+                instrument.instrument_id,
+                side,
+                OrdType.LIMIT,
+                time_in_force,
+                lot_size * lots,
+                tick_size * price_ticks,
+                reduce_only,
+                tuple([Leg(n.strategy_id, n.intent_id, lot_size * abs(n.lots)) for n in needs]),
+                original,
+                tick_size * (desk.bid + desk.ask) / 2,
+                top.update_id,
+                top.ts_recv_ns,
+                story,
+                intents[0].cause,
+                self.now_ns,
             )
         )
 

@@ -6,6 +6,8 @@ order state itself: the order core's updates are the truth.
 
 from __future__ import annotations
 
+import msgspec
+
 from trading.orders.messages import OrdStatus, Side
 from trading.risk.exposure import TERMINAL
 
@@ -28,39 +30,21 @@ def unpegged(owner: str) -> str:
 _ACCEPTED = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
-class WorkingOrder:
+class WorkingOrder(msgspec.Struct):
     """One order that may still fill, in ticks and lots."""
 
-    __slots__ = (
-        "canceled_ns",
-        "cl_ord_id",
-        "filled_lots",
-        "lots",
-        "ord_status",
-        "owner",
-        "price_ticks",
-        "replaced_by",
-        "replaces",
-        "side",
-        "strategies",
-        "terminal_lots",
-    )
-
-    def __init__(
-        self, cl_ord_id: str, owner: str | None, side: Side, *, price_ticks: int, lots: int, replaces: str | None
-    ) -> None:
-        self.cl_ord_id = cl_ord_id
-        self.owner = owner
-        self.side = side
-        self.price_ticks = price_ticks
-        self.lots = lots
-        self.replaces = replaces
-        self.replaced_by: str | None = None
-        self.filled_lots = 0
-        self.ord_status = OrdStatus.JOURNALED
-        self.terminal_lots: int | None = None
-        self.canceled_ns = 0
-        self.strategies: frozenset[str] = frozenset()
+    cl_ord_id: str
+    owner: str | None
+    side: Side
+    price_ticks: int
+    lots: int
+    replaces: str | None
+    strategies: frozenset[str] = frozenset()
+    replaced_by: str | None = None
+    filled_lots: int = 0
+    ord_status: OrdStatus = OrdStatus.JOURNALED
+    terminal_lots: int | None = None
+    canceled_ns: int = 0
 
     @property
     def open_lots(self) -> int:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from trading.arbiter.desk import InstrumentDesk
-from trading.arbiter.netting import Need
-from trading.market.events import BookTop
-from trading.orders.messages import QuoteIntent, Side, TargetIntent, Urgency
+from trading.orders.messages import ProposedOrder, QuoteIntent, Side, TargetIntent, Urgency
 
 _TEXT_MAX = 200
-_INTENTS_MAX = 4
 
 
-def tell_story(
-    desk: InstrumentDesk,
-    top: BookTop,
-    side: Side,
-    needs: Sequence[Need],
-    intents: Sequence[TargetIntent | QuoteIntent],
-    *,
-    crossing: str,
-) -> dict[str, str]:
+def tell_story(order: ProposedOrder) -> dict[str, str]:
     """Top of book, who wanted what and why, the arithmetic of netting and what was crossed inside."""
-    tick = desk.instrument.tick_size
-    (bid, bid_lots), (ask, ask_lots) = top.bids[0], top.asks[0]
+    told = order.story
+    if isinstance(told, dict):
+        return told
+    tick = told.tick_size
+    (bid, bid_lots), (ask, ask_lots) = told.bid, told.ask
     story = {
-        "book": f"{bid_lots} lots at {tick * bid!s} / {ask_lots} at {tick * ask!s}, update {top.update_id}"
-        + (" (synthetic)" if top.synthetic else "")
+        "book": f"{bid_lots} lots at {tick * bid!s} / {ask_lots} at {tick * ask!s}, update {order.book_update_id}"
+        + (" (synthetic)" if told.synthetic else "")
     }
-    for intent in intents[:_INTENTS_MAX]:
+    for intent in told.intents:
         story[f"intent {intent.strategy_id}"] = tell_intent(intent)[:_TEXT_MAX]
-    held = " ".join([f"{s} {lots:+d}" for s, lots in desk.position_lots.items() if lots]) or "nobody holds anything"
-    legs = " ".join([f"{n.strategy_id} {n.lots:+d}" for n in needs])
-    total = sum([abs(n.lots) for n in needs])
-    word = "buy" if side is Side.BUY else "sell"
+    held = " ".join([f"{s} {lots:+d}" for s, lots in sorted(told.held.items()) if lots]) or "nobody holds anything"
+    legs = " ".join([f"{leg.strategy_id} {order.side.sign * int(leg.qty / told.lot_size):+d}" for leg in order.legs])
+    word = "buy" if order.side is Side.BUY else "sell"
+    total = int(order.order_qty / told.lot_size)
     story["netting"] = f"held: {held}; legs: {legs} = {word} {total} lots"[:_TEXT_MAX]
-    if crossing:
-        story["crossing"] = crossing
+    if told.crossing:
+        story["crossing"] = told.crossing
     return story
 
 

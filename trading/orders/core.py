@@ -70,14 +70,15 @@ class OrderCore(Reconciliation):
 
         ``ValueError`` when its legs are not the whole of it.
         """
-        turn = Turn(now_ns)
         key = (m.order.venue, m.order.cl_ord_id)
         if key in self._open or key in self._done:
             # The same intent again, after a replay or from a new leader: its order exists already.
             self.duplicates_suppressed += 1
             return []
-        if sum([leg.qty for leg in m.order.legs], _ZERO) != m.order.order_qty:
+        legs = m.order.legs
+        if (legs[0].qty if len(legs) == 1 else sum([leg.qty for leg in legs], _ZERO)) != m.order.order_qty:
             raise ValueError(f"legs of {m.order.cl_ord_id} do not sum to {m.order.order_qty}: {m.order.legs}")
+        turn = Turn(now_ns)
         refusal = self._refusal(m)
         if refusal is not None:
             self._deny(m, *refusal, turn)
@@ -85,7 +86,7 @@ class OrderCore(Reconciliation):
         order = self._register(m)
         order.story.append(f"{now_ns} approved, epoch {m.epoch}")
         kind = JournalKind.REPLACE if m.order.replaces else JournalKind.PLACE
-        self._row(turn, kind, order, PlaceBody(approved=m))
+        self._row(turn, kind, order, PlaceBody(m))
         turn.held.append(PlaceHeld(key))
         return self._close(turn)
 

@@ -15,7 +15,7 @@ from trading.orders.messages import (
 )
 
 
-class Journal(msgspec.Struct, frozen=True, kw_only=True):
+class Journal(msgspec.Struct, frozen=True):
     """Give the rows to the journal as one batch; answer with ``on_committed(commit_id)``.
 
     What waits for it stays in the core.
@@ -25,13 +25,13 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[RowDraft, ...]
 
 
-class SendToVenue(msgspec.Struct, frozen=True, kw_only=True):
+class SendToVenue(msgspec.Struct, frozen=True):
     """Hand the command to the venue's order gateway, now."""
 
     command: VenueCommand
 
 
-class Emit(msgspec.Struct, frozen=True, kw_only=True):
+class Emit(msgspec.Struct, frozen=True):
     """Tell the rest of the desk; the journal already holds it."""
 
     message: OrderUpdated | OrderFilled | OrderDenied | FundingPayment | InternalCross

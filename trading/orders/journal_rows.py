@@ -89,7 +89,7 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes = GENESIS_HASH
 
 
-class PlaceBody(msgspec.Struct, frozen=True, kw_only=True, tag="place"):
+class PlaceBody(msgspec.Struct, frozen=True, tag="place"):
     """An approved order on its way to the venue (kinds place and replace)."""
 
     approved: ApprovedOrder

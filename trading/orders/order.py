@@ -123,29 +123,31 @@ class Order(msgspec.Struct, kw_only=True):
         """The order's state for the rest of the desk."""
         o = self.approved.order
         return OrderUpdated(
-            venue=o.venue,
-            instrument_id=o.instrument_id,
-            cl_ord_id=o.cl_ord_id,
-            side=o.side,
-            ord_type=o.ord_type,
-            time_in_force=o.time_in_force,
-            ord_status=self.ord_status,
-            order_qty=o.order_qty,
-            price=o.price,
-            cum_qty=self.cum_qty,
-            leaves_qty=self.leaves_qty,
-            avg_px=self.cum_cost / self.cum_qty if self.cum_qty else _ZERO,
-            reduce_only=o.reduce_only,
-            legs=o.legs,
-            text=text,
-            cause=o.cause,
-            ts_init_ns=now_ns,
+            o.venue,
+            o.instrument_id,
+            o.cl_ord_id,
+            o.side,
+            o.ord_type,
+            o.time_in_force,
+            self.ord_status,
+            o.order_qty,
+            o.price,
+            self.cum_qty,
+            self.leaves_qty,
+            self.cum_cost / self.cum_qty if self.cum_qty else _ZERO,
+            o.reduce_only,
+            o.legs,
+            text,
+            o.cause,
+            now_ns,
         )
 
     def command(self, now_ns: int) -> NewOrderSingle | OrderCancelReplaceRequest:
         """The order on the wire; the same id whenever it is said."""
         o = self.approved.order
-        strategy_ids = tuple(dict.fromkeys([leg.strategy_id for leg in o.legs]))
+        strategy_ids = tuple([leg.strategy_id for leg in o.legs])
+        if len(strategy_ids) > 1:
+            strategy_ids = tuple(dict.fromkeys(strategy_ids))
         if o.replaces is not None:
             return OrderCancelReplaceRequest(
                 venue=o.venue,
@@ -164,19 +166,19 @@ class Order(msgspec.Struct, kw_only=True):
                 ts_init_ns=now_ns,
             )
         return NewOrderSingle(
-            venue=o.venue,
-            instrument_id=o.instrument_id,
-            cl_ord_id=o.cl_ord_id,
-            side=o.side,
-            ord_type=o.ord_type,
-            time_in_force=o.time_in_force,
-            order_qty=o.order_qty,
-            price=o.price,
-            reduce_only=o.reduce_only,
-            strategy_ids=strategy_ids,
-            epoch=self.approved.epoch,
-            cause=o.cause,
-            ts_init_ns=now_ns,
+            o.venue,
+            o.instrument_id,
+            o.cl_ord_id,
+            o.side,
+            o.ord_type,
+            o.time_in_force,
+            o.order_qty,
+            o.price,
+            o.reduce_only,
+            strategy_ids,
+            self.approved.epoch,
+            o.cause,
+            now_ns,
         )
 
     def cancel_request(self, epoch: int, now_ns: int) -> OrderCancelRequest:

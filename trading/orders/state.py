@@ -151,7 +151,7 @@ class CoreState:
         if turn.rows:
             self._commit_id += 1
             self._held.append((self._commit_id, turn.held))
-            return [Journal(commit_id=self._commit_id, rows=tuple(turn.rows)), *turn.said]
+            return [Journal(self._commit_id, tuple(turn.rows)), *turn.said]
         if turn.held and self._held:
             # Nothing to write, but what it says rests on rows that are still on their way.
             self._held[-1][1].extend(turn.held)
@@ -172,8 +172,8 @@ class CoreState:
                 original = self._open.get((order.venue, replaces)) if replaces is not None else None
                 if original is not None:
                     original.apply(OrderEvent.REPLACE_SENT, turn.now, order.cl_ord_id)
-                turn.said.append(SendToVenue(command=order.command(turn.now)))
-                turn.said.append(Emit(message=order.updated(turn.now)))
+                turn.said.append(SendToVenue(order.command(turn.now)))
+                turn.said.append(Emit(order.updated(turn.now)))
             case CancelHeld(key=key, cancel_id=cancel_id):
                 order = self._open.get(key)
                 if order is None or order.cancel_id != cancel_id:
@@ -215,7 +215,7 @@ class CoreState:
             self._done[key] = order
             if len(self._done) > self._config.terminal_orders_max:
                 self._done.popitem(last=False)
-        turn.held.append(Emit(message=order.updated(turn.now, text)))
+        turn.held.append(Emit(order.updated(turn.now, text)))
 
     def _noted(self, kind: JournalKind, order: Order, note: NoteBody, turn: Turn) -> None:
         """An event without a venue's report behind it: journalled with its words, replayed the same way."""

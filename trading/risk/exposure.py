@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from trading.instruments import Instrument
 from trading.market.events import BookTop
 from trading.orders.messages import OrdStatus, Side
@@ -27,26 +29,23 @@ UNANSWERED = frozenset({OrdStatus.JOURNALED, OrdStatus.PENDING_NEW, OrdStatus.UN
 ZERO = Decimal(0)
 
 
-class Working:
+class Working(msgspec.Struct):
     """One order that can still fill."""
 
-    __slots__ = ("cl_ord_id", "filled", "ord_status", "order_qty", "price", "side", "terminal_cum", "unanswered")
-
-    def __init__(self, cl_ord_id: str, side: Side, order_qty: Decimal, price: Decimal | None) -> None:
-        self.cl_ord_id = cl_ord_id
-        self.side = side
-        self.order_qty = order_qty
-        self.price = price
-        self.filled = ZERO
-        self.ord_status = OrdStatus.JOURNALED
-        self.terminal_cum: Decimal | None = None
-        self.unanswered = True
+    cl_ord_id: str
+    side: Side
+    order_qty: Decimal
+    price: Decimal | None
+    filled: Decimal = ZERO
+    ord_status: OrdStatus = OrdStatus.JOURNALED
+    terminal_cum: Decimal | None = None
+    unanswered: bool = True
 
     @property
     def open_qty(self) -> Decimal:
         """What can still change the position: unfilled, or reported as filled but not yet seen as a fill."""
-        total = self.order_qty if self.terminal_cum is None else self.terminal_cum
-        return max(ZERO, total - self.filled)
+        left = (self.order_qty if self.terminal_cum is None else self.terminal_cum) - self.filled
+        return max(ZERO, left)
 
 
 class Exposure:
@@ -133,9 +132,8 @@ class Exposure:
 
     def worst(self, side: Side, extra: Decimal = ZERO) -> Decimal:
         """The position towards ``side`` if all its orders and ``extra`` filled; positive or 0."""
-        if side is Side.BUY:
-            return max(ZERO, self.position + self.buys + extra)
-        return max(ZERO, self.sells + extra - self.position)
+        worst = self.position + self.buys + extra if side is Side.BUY else self.sells + extra - self.position
+        return max(ZERO, worst)
 
     def gross_notional(self, side: Side | None = None, extra: Decimal = ZERO) -> Decimal:
         """Value of the worst case of either direction, ``extra`` more of ``side`` included."""

@@ -18,6 +18,14 @@ def check_filters(instrument: Instrument, qty: Decimal, price: Decimal, reduce_o
 
     A reduce-only order may be below the minimum notional (Binance USD-M exempts it, filter MIN_NOTIONAL, 2024-08).
     """
+    refusal = check_grid(instrument, qty, price)
+    if refusal is not None or reduce_only:
+        return refusal
+    return check_notional(instrument, instrument.notional(qty, price))
+
+
+def check_grid(instrument: Instrument, qty: Decimal, price: Decimal) -> Refusal | None:
+    """The filters that look at price and quantity each alone."""
     i = instrument
     # NaN compares false with everything, so it is refused before anything is compared.
     if not price.is_finite() or price <= 0 or price % i.tick_size:
@@ -34,12 +42,15 @@ def check_filters(instrument: Instrument, qty: Decimal, price: Decimal, reduce_o
         return DenyReason.FILTER_MIN_QTY, f"quantity {qty} of {i.instrument_id} is below the minimum {i.min_qty}"
     if qty > i.max_qty:
         return DenyReason.MAX_ORDER_QTY, f"quantity {qty} of {i.instrument_id} is above the venue's maximum {i.max_qty}"
-    notional = i.notional(qty, price)
-    if notional < i.min_notional and not reduce_only:
-        return (
-            DenyReason.FILTER_MIN_NOTIONAL,
-            f"notional {notional} {i.quote} of {i.instrument_id} is below the minimum {i.min_notional}",
-        )
+    return None
+
+
+def check_notional(instrument: Instrument, notional: Decimal) -> Refusal | None:
+    """The filter on the value of an order that does not only reduce."""
+    if notional < instrument.min_notional:
+        i = instrument
+        text = f"notional {notional} {i.quote} of {i.instrument_id} is below the minimum {i.min_notional}"
+        return DenyReason.FILTER_MIN_NOTIONAL, text
     return None
 
 

@@ -21,11 +21,13 @@ from trading.orders.messages import (
     OrderFilled,
     OrderUpdated,
     ProposedOrder,
+    RiskChecks,
     Side,
     TimeInForce,
 )
+from trading.risk.checks import LIMITS
 from trading.risk.exposure import TERMINAL, ZERO, Exposure, Working
-from trading.risk.filters import Refusal, check_filters
+from trading.risk.filters import Refusal, check_grid, check_notional
 from trading.risk.limits import OPERATOR, BrakeRequest, InstrumentLimits, RiskLimits
 from trading.risk.rate import RateWindow
 
@@ -33,24 +35,13 @@ MS = 1_000_000
 BPS = Decimal(10_000)
 _REMEMBERED_IDS = 20_000
 _NO_OWN_LIMITS = InstrumentLimits()
+_UNBRAKED = (Level.RUN, GLOBAL)
 
 
 class _Bounds:
-    """One instrument's limits, its own or the general ones, and the words that end each check's text."""
+    """One instrument's limits, its own or the general ones, and the same as words, see `RiskChecks`."""
 
-    __slots__ = (
-        "band",
-        "of_band",
-        "of_order",
-        "of_position",
-        "of_slip",
-        "of_venue",
-        "order_notional",
-        "order_qty",
-        "position",
-        "slip",
-        "venue",
-    )
+    __slots__ = ("band", "of_order", "order_notional", "order_qty", "position", "slip", "venue", "words")
 
     def __init__(self, limits: RiskLimits, instrument: Instrument) -> None:
         own = _own(limits, instrument.instrument_id)
@@ -60,11 +51,21 @@ class _Bounds:
         self.band = _pick(own.price_band_bps, limits.price_band_bps)
         self.slip = _pick(own.max_slippage_bps, limits.max_slippage_bps)
         self.venue = limits.by_venue_notional_usd.get(instrument.venue, limits.max_venue_notional_usd)
-        self.of_order = f"/{self.order_notional}"
-        self.of_position = f"/{self.position}"
-        self.of_band = f"/{self.band}"
-        self.of_slip = f"/{self.slip}"
-        self.of_venue = f"/{self.venue}"
+        self.of_order = str(self.order_notional)
+        numbers = {
+            "daily_loss_usd": limits.daily_loss_cap_usd,
+            "book_age_ms": limits.stale_book_ms,
+            "price_band_bps": self.band,
+            "slippage_bps": self.slip,
+            "position_usd": self.position,
+            "venue_usd": self.venue,
+            "global_usd": limits.max_global_notional_usd,
+            "long_usd": limits.max_long_notional_usd,
+            "short_usd": limits.max_short_notional_usd,
+            "inflight": limits.max_inflight_orders,
+            "open_orders": limits.max_open_orders,
+        }
+        self.words = tuple(str(numbers[name]) for name in LIMITS)
 
 
 class RiskGovernor:
@@ -78,8 +79,8 @@ class RiskGovernor:
         self.approved = 0
         self.denied: dict[str, int] = {}
         self._best_pnl = ZERO
-        self._loss_said: tuple[Decimal, str] | None = None
-        self._of_global = f"/{limits.max_global_notional_usd}"
+        self._loss = ZERO
+        self._lost = limits.daily_loss_cap_usd == 0
         self._bounds = {i: _Bounds(limits, spec) for i, spec in instruments.items()}
         self._tripped: set[tuple[str, str]] = set()
         self._rate = RateWindow(limits.orders_per_sec, 1_000_000_000)
@@ -140,13 +141,19 @@ class RiskGovernor:
 
     def set_pnl(self, day_pnl: Decimal) -> None:
         """The day's profit and loss, realised and not, in USD; a new day starts at its own 0."""
-        self.day_pnl = day_pnl
+        self._take_pnl(day_pnl)
         self._best_pnl = max(self._best_pnl, day_pnl)
 
     def start_day(self) -> None:
         """A new trading day: the loss and the drawdown count from here."""
-        self.day_pnl = ZERO
+        self._take_pnl(ZERO)
         self._best_pnl = ZERO
+
+    def _take_pnl(self, day_pnl: Decimal) -> None:
+        cap = self.limits.daily_loss_cap_usd
+        self.day_pnl = day_pnl
+        self._loss = max(ZERO, -day_pnl)
+        self._lost = -day_pnl >= cap or cap == 0
 
     def restore(self, positions: Mapping[str, Decimal], open_orders: Iterable[OrderUpdated] = ()) -> None:
         """Take reconciled positions by instrument and the orders that are still open, after a restart."""
@@ -159,133 +166,132 @@ class RiskGovernor:
 
     def decide(self, order: ProposedOrder, now_ns: int) -> ApprovedOrder | OrderDenied:
         """Approve, and count the order's worst case from now on, or deny with the number, the limit and the scope."""
-        checks: dict[str, str] = {}
-        refusal = self._refuse(order, now_ns, checks)
+        exposure = self._exposures.get(order.instrument_id)
+        if exposure is None or exposure.instrument.venue != order.venue:
+            text = f"{order.instrument_id} is not traded on {order.venue}"
+            return self._deny(order, DenyReason.UNKNOWN_INSTRUMENT, text, now_ns)
+        bounds = self._bounds[order.instrument_id]
+        none = None
+        checks = RiskChecks(
+            bounds.words, bounds.of_order, self._loss, 0, none, ZERO, ZERO, none, none, none, none, 0, 0
+        )
+        refusal = self._refuse(order, exposure, bounds, now_ns, checks)
         if refusal is not None:
-            reason, text = refusal
-            self.denied[reason.value] = self.denied.get(reason.value, 0) + 1
-            return OrderDenied(
-                cl_ord_id=order.cl_ord_id,
-                venue=order.venue,
-                instrument_id=order.instrument_id,
-                reason=reason,
-                text=text,
-                legs=order.legs,
-                cause=order.cause,
-                ts_init_ns=now_ns,
-            )
-        exposure = self._exposures[order.instrument_id]
+            return self._deny(order, *refusal, now_ns)
         exposure.add(Working(order.cl_ord_id, order.side, order.order_qty, order.price))
         exposure.rate.add(now_ns)
         self._rate.add(now_ns)
         self._remember(order.cl_ord_id)
         self.approved += 1
-        return ApprovedOrder(order=order, epoch=self.epoch, checks=checks, ts_init_ns=now_ns)
+        return ApprovedOrder(order, self.epoch, checks, now_ns)
 
-    def _refuse(self, order: ProposedOrder, now_ns: int, checks: dict[str, str]) -> Refusal | None:
-        exposure = self._exposures.get(order.instrument_id)
-        if exposure is None or exposure.instrument.venue != order.venue:
-            return DenyReason.UNKNOWN_INSTRUMENT, f"{order.instrument_id} is not traded on {order.venue}"
+    def _deny(self, order: ProposedOrder, reason: DenyReason, text: str, now_ns: int) -> OrderDenied:
+        self.denied[reason.value] = self.denied.get(reason.value, 0) + 1
+        return OrderDenied(
+            cl_ord_id=order.cl_ord_id,
+            venue=order.venue,
+            instrument_id=order.instrument_id,
+            reason=reason,
+            text=text,
+            legs=order.legs,
+            cause=order.cause,
+            ts_init_ns=now_ns,
+        )
+
+    def _refuse(
+        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, now_ns: int, checks: RiskChecks
+    ) -> Refusal | None:
+        """The first check that fails. What each found is put into ``checks``, for the record."""
         if order.cl_ord_id in self._seen or order.cl_ord_id in exposure.working:
             return DenyReason.DUPLICATE, f"{order.cl_ord_id} was decided before"
-        level, scope = self._level(order)
-        conduct = _conduct(order, exposure)
+        level, scope = self._level(order) if self.modes else _UNBRAKED
+        if level or self._lost:
+            conduct = _conduct(order, exposure)
+            refusal = _check_mode(conduct, level, scope) or self._check_loss(conduct)
+            if refusal is not None:
+                return refusal
         return (
-            _check_mode(conduct, level, scope)
-            or self._check_loss(conduct, checks)
-            or self._check_book(order, exposure, now_ns, checks)
-            or self._check_order(order, exposure, level, checks)
-            or self._check_price(order, exposure, checks)
-            or self._check_exposure(order, exposure, checks)
+            self._check_book(order, exposure, now_ns, checks)
+            or self._check_order(order, exposure, bounds, level, checks)
+            or self._check_price(order, exposure, bounds, checks)
+            or self._check_exposure(order, exposure, bounds, checks)
             or self._check_counts(exposure, now_ns, checks)
         )
 
     def _level(self, order: ProposedOrder) -> tuple[Level, str]:
         modes = self.modes
-        if not modes:
-            return Level.RUN, GLOBAL
         scopes = order_scopes(order.venue, order.instrument_id, (leg.strategy_id for leg in order.legs))
         worst = max(scopes, key=lambda scope: modes.get(scope, 0))
         return Level(modes.get(worst, 0)), worst
 
-    def _check_loss(self, conduct: Conduct, checks: dict[str, str]) -> Refusal | None:
-        cap = self.limits.daily_loss_cap_usd
+    def _check_loss(self, conduct: Conduct) -> Refusal | None:
         # An operator who flattens after the cap was hit makes the loss final, not larger.
-        if (-self.day_pnl >= cap or cap == 0) and conduct is not Conduct.REDUCE_BY_OPERATOR:
+        if self._lost and conduct is not Conduct.REDUCE_BY_OPERATOR:
+            cap = self.limits.daily_loss_cap_usd
             return DenyReason.DAILY_LOSS, f"day's result {self.day_pnl} USD, loss cap {cap} USD (global)"
-        said = self._loss_said
-        if said is None or said[0] is not self.day_pnl:
-            said = self._loss_said = self.day_pnl, f"{max(ZERO, -self.day_pnl)}/{cap}"
-        checks["daily_loss_usd"] = said[1]
         return None
 
-    def _check_book(
-        self, order: ProposedOrder, exposure: Exposure, now_ns: int, checks: dict[str, str]
-    ) -> Refusal | None:
-        top, scope, limits = exposure.top, exposure.scope, self.limits
+    def _check_book(self, order: ProposedOrder, exposure: Exposure, now_ns: int, checks: RiskChecks) -> Refusal | None:
+        top, limits = exposure.top, self.limits
         if top is None or top.state is not BookState.SYNCED or not top.bids or not top.asks:
             state = "never seen" if top is None else top.state.value
-            return DenyReason.BOOK_NOT_SYNCED, f"book is {state}, must be synced and two-sided ({scope})"
-        age_ms = (now_ns - top.ts_recv_ns) / MS
-        if age_ms > limits.stale_book_ms or limits.stale_book_ms == 0:
-            return DenyReason.BOOK_STALE, f"book is {age_ms:.0f} ms old, limit {limits.stale_book_ms} ms ({scope})"
+            return DenyReason.BOOK_NOT_SYNCED, f"book is {state}, must be synced and two-sided ({exposure.scope})"
+        checks.book_age_ns = age_ns = now_ns - top.ts_recv_ns
+        limit = limits.stale_book_ms
+        if age_ns > limit * MS or limit == 0:
+            return DenyReason.BOOK_STALE, f"book is {age_ns / MS:.0f} ms old, limit {limit} ms ({exposure.scope})"
         if order.time_in_force is TimeInForce.GTX:
             limit = limits.post_only_staleness_ms
-            if age_ms > limit or limit == 0:
-                return DenyReason.POST_ONLY_STALE, f"book is {age_ms:.0f} ms old, post-only limit {limit} ms ({scope})"
-        checks["book_age_ms"] = f"{age_ms:.0f}/{limits.stale_book_ms}"
+            if age_ns > limit * MS or limit == 0:
+                text = f"book is {age_ns / MS:.0f} ms old, post-only limit {limit} ms ({exposure.scope})"
+                return DenyReason.POST_ONLY_STALE, text
         return None
 
     def _check_order(
-        self, order: ProposedOrder, exposure: Exposure, level: Level, checks: dict[str, str]
+        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, level: Level, checks: RiskChecks
     ) -> Refusal | None:
-        instrument, bounds = exposure.instrument, self._bounds[order.instrument_id]
-        price = order.price
+        instrument, price, qty = exposure.instrument, order.price, order.order_qty
         if price is None:
             return DenyReason.PRICE_BAND, f"a market order has no price to protect ({exposure.scope})"
-        refusal = check_filters(instrument, order.order_qty, price, order.reduce_only)
+        refusal = check_grid(instrument, qty, price)
         if refusal is not None:
             return refusal
+        checks.notional = notional = instrument.notional(qty, price)
+        limit = bounds.order_notional
         if order.reduce_only:
-            room = exposure.reducible(order.side)
-            if order.order_qty > room:
-                text = (
-                    f"{order.side.value} {order.order_qty} would flip: position {exposure.position}, reducible {room}"
-                )
+            checks.reducible = room = exposure.reducible(order.side)
+            if qty > room:
+                text = f"{order.side.value} {qty} would flip: position {exposure.position}, reducible {room}"
                 return DenyReason.REDUCE_ONLY, f"{text} ({exposure.scope})"
-            checks["reduce_only_qty"] = f"{order.order_qty}/{room}"
-        if bounds.order_qty is not None and order.order_qty > bounds.order_qty:
-            return DenyReason.MAX_ORDER_QTY, f"quantity {order.order_qty}, limit {bounds.order_qty} ({exposure.scope})"
-        limit, of_limit = bounds.order_notional, bounds.of_order
-        if level >= Level.SAFE and not order.reduce_only:
-            limit *= self.limits.safe_size_factor
-            of_limit = f"/{limit}"
-        notional = instrument.notional(order.order_qty, price)
+        else:
+            refusal = check_notional(instrument, notional)
+            if refusal is not None:
+                return refusal
+            if level >= Level.SAFE:
+                limit *= self.limits.safe_size_factor
+                checks.order_limit = str(limit)
+        if bounds.order_qty is not None and qty > bounds.order_qty:
+            return DenyReason.MAX_ORDER_QTY, f"quantity {qty}, limit {bounds.order_qty} ({exposure.scope})"
         if notional > limit:
             return DenyReason.MAX_ORDER_NOTIONAL, f"order of {notional:.2f} USD, limit {limit} USD ({exposure.scope})"
-        checks["order_notional_usd"] = f"{notional:.2f}{of_limit}"
         return None
 
-    def _check_price(self, order: ProposedOrder, exposure: Exposure, checks: dict[str, str]) -> Refusal | None:
+    def _check_price(
+        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, checks: RiskChecks
+    ) -> Refusal | None:
         price = order.price
         assert price is not None
-        bounds, mid = self._bounds[order.instrument_id], exposure.price()
-        away_bps = (price - mid) / mid * BPS
-        band = bounds.band
-        if abs(away_bps) > band:
-            return (
-                DenyReason.PRICE_BAND,
-                f"price {price} is {away_bps:.1f} bps from mid {mid}, band {band} bps ({exposure.scope})",
-            )
-        away = f"{away_bps:.2f}"
-        checks["price_band_bps"] = away + bounds.of_band
+        checks.mid = mid = exposure.price()
+        # Multiplied out: a division per limit would cost more than all of this, and round.
+        away = (price - mid) * BPS
+        if abs(away) > bounds.band * mid:
+            text = f"price {price} is {away / mid:.1f} bps from mid {mid}, band {bounds.band} bps"
+            return DenyReason.PRICE_BAND, f"{text} ({exposure.scope})"
         if order.time_in_force is not TimeInForce.GTX:
-            given_bps = away_bps if order.side is Side.BUY else -away_bps
-            if given_bps > bounds.slip:
-                text = f"price {price} gives away {given_bps:.1f} bps to mid {mid}, limit {bounds.slip} bps"
+            given = away if order.side is Side.BUY else -away
+            if given > bounds.slip * mid:
+                text = f"price {price} gives away {given / mid:.1f} bps to mid {mid}, limit {bounds.slip} bps"
                 return DenyReason.PRICE_BAND, f"{text} ({exposure.scope})"
-            given = away if given_bps is away_bps else f"{given_bps:.2f}"
-            checks["slippage_bps"] = given + bounds.of_slip
         for other in exposure.working.values():
             if other.side is not order.side and other.price is not None and other.open_qty:
                 crosses = price >= other.price if order.side is Side.BUY else price <= other.price
@@ -294,11 +300,12 @@ class RiskGovernor:
                     return DenyReason.SELF_TRADE, f"{text} ({exposure.scope})"
         return None
 
-    def _check_exposure(self, order: ProposedOrder, exposure: Exposure, checks: dict[str, str]) -> Refusal | None:
+    def _check_exposure(
+        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, checks: RiskChecks
+    ) -> Refusal | None:
         if order.reduce_only:
             return None
         limits, side, qty = self.limits, order.side, order.order_qty
-        bounds = self._bounds[order.instrument_id]
         worst_qty = exposure.worst(side, qty)
         # An order that only shrinks the worse direction needs no room; one that grows it needs it all.
         if worst_qty == 0:
@@ -308,8 +315,6 @@ class RiskGovernor:
         if worst > limit:
             text = f"worst case {side.value} {worst:.2f} USD, limit {limit} USD ({exposure.scope})"
             return DenyReason.MAX_POSITION, text
-        worst_text = f"{worst:.2f}"
-        checks["position_usd"] = worst_text + bounds.of_position
         against = exposure.worst(side.opposite)
         venue_sum = total = worst if worst_qty >= against else exposure.value(against)
         side_sum = worst
@@ -323,10 +328,9 @@ class RiskGovernor:
                 venue_sum += gross
             side_sum += other.value(other.worst(side))
             held += 1
-        venue_limit = bounds.venue
         side_limit = limits.max_long_notional_usd if side is Side.BUY else limits.max_short_notional_usd
-        if venue_sum > venue_limit:
-            text = f"worst case {venue_sum:.2f} USD, limit {venue_limit} USD (venue:{order.venue})"
+        if venue_sum > bounds.venue:
+            text = f"worst case {venue_sum:.2f} USD, limit {bounds.venue} USD (venue:{order.venue})"
             return DenyReason.MAX_VENUE_NOTIONAL, text
         if total > limits.max_global_notional_usd:
             text = f"worst case {total:.2f} USD, limit {limits.max_global_notional_usd} USD (global)"
@@ -340,16 +344,10 @@ class RiskGovernor:
         if held > limits.max_concurrent_positions:
             text = f"{held} instruments with exposure, limit {limits.max_concurrent_positions} (global)"
             return DenyReason.MAX_POSITION, text
-        # Where this is the only instrument, the sums are the same number.
-        total_text = worst_text if total is worst else f"{total:.2f}"
-        venue_text = total_text if venue_sum is total else f"{venue_sum:.2f}"
-        side_text = worst_text if side_sum is worst else f"{side_sum:.2f}"
-        checks["venue_usd"] = venue_text + bounds.of_venue
-        checks["global_usd"] = total_text + self._of_global
-        checks["side_usd"] = f"{side_text}/{side_limit}"
+        checks.worst, checks.venue, checks.total, checks.side = worst, venue_sum, total, side_sum
         return None
 
-    def _check_counts(self, exposure: Exposure, now_ns: int, checks: dict[str, str]) -> Refusal | None:
+    def _check_counts(self, exposure: Exposure, now_ns: int, checks: RiskChecks) -> Refusal | None:
         limits = self.limits
         inflight = opened = 0
         for other in self._exposures.values():
@@ -369,8 +367,7 @@ class RiskGovernor:
         rate = exposure.rate
         if not rate.allows(now_ns):
             return DenyReason.ORDER_RATE, f"{rate.used(now_ns)} orders in 60 s, limit {rate.limit} ({exposure.scope})"
-        checks["inflight"] = f"{inflight + 1}/{limits.max_inflight_orders}"
-        checks["open_orders"] = f"{opened + 1}/{limits.max_open_orders}"
+        checks.inflight, checks.open_orders = inflight + 1, opened + 1
         return None
 
     def _remember(self, cl_ord_id: str) -> None:

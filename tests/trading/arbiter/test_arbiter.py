@@ -8,8 +8,11 @@ import pytest
 
 from trading.arbiter.config import ArbiterConfig, ConflictResolved, StrategyBudget
 from trading.arbiter.core import Arbiter
+from trading.arbiter.story import tell_story
 from trading.market.events import BookState
+from trading.orders.journal_rows import PlaceBody, decode_body, encode_body
 from trading.orders.messages import (
+    ApprovedOrder,
     DenyReason,
     InternalCross,
     OrderDenied,
@@ -113,8 +116,11 @@ def test_strategies_that_agree_share_an_order(kit, desk, said):
     assert [(leg.strategy_id, leg.qty) for leg in order.legs] == [("momentum", D("0.009")), ("basis", D("0.006"))]
     assert order.price >= D("50000.1")
     assert order.price <= D("50010.2"), "no further than the slippage allows"
-    assert "momentum" in order.story["netting"]
-    assert "because" in order.story["intent basis"]
+    assert "momentum" in tell_story(order)["netting"]
+    assert "because" in tell_story(order)["intent basis"]
+    journalled = decode_body(encode_body(PlaceBody(ApprovedOrder(order, 1, {}, NOW))))
+    assert isinstance(journalled, PlaceBody)
+    assert tell_story(journalled.approved.order) == tell_story(order)
     desk.check()
 
 
@@ -128,7 +134,7 @@ def test_opposing_targets_meet_inside_the_desk_at_the_mid(kit, desk, said):
     assert (cross.buyer_id, cross.seller_id, cross.qty, cross.price) == ("momentum", "basis", D("0.006"), D("50000.05"))
     (order,) = orders(desk)
     assert (order.side, order.order_qty) == (Side.BUY, D("0.003"))
-    assert "momentum bought 6 lots from basis" in order.story["crossing"]
+    assert "momentum bought 6 lots from basis" in tell_story(order)["crossing"]
     assert desk.position[kit.PERP] == D("0.003")
     assert ("cross", "momentum") in rules(desk)
     desk.check()

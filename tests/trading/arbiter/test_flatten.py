@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from trading.arbiter.config import FlattenTold
+from trading.arbiter.story import tell_story
 from trading.brakes import Level
 from trading.market.events import BookState
 from trading.orders.messages import (
@@ -113,7 +114,7 @@ def test_a_kill_reduces_in_the_operators_name_and_leaves_every_strategy_flat(sta
     assert (closing.side, closing.order_qty, closing.reduce_only) == (Side.SELL, D("0.005"), True)
     assert [leg.strategy_id for leg in closing.legs] == [OPERATOR]
     assert closing.time_in_force is TimeInForce.IOC
-    assert "flatten everything" in closing.story[f"intent {OPERATOR}"]
+    assert "flatten everything" in tell_story(closing)[f"intent {OPERATOR}"]
     assert stage.lots == {}
     assert {(c.buyer_id, c.seller_id) for c in stage.desk.of(InternalCross)[-2:]} == {
         (OPERATOR, "momentum"),

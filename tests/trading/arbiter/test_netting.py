@@ -1,5 +1,6 @@
 """The arithmetic of netting, as laws: lots are moved and cut by priority, never made or lost."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ def test_crossing_moves_lots_between_strategies_and_loses_none(needs, doubled_mi
 
 @given(NEEDS)
 def test_without_limits_one_sign_is_left(needs):
-    _, left = cross([n._replace(limit_ticks=None) for n in needs], 200)
+    _, left = cross([msgspec.structs.replace(n, limit_ticks=None) for n in needs], 200)
     assert len({n.lots > 0 for n in left}) <= 1
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from trading.brakes import Level, Release
 from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import BookState, BookTop
+from trading.orders.journal_rows import PlaceBody, decode_body, encode_body
 from trading.orders.messages import (
     ApprovedOrder,
     DenyReason,
@@ -22,6 +23,7 @@ from trading.orders.messages import (
     Side,
     TimeInForce,
 )
+from trading.risk.checks import tell_checks
 from trading.risk.governor import RiskGovernor
 from trading.risk.limits import OPERATOR, RiskLimits
 
@@ -39,9 +41,13 @@ def test_an_approval_lists_every_limit_with_its_use(kit):
     approved = kit.desk().decide(kit.desk().order())
     assert isinstance(approved, ApprovedOrder)
     assert approved.epoch == 3
-    assert approved.checks["order_notional_usd"] == "100.00/1000"
-    assert approved.checks["position_usd"] == "100.00/5000"
-    assert all("/" in text for text in approved.checks.values())
+    checks = tell_checks(approved)
+    assert checks["order_notional_usd"] == "100.00/1000"
+    assert checks["position_usd"] == "100.00/5000"
+    assert all("/" in text for text in checks.values())
+    journalled = decode_body(encode_body(PlaceBody(approved)))
+    assert isinstance(journalled, PlaceBody)
+    assert tell_checks(journalled.approved) == checks
 
 
 @pytest.mark.req("P-RSK-1")
