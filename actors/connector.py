@@ -403,10 +403,12 @@ class Connector(Shell):
         for market in self._markets.values():
             for change in market.gates.on_age(market.last_ns, now):
                 self._gate(change)
-            if market.gates.tripped:
+            if market.gates.is_any_tripped():
                 self._check_anchors(market, now)
-            due = min(due, market.gates.due_ns(market.last_ns, now, every))
-        if self._gates.tripped:
+                due = min(due, now + every)
+            else:
+                due = min(due, market.gates.due_ns(market.last_ns))
+        if self._gates.is_any_tripped():
             self._check_venue(now)
             due = min(due, now + every)
         self.wake_after(max(due - now, 0), "gates")

@@ -168,6 +168,7 @@ class Governor(Shell):
                 self._day = msg.day
                 self._core.start_day()
             self._core.set_pnl(Decimal(msg.day_usd))
+            self._trip(now)
         elif kind is AskEpoch:
             self._serial += 1
             self.tell(msg.reply_to, Epoch(epoch=self._epoch, serial=self._serial))
@@ -291,9 +292,13 @@ class Governor(Shell):
 
     def _renew(self) -> None:
         self._absorb_operator()
-        for trip in self._core.trips(self.now_ns()):
-            self._brake(trip.code, trip.scope, Level(trip.level), trip.cause, Release(trip.release), by="governor")
+        self._trip(self.now_ns())
         self.wake_after(self._setup.renew_ns if self._permit() else _BUSY_RETRY_NS, "renew")
+
+    def _trip(self, now: int) -> None:
+        """Put on the brakes that a loss or a position asks for."""
+        for trip in self._core.trips(now):
+            self._brake(trip.code, trip.scope, Level(trip.level), trip.cause, Release(trip.release), by="governor")
 
     def _permit(self) -> bool:
         """Renew; False when somebody else has the board: nothing is lost by trying again, and it expires by itself."""

@@ -142,8 +142,11 @@ def locked(path: Path, wait_s: float) -> Iterator[None]:
 
     The kernel drops the lock with its holder, so a killed process never blocks anybody; a stopped one may.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         for _ in range(max(1, round(wait_s / _LOCK_TRY_S))):
             try:

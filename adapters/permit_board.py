@@ -295,11 +295,14 @@ class PermitReader:
 class OperatorBoard:
     """What operators forbid, with the daemon up, hung or dead. At most 32 brakes; they survive a reboot."""
 
-    __slots__ = ("_lock", "_path")
+    __slots__ = ("_board", "_brakes", "_lock", "_path", "_seen")
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = path.with_name(path.name + ".operator.lock")
+        self._board: Board | None = None
+        self._seen: tuple[int, int] | None = None
+        self._brakes: tuple[Brake, ...] = ()
 
     def set(self, scope: str, level: Level, cause: str, actor: str, now_wall_ns: int) -> Brake:
         """Put an operator's brake on and return what now stands, durable when this returns.
@@ -348,11 +351,25 @@ class OperatorBoard:
         return answers
 
     def read(self) -> tuple[Brake, ...]:
-        """The operators' brakes; none when there is no board yet, ``BoardDamagedError`` when they cannot be read."""
+        """The operators' brakes; none when there is no board yet, ``BoardDamagedError`` when they cannot be read.
+
+        The usual case, nothing changed, costs a look at the file and at two words.
+        """
         try:
-            return tuple(Board(self._path).operator_brakes())
+            inode = os.stat(self._path).st_ino  # noqa: PTH116  # half the price of Path.stat
+            board = self._board
+            if board is None or board.inode != inode or not board.genuine():
+                self._board, self._seen = None, None
+                board = self._board = Board(self._path)
         except FileNotFoundError:
+            self._board, self._seen = None, None
             return ()
+        seen = board.operator_words()
+        if seen != self._seen:
+            self._seen = None  # nothing is remembered of a bad read
+            self._brakes = tuple(board.operator_brakes())
+            self._seen = seen
+        return self._brakes
 
     def _open_or_make(self) -> Board:
         try:

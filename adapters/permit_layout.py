@@ -35,6 +35,7 @@ _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<8sII")
 WORDS_AT: Final = 64
 WORDS: Final = slice(WORDS_AT // WORD.size, WORDS_AT // WORD.size + 4)
+_OPERATOR_WORD: Final = WORDS_AT // WORD.size + 1
 _EMERGENCY: Final = WORDS_AT // WORD.size + 3
 _EPOCH_AT: Final = 128
 _LEASE: Final = struct.Struct("<Q8sqI")
@@ -105,6 +106,10 @@ class Board:
         ]
         since_ns = self.words[_EMERGENCY]
         return [*brakes, emergency_brake(since_ns)] if since_ns else brakes
+
+    def operator_words(self) -> tuple[int, int]:
+        """What changes with every change of the operators' brakes: their generation and the emergency word."""
+        return self.words[_OPERATOR_WORD], self.words[_EMERGENCY]
 
     def set_operator_brakes(self, brakes: Iterable[Brake]) -> None:
         """Write the operators' brakes but the emergency, durable when this returns."""

@@ -174,6 +174,12 @@ class Portfolio:
         """Profit of this UTC day in USD, as `pnl_view` has it, without the rest of the view."""
         return self._total_usd() - self._day_start
 
+    def is_priced(self) -> bool:
+        """Whether anything that is held changes its value with a price."""
+        cash = self.ledger.balances(Book.CASH)
+        held = any(line.holding.qty for line in self._desk.values())
+        return held or any(amount and asset not in USD_ASSETS for (_, asset), amount in cash.items())
+
     def open_profit_usd(self) -> Decimal:
         """Open profit of all derivatives in USD: what equity holds besides cash."""
         lines = self._desk.items()

@@ -172,13 +172,15 @@ class SymbolGates:
         """Which gates are closed."""
         return frozenset(code for code, gate in self._gates.items() if gate.is_tripped)
 
-    def due_ns(self, last_recv_ns: int, now_ns: int, every_ns: int) -> int:
-        """When to look again if no data comes: when the newest is too old, ``every_ns`` while a gate is closed."""
-        for gate in self._gates.values():
+    def is_any_tripped(self) -> bool:
+        """Whether a gate is closed."""
+        for gate in self._gates.values():  # noqa: SIM110 - a generator costs more than the loop
             if gate.is_tripped:
-                return now_ns + every_ns
-        if not last_recv_ns:
-            return now_ns + every_ns
+                return True
+        return False
+
+    def due_ns(self, last_recv_ns: int) -> int:
+        """When the newest data will be too old, if no more comes."""
         return last_recv_ns + self.limits.book_freshness_ms * MS + 1
 
     def on_age(self, last_recv_ns: int, now_ns: int) -> list[GateEvent]:
@@ -363,6 +365,13 @@ class VenueGates:
         """Which gates are closed."""
         return frozenset(code for code, gate in self._gates.items() if gate.is_tripped)
 
+    def is_any_tripped(self) -> bool:
+        """Whether a gate is closed."""
+        for gate in self._gates.values():  # noqa: SIM110 - as above
+            if gate.is_tripped:
+                return True
+        return False
+
     def on_message(self, ts_event_ns: int, ts_recv_ns: int) -> None:
         """Any message of the venue: cheap, to be called for each; `check` draws the conclusions."""
         self.skew.update(ts_event_ns, ts_recv_ns)
@@ -384,12 +393,8 @@ class VenueGates:
         # The 95th percentile exceeds the limit when too few gaps are within it: no sorting needed.
         holey = n >= _GAPS_MIN and n - self._wide <= n * 95 // 100
         gates = self._gates
-        if not (holey or size >= self._skew_ms or self.skew.is_stepped):
-            for gate in gates.values():
-                if gate.is_tripped:
-                    break
-            else:
-                return []
+        if not (holey or size >= self._skew_ms or self.skew.is_stepped) and not self.is_any_tripped():
+            return []
         side = "behind" if skew is not None and skew < 0 else "ahead of"
         cause = f"our clock is {size:.0f} ms {side} {self.venue}'s"
         gap_text = f"p95 of gaps between messages is {self.ws_gap_p95_ms():.0f} ms"

@@ -383,19 +383,22 @@ class RiskGovernor:
         drawdown = self._best_pnl - self.day_pnl
         pct = drawdown / limits.capital_usd * 100 if limits.capital_usd else ZERO
         safe, hold = limits.drawdown_safe_pct, limits.drawdown_hold_pct
+        lost = -self.day_pnl >= limits.daily_loss_cap_usd > 0
+        breaches = [e for e in self._exposures.values() if e.position and self._is_breached(e)]
+        if not (lost or pct > hold or pct > safe or breaches):
+            self._tripped.clear()
+            return []
         loss = f"day's result {self.day_pnl} USD, loss cap {limits.daily_loss_cap_usd} USD"
         fall = f"drawdown {drawdown} USD = {pct:.2f} % of {limits.capital_usd} USD, limit"
         due = [
-            ("DAILY_LOSS", "global", Level.HOLD, Release.TWO_MAN, -self.day_pnl >= limits.daily_loss_cap_usd > 0, loss),
+            ("DAILY_LOSS", "global", Level.HOLD, Release.TWO_MAN, lost, loss),
             ("DRAWDOWN_HOLD", "global", Level.HOLD, Release.TWO_MAN, pct > hold, f"{fall} {hold} %"),
             ("DRAWDOWN_SAFE", "global", Level.SAFE, Release.OPERATOR, pct > safe, f"{fall} {safe} %"),
         ]
-        for instrument_id, exposure in self._exposures.items():
-            limit = _pick(_own(limits, instrument_id).max_position_notional_usd, limits.max_position_notional_usd)
-            # A price that moved is no breach; 10 % beyond the limit did not come from our own orders.
+        for exposure in self._exposures.values():
             held = exposure.value(exposure.position) if exposure.position else ZERO
-            text = f"position {exposure.position} = {held:.2f} USD, limit {limit} USD"
-            due.append(("POSITION_BREACH", exposure.scope, Level.PAUSE, Release.OPERATOR, held * 10 > limit * 11, text))
+            text = f"position {exposure.position} = {held:.2f} USD, limit {self._position_limit(exposure)} USD"
+            due.append(("POSITION_BREACH", exposure.scope, Level.PAUSE, Release.OPERATOR, exposure in breaches, text))
         out: list[BrakeRequest] = []
         for code, scope, level, release, on, cause in due:
             key = (code, scope)
@@ -407,6 +410,15 @@ class RiskGovernor:
                     BrakeRequest(code=code, scope=scope, level=level, cause=cause, release=release, ts_init_ns=now_ns)
                 )
         return out
+
+    def _position_limit(self, exposure: Exposure) -> Decimal:
+        limits = self.limits
+        own = _own(limits, exposure.instrument.instrument_id).max_position_notional_usd
+        return _pick(own, limits.max_position_notional_usd)
+
+    def _is_breached(self, exposure: Exposure) -> bool:
+        # A price that moved is no breach; 10 % beyond the limit did not come from our own orders.
+        return exposure.value(exposure.position) * 10 > self._position_limit(exposure) * 11
 
     def view(self) -> dict[str, object]:
         """Use of every limit, modes and counts, JSON-able."""
