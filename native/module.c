@@ -15,7 +15,8 @@ PyMODINIT_FUNC PyInit__marketdata(void)
     if (module == NULL) {
         return NULL;
     }
-    if (PyModule_AddType(module, &Levels_Type) < 0 || PyModule_AddType(module, &Book_Type) < 0) {
+    if (PyModule_AddType(module, &Levels_Type) < 0 || PyModule_AddType(module, &Book_Type) < 0 ||
+        PyModule_AddType(module, &DepthParser_Type) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -1,6 +1,7 @@
 """Binance public market data: bytes to events, for spot, USD-M and COIN-M. Pure, and no input makes it raise.
 
-Does not look at sequence between messages (`trading.market.stitch` does) and does not open connections.
+Does not look at sequence between messages (`trading.market.stitch` does) and does not open connections. Depth diffs
+that are spelled as ever are read by the native parser, where there is one; it leaves all others to this module.
 Formats: binance-spot-api-docs/web-socket-streams.md and developers.binance.com "USDS-Margined Futures" and
 "COIN-Margined Futures", websocket market streams (read 2026-11), checked against recordings of 2023 and 2024.
 """
@@ -14,6 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from adapters.binance.grid import Grid, RejectReason, WireFault
+from native import marketdata
 from trading.instruments import Instrument
 from trading.market.events import (
     Aggressor,
@@ -30,8 +32,8 @@ MAX_PAYLOAD_BYTES = 4 << 20
 EXCERPT_CHARS = 200
 MS = 1_000_000
 
-# Milliseconds since 1970 between 2001 and 2286: a stream that changes its unit is refused, not believed.
-_Ms = Annotated[int, msgspec.Meta(ge=10**12, lt=10**13)]
+# Milliseconds since 1970 between 2001 and 2255: a stream that changes its unit is refused, not believed.
+_Ms = Annotated[int, msgspec.Meta(ge=10**12, lt=9 * 10**12)]
 _Id = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 _Pairs = Annotated[list[tuple[str, str]], msgspec.Meta(max_length=20_000)]
 
@@ -165,12 +167,15 @@ class BinanceCodec:
     Accepts combined-stream frames ``{"stream":..,"data":{..}}`` and bare messages. ``ts_event_ns`` is the matching
     engine's time (``T``) where the venue states it, else the event's (``E``), else 0 (spot bookTicker and spot
     snapshots carry no time). `WireRejected.reason` is a value of `RejectReason`; its excerpt says what was wrong and
-    shows the beginning of the message, in at most 200 characters.
+    shows the beginning of the message, in at most 200 characters. ``native`` False is for comparisons.
     """
 
-    def __init__(self, venue: str, instruments: Sequence[Instrument]) -> None:
+    def __init__(self, venue: str, instruments: Sequence[Instrument], *, native: bool = True) -> None:
         self.venue = venue
-        self._channels = {instrument.symbol: _Channel(instrument) for instrument in instruments}
+        self._channels = {instrument.symbol: _Channel(instrument, native=native) for instrument in instruments}
+        self._bare_depths = {
+            symbol.encode(): channel.parser.bare for symbol, channel in self._channels.items() if channel.parser
+        }
         self._by_id = {channel.instrument_id: channel for channel in self._channels.values()}
         self._routes: dict[bytes, _Decode] = {}
         for channel in self._channels.values():
@@ -224,13 +229,19 @@ class BinanceCodec:
         return SubscriptionAck(request_id=probe.id, error=error[:EXCERPT_CHARS])
 
     def finer_quantities(self) -> dict[str, int]:
-        """By instrument_id: how many distinct quantities were finer than the lot (see `Grid`)."""
+        """By instrument_id: how many quantities were finer than the lot (see `Grid`)."""
         return {channel.instrument_id: channel.grid.finer_quantities for channel in self._channels.values()}
 
     def _decode_unusual(self, payload: bytes, ts_recv_ns: int) -> MarketEvent | None:
         """Bare messages, frames in another spelling, answers and strangers."""
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise WireFault(RejectReason.TOO_LARGE, f"{len(payload)} bytes")
+        if payload[:18] == b'{"e":"depthUpdate"':
+            begin = payload.find(b'"s":"', 18, 120) + 5
+            parse = self._bare_depths.get(payload[begin : payload.find(b'"', begin, 120)])
+            update = parse(payload, ts_recv_ns) if parse else None
+            if update is not None:
+                return update
         probe = _probe(payload)
         if probe.stream:
             route = self._routes.get(probe.stream.encode())
@@ -270,13 +281,17 @@ class BinanceCodec:
 class _Channel:
     """Everything one symbol sends."""
 
-    __slots__ = ("_lots", "_ticks", "grid", "instrument_id", "symbol")
+    __slots__ = ("_lots", "_ticks", "grid", "instrument_id", "parser", "symbol")
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, *, native: bool) -> None:
         self.grid = Grid(instrument)
         self._ticks, self._lots = self.grid.memories()
         self.instrument_id = instrument.instrument_id
         self.symbol = instrument.symbol
+        self.parser: marketdata.DepthParser[DepthUpdate] | None = None
+        if native and marketdata is not None:
+            self.parser = marketdata.DepthParser(self.symbol, self.instrument_id, *self.grid.scales, DepthUpdate)
+            self.grid.shared_with(self.parser)
 
     def routes(self) -> dict[bytes, _Decode]:
         """Combined-stream names to the decoders of their frames."""
@@ -288,8 +303,9 @@ class _Channel:
             b"markPrice": lambda payload, ts: self.mark(_mark_frame(payload).data, ts),
             b"markPrice@1s": lambda payload, ts: self.mark(_mark_frame(payload).data, ts),
         }
+        depth = self.depth_frame if self.parser is None else _native_first(self.parser.frame, self.depth_frame)
         for speed in (b"", b"@0ms", b"@100ms", b"@250ms", b"@500ms", b"@1000ms"):
-            frames[b"depth" + speed] = self.depth_frame
+            frames[b"depth" + speed] = depth
         return {name + b"@" + stream: decode for stream, decode in frames.items()}
 
     def bare(self, event: str) -> _Decode | None:
@@ -318,6 +334,7 @@ class _Channel:
         if m.u < m.U or m.u <= m.pu:
             raise WireFault(RejectReason.BAD_SEQUENCE, f"U {m.U} u {m.u} pu {m.pu}")
         ticks, lots = self._ticks, self._lots
+        self.grid.meet(len(m.b) + len(m.a))
         return DepthUpdate(
             instrument_id=self.instrument_id,
             first_update_id=m.U,
@@ -395,6 +412,14 @@ class _Channel:
             ts_event_ns=0 if stated == _UNSTATED_MS else stated * MS,
             ts_recv_ns=ts_recv_ns,
         )
+
+
+def _native_first(parse: Callable[[bytes, int], DepthUpdate | None], decode: _Decode) -> _Decode:
+    def either(payload: bytes, ts_recv_ns: int) -> MarketEvent | None:
+        update = parse(payload, ts_recv_ns)
+        return decode(payload, ts_recv_ns) if update is None else update
+
+    return either
 
 
 def _price(text: str) -> Decimal:

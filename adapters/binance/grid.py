@@ -1,20 +1,24 @@
 """From the venue's decimal strings to integer ticks and lots, exactly and fast.
 
 Each distinct string is checked and converted once, with integers only, and then remembered: of the recorded depth
-levels 75-96 % of prices and 87-98 % of quantities repeat. Owns those two bounded memories; knows nothing of JSON.
+levels 75-96 % of prices and 87-98 % of quantities repeat. Owns those two bounded memories; knows nothing of JSON. What
+the native parser converts itself never comes here: it is only counted.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 from enum import Enum
+from typing import Protocol
 
 from trading.instruments import Instrument
 from trading.market.events import Level
 
 MEMORY_ENTRIES = 1 << 15
 MAX_DIGITS = 24
+UNITS_END = 1 << 62
 FREE_FINER_QUANTITIES = 64
+FINER_WINDOW = 1 << 16
 
 
 class RejectReason(Enum):
@@ -43,10 +47,19 @@ class WireFault(Exception):  # noqa: N818 - it is what is wrong with the wire, n
         self.detail = detail
 
 
+class Converter(Protocol):
+    """Whoever else converts quantities of this grid, none of them finer than the lot."""
+
+    @property
+    def quantities(self) -> int:
+        """How many so far."""
+        ...
+
+
 class _Memory(dict[str, int]):
     """Venue number to units of one step. A number met for the first time is checked and converted by `__missing__`."""
 
-    __slots__ = ("_forgotten", "_scale", "_step", "_zero_is_fine", "finer")
+    __slots__ = ("_recent_finer", "_recent_from", "_scale", "_step", "_zero_is_fine", "finer", "met", "other")
 
     def __init__(self, step: Decimal, *, zero_is_fine: bool) -> None:
         super().__init__()
@@ -57,8 +70,11 @@ class _Memory(dict[str, int]):
         ]
         self._step = step
         self._zero_is_fine = zero_is_fine
-        self._forgotten = 0
+        self._recent_from = 0
+        self._recent_finer = 0
         self.finer = 0
+        self.met = 0
+        self.other: Converter | None = None
 
     def __missing__(self, text: str) -> int:
         plain = text.replace(".", "", 1)
@@ -68,21 +84,28 @@ class _Memory(dict[str, int]):
         multiplier, divisor = self._scale[len(plain) - dot if dot >= 0 else 0]
         value = int(plain) * multiplier
         units = value // divisor
+        if units >= UNITS_END:
+            raise WireFault(RejectReason.BAD_NUMBER, f"{text} is too large")
         if units * divisor != value:
-            units = self._finer_than_step(units, text)
-        elif not units and not self._zero_is_fine:
+            return self._finer_than_step(units, text)
+        if not units and not self._zero_is_fine:
             raise WireFault(RejectReason.ZERO_PRICE, f"price {text}")
         if len(self) >= MEMORY_ENTRIES:
-            self._forgotten += len(self)
             self.clear()
         self[text] = units
         return units
 
     def _finer_than_step(self, units: int, text: str) -> int:
+        # These are few and are not remembered, so that each one is counted.
         if not self._zero_is_fine:
             raise WireFault(RejectReason.OFF_GRID_PRICE, f"price {text} is off the {self._step} grid")
         self.finer += 1
-        if self.finer > FREE_FINER_QUANTITIES and self.finer * 20 > self._forgotten + len(self):
+        met = self.met + (self.other.quantities if self.other else 0)
+        if met - self._recent_from > FINER_WINDOW:
+            self._recent_from = met - FINER_WINDOW // 2
+            self._recent_finer //= 2
+        self._recent_finer += 1
+        if self._recent_finer > FREE_FINER_QUANTITIES and self._recent_finer * 20 > met - self._recent_from:
             raise WireFault(RejectReason.OFF_GRID_QTY, f"quantity {text}, step {self._step}")
         return units or 1
 
@@ -93,20 +116,29 @@ class Grid:
     A price off the grid is refused. A *quantity* finer than the lot is real: Binance spot keeps resting orders from
     before a change of stepSize (recorded 2024-08-08: 25.426189 BTC at 200000, step 0.00001). It is rounded down to
     whole lots, but to no less than one, so that a level never vanishes and liquidity is never overstated by a lot;
-    ``finer_quantities`` counts the distinct ones, and when they are more than `FREE_FINER_QUANTITIES` and more than
-    one in twenty the instrument's rules are out of date and they are refused.
+    ``finer_quantities`` counts them, and when there are more than `FREE_FINER_QUANTITIES` and more than one in twenty
+    among the latest (`FINER_WINDOW` at most) the instrument's rules are out of date and they are refused.
     """
 
-    __slots__ = ("_lots", "_ticks")
+    __slots__ = ("_lots", "_ticks", "scales")
 
     def __init__(self, instrument: Instrument) -> None:
+        self.scales = (_scale(instrument.tick_size), _scale(instrument.lot_size))
         self._ticks = _Memory(instrument.tick_size, zero_is_fine=False)
         self._lots = _Memory(instrument.lot_size, zero_is_fine=True)
 
     @property
     def finer_quantities(self) -> int:
-        """How many distinct quantities were finer than the lot."""
+        """How many quantities were finer than the lot."""
         return self._lots.finer
+
+    def shared_with(self, other: Converter) -> None:
+        """``other`` converts quantities too: they count among those of which few may be finer."""
+        self._lots.other = other
+
+    def meet(self, quantities: int) -> None:
+        """So many quantities of depth messages are about to be converted."""
+        self._lots.met += quantities
 
     def memories(self) -> tuple[dict[str, int], dict[str, int]]:
         """Price to ticks and quantity to lots, for loops that cannot afford a call per number; subscript them only."""
@@ -115,6 +147,7 @@ class Grid:
     def levels(self, pairs: list[tuple[str, str]]) -> list[Level]:
         """``[(price, quantity)]`` in ticks and lots."""
         ticks, lots = self._ticks, self._lots
+        lots.met += len(pairs)
         return [(ticks[price], lots[qty]) for price, qty in pairs]
 
     def ticks(self, price: str) -> int:
@@ -124,3 +157,11 @@ class Grid:
     def lots(self, qty: str) -> int:
         """Lots of a quantity of zero or more."""
         return self._lots[qty]
+
+
+def _scale(step: Decimal) -> tuple[int, int]:
+    """The step as (decimals, multiple): 0.5 is (1, 5), 10 is (0, 10)."""
+    exponent = step.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)  # a step is finite
+    decimals = max(0, -exponent)
+    return decimals, int(step * 10**decimals)

@@ -1,0 +1,39 @@
+/* One side of a book: levels in one array, sorted by key, whose end is the best price. The key of a bid is its tick, that
+ * of an ask its negated tick. A removed level stays as a level of 0 lots until it surfaces at the touch or until
+ * compaction, as in Python, so that both forget the same levels at the same moment. */
+
+#ifndef PROPDESK_SIDE_H
+#define PROPDESK_SIDE_H
+
+#include "marketdata.h"
+
+/* As many levels as a BookTop holds. */
+#define TOP_MAX 10
+
+typedef struct {
+    Level *items; /* `tick` is the key */
+    Py_ssize_t count, capacity;
+} Side;
+
+/* Room for `more` levels; false with an exception set. */
+bool side_reserve(Side *side, Py_ssize_t more);
+
+/* Sets levels, or replaces all: room for every one was reserved, and every tick comes once. `sign` is -1 for asks. */
+void side_apply(Side *side, const LevelsView *changed, int sign);
+void side_replace(Side *side, const LevelsView *view, int sign);
+
+/* Levels of 0 lots go first, then the live levels farthest from the touch; whether live levels went. */
+bool side_compact(Side *side, Py_ssize_t limit);
+
+int64_t side_lots(const Side *side, int64_t key);
+Py_ssize_t side_live(const Side *side);
+
+/* A tuple of the best `n` (tick, lots), best first. */
+PyObject *side_top(const Side *side, Py_ssize_t n, int sign);
+
+static inline const Level *side_best(const Side *side)
+{
+    return side->count > 0 ? &side->items[side->count - 1] : NULL;
+}
+
+#endif
