@@ -36,6 +36,7 @@ from trading.sim.config import SimConfig
 from trading.sim.venue import SimVenue
 
 _MILLISECOND_NS = 1_000_000
+_SECOND_NS = 1_000_000_000
 _MAX_EVENTS_PER_S = 5
 _FUNDING_HOURS = 8.0
 _LEVELS = {GateLevel.SAFE: 1, GateLevel.PAUSE: 2, GateLevel.HOLD: 3}
@@ -124,7 +125,7 @@ class Connector(Shell):
         self._catching_up = False
         self.frames = 0
         self.rejected = 0
-        self._events_left = _MAX_EVENTS_PER_S
+        self._events_ns, self._events_left = self.mono_ns(), _MAX_EVENTS_PER_S
         self._last_frames = 0
         if setup.source is not None:
             self._source = open_source(setup.source, setup.venue, self.now_ns())
@@ -170,6 +171,7 @@ class Connector(Shell):
             self._out(msg)
         elif kind is SnapshotFrame:
             self._snapshot(msg.symbol, msg.payload, msg.ts_recv_ns)
+            self._arm()
         elif kind is LinkUp:
             self._say_up()
         else:
@@ -205,8 +207,11 @@ class Connector(Shell):
         elif kind is DepthSnapshot:
             self._apply_snapshot(event, now)  # type: ignore[arg-type]
         due = self._sim_due
-        if due is not None and due <= now:
-            self._poll_sim(now)
+        if due is not None:
+            if due <= now:
+                self._poll_sim(now)
+            # What the venue says next may be due before the next frame comes.
+            self._arm()
 
     def _snapshot(self, symbol: str, payload: bytes, ts_recv_ns: int) -> None:
         instrument_id = self._by_symbol.get(symbol)
@@ -299,7 +304,11 @@ class Connector(Shell):
         )
 
     def _reject(self, event: WireRejected) -> None:
+        """Count it, and tell the first few of every second."""
         self.rejected += 1
+        now = self.mono_ns()
+        if now - self._events_ns >= _SECOND_NS:
+            self._events_ns, self._events_left = now, _MAX_EVENTS_PER_S
         if self._events_left > 0:
             self._events_left -= 1
             self._event("warning", "WIRE_REJECTED", f"{event.venue}: {event.reason}: {event.excerpt}")
@@ -445,7 +454,6 @@ class Connector(Shell):
     def _publish(self) -> None:
         setup = self._setup
         now = self.now_ns()
-        self._events_left = _MAX_EVENTS_PER_S
         for market in self._markets.values():
             self.tell(
                 setup.ops,

@@ -1,0 +1,106 @@
+"""The connector's shell in virtual time: what the venue says comes when it is due, and rubbish is told in measure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from actors.connector import Connector, ConnectorSetup
+from actors.messages import RawFrame, SnapshotFrame, WireOut
+from adapters.binance.orders_codec import encode_new_order
+from supervision.bench_rig import LOW, SYMBOL, depth_frame, snapshot_body
+from trading.operators import Published, Topic
+from trading.orders.messages import (
+    ExecType,
+    ExecutionReport,
+    NewOrderSingle,
+    OrdType,
+    Side,
+    TimeInForce,
+)
+from trading.sim.config import SimConfig
+
+VENUE, USDM = "binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
+NEVER_NS = 10**15
+
+
+@pytest.fixture
+def connector(bench, usdm):
+    """A connector with a proved book; a report takes exactly 5 ms, an order as long."""
+    setup = ConnectorSetup(
+        venue=VENUE,
+        instruments={USDM: usdm},
+        sim=SimConfig(initial_balances={"USDT": Decimal(50_000)}, latency_jitter_ns=0),
+        sim_seed=1,
+        paper_dir=None,
+        source=None,
+        # As in a replay: nobody looks.
+        publish_ns=NEVER_NS,
+    )
+    actor = bench.start("connector", Connector, setup)
+    bench.tell("connector", SnapshotFrame(SYMBOL, snapshot_body(), bench.clock.wall_ns()))
+    frame(bench, depth_frame(1, bench.clock.wall_ns()))
+    return actor
+
+
+def frame(bench, payload):
+    bench.tell("connector", RawFrame(payload, bench.clock.wall_ns()))
+
+
+def sell_through(bench, ticks):
+    now = bench.clock.wall_ns() // 1_000_000
+    frame(
+        bench,
+        (
+            f'{{"stream":"btcusdt@trade","data":{{"e":"trade","E":{now},"T":{now},"s":"{SYMBOL}","t":1,'
+            f'"p":"{ticks / 10:.1f}","q":"5","m":true}}}}'
+        ).encode(),
+    )
+
+
+def reports(bench, exec_type):
+    return [r for r in bench.take(ExecutionReport, to="orders") if r.exec_type is exec_type]
+
+
+def test_a_fill_between_two_frames_is_told_when_it_is_due_and_not_with_the_next_frame(bench, connector, usdm):
+    order = NewOrderSingle(
+        venue=VENUE,
+        instrument_id=USDM,
+        cl_ord_id="pd1-a-1",
+        side=Side.BUY,
+        ord_type=OrdType.LIMIT,
+        time_in_force=TimeInForce.GTX,
+        order_qty=Decimal("0.004"),
+        price=Decimal(LOW) / 10,
+        reduce_only=False,
+        strategy_ids=("a",),
+        epoch=1,
+        cause="a test",
+        ts_init_ns=bench.clock.wall_ns(),
+    )
+    payload = encode_new_order(order, usdm)
+    bench.tell("connector", WireOut(payload=payload, command=order, ts_sent_ns=bench.clock.wall_ns()))
+    bench.after_ms(11)
+    assert [r.cl_ord_id for r in reports(bench, ExecType.NEW)] == ["pd1-a-1"]
+    sell_through(bench, LOW - 5)
+    bench.after_ms(4)
+    assert reports(bench, ExecType.TRADE) == []
+    bench.after_ms(1.5)
+    assert [r.last_qty for r in reports(bench, ExecType.TRADE)] == [Decimal("0.004")]
+
+
+def test_rubbish_is_counted_always_and_told_five_times_a_second(bench, connector):
+    def told():
+        return sum(m.topic is Topic.EVENT for m in bench.take(Published, to="ops"))
+
+    for _ in range(20):
+        frame(bench, b"junk")
+    assert (connector.rejected, told()) == (20, 5)
+    bench.after_ms(990)
+    frame(bench, b"junk")
+    assert told() == 0
+    bench.after_ms(20)
+    for _ in range(20):
+        frame(bench, b"junk")
+    assert (connector.rejected, told()) == (41, 5)
