@@ -88,6 +88,16 @@ def test_hold_stops_orders_at_once_status_says_so_and_resume_lets_go(daemon):
     assert daemon.propdesk("status")[0] == 0
 
 
+@pytest.mark.req("P-SAFE-14")
+def test_status_asks_the_port_that_the_desk_has_and_every_process_of_it_beats(daemon):
+    def said():
+        return daemon.propdesk("status", "--set", "server.port=1")[1]
+
+    daemon.wait("an answer", lambda: said()["http"] is not None, 20)
+    assert {cell["name"] for cell in said()["cells"]} == {"root", "admin", *daemon.config.placement}
+    daemon.wait("beats of all", lambda: all(cell["age_ms"] < 1_000 for cell in said()["cells"]), 20)
+
+
 @pytest.mark.req("P-EXE-19", "P-HA-10")
 def test_a_hung_venue_is_killed_and_trades_again_within_five_seconds(daemon):
     old = daemon.pids()
