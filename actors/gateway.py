@@ -113,13 +113,7 @@ class Gateway(Shell):
         self.sent += 1
         self.tell(
             self._setup.orders,
-            OrderSent(
-                venue=msg.venue,
-                cl_ord_id=msg.cl_ord_id,
-                ts_sent_ns=encoded,
-                permit_ns=permitted - started,
-                encode_ns=encoded - permitted,
-            ),
+            OrderSent(msg.venue, msg.cl_ord_id, encoded, permitted - started, encoded - permitted),
         )
 
     def _refusal(
@@ -134,17 +128,16 @@ class Gateway(Shell):
             if not verdict.admits(post_only=post_only, reduce_only=msg.reduce_only, by_operator=by_operator):
                 words = _WORDS.get(verdict, f"permit board says {verdict.name}")
                 return _REFUSALS.get(verdict, DenyReason.PERMIT_EXPIRED), words
-        age_ms = (now - msg.ts_init_ns) / 1e6
-        if age_ms > self._setup.max_age_ms:
-            return DenyReason.PERMIT_EXPIRED, f"command is {age_ms:.0f} ms old, limit {self._setup.max_age_ms} ms"
+        setup = self._setup
+        age_ns = now - msg.ts_init_ns
+        if age_ns > setup.max_age_ms * 1_000_000:
+            text = f"command is {age_ns / 1e6:.0f} ms old, limit {setup.max_age_ms} ms"
+            return DenyReason.PERMIT_EXPIRED, text
         if msg.price is None:
             return DenyReason.FAT_FINGER, "an order without a price has no bound that could be checked here"
         notional = instrument.notional(msg.order_qty, msg.price)
-        if notional > self._setup.max_order_notional_usd:
-            return (
-                DenyReason.FAT_FINGER,
-                f"notional {notional:.2f} USD, limit {self._setup.max_order_notional_usd} USD",
-            )
+        if notional > setup.max_order_notional_usd:
+            return DenyReason.FAT_FINGER, f"notional {notional:.2f} USD, limit {setup.max_order_notional_usd} USD"
         return self._rate(now)
 
     def _rate(self, now: int) -> tuple[DenyReason, str] | None:
@@ -173,7 +166,7 @@ class Gateway(Shell):
     def _write(self, payload: bytes, msg: Any) -> None:
         self.tell(
             self._setup.connector or f"connector.{self._setup.venue}",
-            WireOut(payload=payload, command=msg, ts_sent_ns=self.clock.wall_ns()),
+            WireOut(payload, msg, self.clock.wall_ns()),
         )
 
     def _deny(self, msg: NewOrderSingle | OrderCancelReplaceRequest, reason: DenyReason, text: str) -> None:

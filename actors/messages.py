@@ -79,7 +79,7 @@ class SnapshotFrame(msgspec.Struct, frozen=True, gc=False):
     ts_recv_ns: int
 
 
-class WireOut(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class WireOut(msgspec.Struct, frozen=True, tag=True):
     """Bytes for the venue, already permitted, with the command they encode."""
 
     payload: bytes
@@ -87,7 +87,7 @@ class WireOut(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ts_sent_ns: int
 
 
-class OrderSent(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class OrderSent(msgspec.Struct, frozen=True, tag=True):
     """The gateway wrote an order to the wire; the durations are of its own stages."""
 
     venue: str
@@ -233,7 +233,7 @@ class JournalHistory(msgspec.Struct, frozen=True, kw_only=True):
     rows: object
 
 
-class AppendRows(msgspec.Struct, frozen=True, kw_only=True):
+class AppendRows(msgspec.Struct, frozen=True):
     """Make rows durable, then say `RowsCommitted` to ``reply_to``."""
 
     commit_id: int
@@ -241,7 +241,7 @@ class AppendRows(msgspec.Struct, frozen=True, kw_only=True):
     reply_to: str
 
 
-class RowsCommitted(msgspec.Struct, frozen=True, kw_only=True):
+class RowsCommitted(msgspec.Struct, frozen=True):
     """The rows of these commits are on disk."""
 
     commit_ids: tuple[int, ...]

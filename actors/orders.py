@@ -50,6 +50,7 @@ _VENUE_EVENTS = frozenset({ExecutionReport, OrderCancelReject, OrderStatusReport
 _DRAIN_TICK_NS = 50_000_000
 _LATENCY_WINDOW = 2_000
 _LATE_FACTS_MAX = 256
+_SAME_MOMENT_NS = 1_000_000
 
 
 class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +108,7 @@ class Orders(Shell):
         self._stages = _Stages()
         self._approved_at: dict[str, tuple[int, ApprovedOrder]] = {}
         self._held: dict[str, int] = {}
+        self._gateways = {venue: f"gateway.{venue}" for venue in setup.venues}
         self._late_facts: list[OrderUpdated] = []
         self.orders = 0
         self.fills = 0
@@ -306,18 +308,15 @@ class Orders(Shell):
         for effect in effects:
             match effect:
                 case Journal():
-                    self.tell(
-                        setup.journal,
-                        AppendRows(commit_id=effect.commit_id, rows=effect.rows, reply_to=self.name),
-                    )
+                    self.tell(setup.journal, AppendRows(effect.commit_id, effect.rows, self.name))
                 case SendToVenue():
                     command = effect.command
                     if type(command) is NewOrderSingle or type(command) is OrderCancelReplaceRequest:
                         sent = late
                         now = self.now_ns()
-                        if command.ts_init_ns != now:
+                        if now - command.ts_init_ns > _SAME_MOMENT_NS:
                             command = msgspec.structs.replace(command, ts_init_ns=now)
-                    self.tell(f"gateway.{command.venue}", command)
+                    self.tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
                 case Emit():
                     self._emit(effect.message, late=sent)
                 case Reconciled():

@@ -187,15 +187,17 @@ class PermitReader:
 
         The usual case costs one comparison of 32 bytes and one look-up per scope.
         """
-        if self._words[WORDS].tolist() != self._seen:
+        if self._words.tolist() != self._seen:
             self._refresh()
-        refusal = self._refusal(now_mono_ns, epoch)
-        if refusal is not None:
-            if not self._reopened():
-                return refusal
+        # The same question as `_refusal`, asked without a call: most of the time the answer is no.
+        if self._why is not None or epoch != self._epoch or not 0 < self._expires_ns - now_mono_ns <= LEASE_NS_MAX:
             refusal = self._refusal(now_mono_ns, epoch)
             if refusal is not None:
-                return refusal
+                if not self._reopened():
+                    return refusal
+                refusal = self._refusal(now_mono_ns, epoch)
+                if refusal is not None:
+                    return refusal
         modes = self._modes
         if not modes:
             return PermitVerdict.GRANTED
@@ -242,7 +244,7 @@ class PermitReader:
         board = self._board
         if board is None:
             return
-        seen = self._words[WORDS].tolist()
+        seen = self._words.tolist()
         self._seen = []  # nothing is remembered of a bad read, so that the next check reads again
         if not board.genuine():
             self._why, self.problem = PermitVerdict.REFUSED_TORN, f"{self._path}: overwritten by something else"
@@ -277,14 +279,14 @@ class PermitReader:
         except (BoardDamagedError, OSError) as error:
             self._forget(f"no permit: {error}")
             return False
-        self._words = self._board.words
+        self._words = self._board.words[WORDS]
         self._refresh()
         return True
 
     def _forget(self, problem: str) -> None:
         self._board = None
-        self._words = words_of(bytes(SIZE))
-        self._seen = self._words[WORDS].tolist()
+        self._words = words_of(bytes(SIZE))[WORDS]
+        self._seen = self._words.tolist()
         self._epoch = -1
         self._expires_ns = 0
         self._modes = {}

@@ -170,8 +170,13 @@ class Prepared:
 
 def _keys(rows: Sequence[RowDraft]) -> frozenset[Key]:
     # `is` and not a set: an enum's hash is Python code, and this runs on the order path for every row.
-    keys = [(r.venue, r.cl_ord_id, True) for r in rows if r.kind is JournalKind.PLACE or r.kind is JournalKind.REPLACE]
-    keys += [(r.venue, r.exec_id, False) for r in rows if r.exec_id is not None]
+    keys: list[Key] = []
+    for row in rows:
+        kind = row.kind
+        if kind is JournalKind.PLACE or kind is JournalKind.REPLACE:
+            keys.append((row.venue, row.cl_ord_id, True))
+        if row.exec_id is not None:
+            keys.append((row.venue, row.exec_id, False))
     fresh = frozenset(keys)
     if len(fresh) != len(keys):
         repeated = next(key for key in keys if keys.count(key) > 1)

@@ -60,6 +60,8 @@ class InstrumentDesk:
         self.instrument = instrument
         self.code = code
         self.id_prefix = ""
+        self.tick_word = str(instrument.tick_size)
+        self.lot_word = str(instrument.lot_size)
         self.top: BookTop | None = None
         self.bid = 0
         self.ask = 0

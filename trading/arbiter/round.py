@@ -496,12 +496,12 @@ class Round:
         lot_size, tick_size = instrument.lot_size, instrument.tick_size
         intents = intents or [_intent_of(desk, n) for n in needs]
         story = OrderStory(
-            tick_size,
-            lot_size,
+            desk.tick_word,
+            desk.lot_word,
             top.bids[0],
             top.asks[0],
             top.synthetic,
-            desk.position_lots.copy(),
+            tuple(desk.position_lots.items()),
             tuple(intents[:_INTENTS_MAX]),
             crossing,
         )

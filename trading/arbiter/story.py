@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from trading.arbiter.desk import InstrumentDesk
 from trading.orders.messages import ProposedOrder, QuoteIntent, Side, TargetIntent, Urgency
 
@@ -13,7 +15,7 @@ def tell_story(order: ProposedOrder) -> dict[str, str]:
     told = order.story
     if isinstance(told, dict):
         return told
-    tick = told.tick_size
+    tick, lot = Decimal(told.tick_size), Decimal(told.lot_size)
     (bid, bid_lots), (ask, ask_lots) = told.bid, told.ask
     story = {
         "book": f"{bid_lots} lots at {tick * bid!s} / {ask_lots} at {tick * ask!s}, update {order.book_update_id}"
@@ -21,10 +23,10 @@ def tell_story(order: ProposedOrder) -> dict[str, str]:
     }
     for intent in told.intents:
         story[f"intent {intent.strategy_id}"] = tell_intent(intent)[:_TEXT_MAX]
-    held = " ".join([f"{s} {lots:+d}" for s, lots in sorted(told.held.items()) if lots]) or "nobody holds anything"
-    legs = " ".join([f"{leg.strategy_id} {order.side.sign * int(leg.qty / told.lot_size):+d}" for leg in order.legs])
+    held = " ".join([f"{s} {lots:+d}" for s, lots in sorted(told.held) if lots]) or "nobody holds anything"
+    legs = " ".join([f"{leg.strategy_id} {order.side.sign * int(leg.qty / lot):+d}" for leg in order.legs])
     word = "buy" if order.side is Side.BUY else "sell"
-    total = int(order.order_qty / told.lot_size)
+    total = int(order.order_qty / lot)
     story["netting"] = f"held: {held}; legs: {legs} = {word} {total} lots"[:_TEXT_MAX]
     if told.crossing:
         story["crossing"] = told.crossing

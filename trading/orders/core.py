@@ -84,7 +84,7 @@ class OrderCore(Reconciliation):
             self._deny(m, *refusal, turn)
             return self._close(turn)
         order = self._register(m)
-        order.story.append(f"{now_ns} approved, epoch {m.epoch}")
+        order.story.append((now_ns, "approved", "proposed", "journaled", ""))
         kind = JournalKind.REPLACE if m.order.replaces else JournalKind.PLACE
         self._row(turn, kind, order, PlaceBody(m))
         turn.held.append(PlaceHeld(key))

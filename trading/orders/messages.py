@@ -42,6 +42,9 @@ class OrdType(Enum):
 class TimeInForce(Enum):
     """FIX 59; GTX is post-only in the venues' word."""
 
+    # The hash of their identity costs no call; members are keys on the order path.
+    __hash__ = object.__hash__
+
     GTC = "gtc"
     IOC = "ioc"
     FOK = "fok"
@@ -151,12 +154,12 @@ class OrderStory(msgspec.Struct, frozen=True, array_like=True):
     `trading.arbiter.story` makes words of it for whoever reads them; most orders nobody ever asks about.
     """
 
-    tick_size: Decimal
-    lot_size: Decimal
+    tick_size: str
+    lot_size: str
     bid: tuple[int, int]
     ask: tuple[int, int]
     synthetic: bool
-    held: dict[str, int]
+    held: tuple[tuple[str, int], ...]
     intents: tuple[TargetIntent | QuoteIntent, ...]
     crossing: str
 
@@ -201,13 +204,14 @@ class ProposedCancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class RiskChecks(msgspec.Struct, array_like=True):
     """The use of each limit when an order was approved; amounts in USD, None where a limit did not apply.
 
-    Filled in by the governor while it decides and by nobody afterwards. ``limits`` are the limits as words, named by
-    `trading.risk.checks`, which makes words of it all for whoever reads them.
+    Filled in by the governor while it decides and by nobody afterwards. ``limits`` are the limits as words, packed
+    because they are always the same; `trading.risk.checks` names them, and makes words of it all for whoever reads
+    them. ``venue``, ``total`` and ``side`` are None where they are the same as ``worst``.
     """
 
-    limits: tuple[str, ...]
+    limits: msgspec.Raw
     order_limit: str
-    loss: Decimal
+    loss: str
     book_age_ns: int
     reducible: Decimal | None
     notional: Decimal

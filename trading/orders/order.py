@@ -60,7 +60,7 @@ class Order(msgspec.Struct, kw_only=True):
     early_queries: int = 0
     not_found: int = 0
     next_query_ns: int | None = None
-    story: list[str] = []
+    story: list[tuple[int, str, str, str, str]] = []
 
     @property
     def proposed(self) -> ProposedOrder:
@@ -93,12 +93,17 @@ class Order(msgspec.Struct, kw_only=True):
         """Move by the table; ``InvalidOrderTransition`` when it has no row."""
         status = fsm.TRANSITIONS.get((self.ord_status, event))
         if status is None:
-            raise fsm.InvalidOrderTransition(self.cl_ord_id, self.ord_status, event, tuple(self.story))
+            raise fsm.InvalidOrderTransition(self.cl_ord_id, self.ord_status, event, self.told())
         story = self.story
-        story.append(f"{now_ns} {_WORD[event]}: {_STATUS[self.ord_status]} -> {_STATUS[status]} {text}".rstrip())
+        story.append((now_ns, _WORD[event], _STATUS[self.ord_status], _STATUS[status], text))
         if len(story) > STORY_LINES:
             del story[:-STORY_LINES]
         self.ord_status = status
+
+    def told(self) -> tuple[str, ...]:
+        """The story in lines: when, what happened, from which status to which, why."""
+        lines = [f"{at} {what}: {old} -> {new} {text}" for at, what, old, new, text in self.story]
+        return tuple([line.rstrip() for line in lines])
 
     def share(self, last_qty: Decimal, lot_size: Decimal) -> tuple[Leg, ...]:
         """Split an execution over the legs, exactly, by what each still lacks (largest remainder, then order of legs).

@@ -25,7 +25,7 @@ from trading.orders.messages import (
     Side,
     TimeInForce,
 )
-from trading.risk.checks import LIMITS
+from trading.risk.checks import pack_limits
 from trading.risk.exposure import TERMINAL, ZERO, Exposure, Working
 from trading.risk.filters import Refusal, check_grid, check_notional
 from trading.risk.limits import OPERATOR, BrakeRequest, InstrumentLimits, RiskLimits
@@ -65,7 +65,7 @@ class _Bounds:
             "inflight": limits.max_inflight_orders,
             "open_orders": limits.max_open_orders,
         }
-        self.words = tuple(str(numbers[name]) for name in LIMITS)
+        self.words = pack_limits(numbers)
 
 
 class RiskGovernor:
@@ -79,7 +79,7 @@ class RiskGovernor:
         self.approved = 0
         self.denied: dict[str, int] = {}
         self._best_pnl = ZERO
-        self._loss = ZERO
+        self._loss = "0"
         self._lost = limits.daily_loss_cap_usd == 0
         self._bounds = {i: _Bounds(limits, spec) for i, spec in instruments.items()}
         self._tripped: set[tuple[str, str]] = set()
@@ -152,7 +152,7 @@ class RiskGovernor:
     def _take_pnl(self, day_pnl: Decimal) -> None:
         cap = self.limits.daily_loss_cap_usd
         self.day_pnl = day_pnl
-        self._loss = max(ZERO, -day_pnl)
+        self._loss = str(max(ZERO, -day_pnl))
         self._lost = -day_pnl >= cap or cap == 0
 
     def restore(self, positions: Mapping[str, Decimal], open_orders: Iterable[OrderUpdated] = ()) -> None:
@@ -344,7 +344,9 @@ class RiskGovernor:
         if held > limits.max_concurrent_positions:
             text = f"{held} instruments with exposure, limit {limits.max_concurrent_positions} (global)"
             return DenyReason.MAX_POSITION, text
-        checks.worst, checks.venue, checks.total, checks.side = worst, venue_sum, total, side_sum
+        checks.worst = worst
+        if total is not worst or venue_sum is not worst or side_sum is not worst:
+            checks.venue, checks.total, checks.side = venue_sum, total, side_sum
         return None
 
     def _check_counts(self, exposure: Exposure, now_ns: int, checks: RiskChecks) -> Refusal | None:

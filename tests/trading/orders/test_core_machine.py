@@ -436,7 +436,7 @@ class OrderFlow(RuleBasedStateMachine):
     def _told(self) -> str:
         lines = [f"verdicts {self.verdicts}, venue {self.venue.orders}"]
         for order in self.core.open_orders():
-            lines += [f"{order.cl_ord_id} {order.ord_status.value} acked {order.acked}", *order.story]
+            lines += [f"{order.cl_ord_id} {order.ord_status.value} acked {order.acked}", *order.told()]
         return "\n".join(lines)
 
     def _settle(self) -> None:
