@@ -1,7 +1,8 @@
-"""The desk's hottest market data code in C, or None where it was not built: then the Python of `trading` runs instead.
+"""The desk's hottest code in C, or None where it was not built: then the Python beside it runs instead.
 
-Owns the choice, made once a process: `marketdata` is the extension unless it is missing or PROPDESK_NATIVE=0. Owns no
-behaviour: the Python classes are the reference, and both give the same results.
+`marketdata` holds books and depth messages (reference: `trading.market.book`, `adapters.binance.codec`), `actors` the
+delivery of messages (reference: `supervision.bases.delivery`). Owns the choice, made once a process: the extensions,
+unless they are missing or PROPDESK_NATIVE=0. Owns no behaviour: both ways give the same results.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import os
 
 why_not = ""
-"""Why `marketdata` is None; empty when it is there."""
+"""Why `marketdata` and `actors` are None; empty when they are there."""
 
 try:
     if os.environ.get("PROPDESK_NATIVE") == "0":
         raise ImportError("PROPDESK_NATIVE=0")
+    from native import _actors as actors
     from native import _marketdata as marketdata
 except ImportError as error:
+    actors = None  # type: ignore[assignment]
     marketdata = None  # type: ignore[assignment]
     why_not = str(error)
 
-__all__ = ["marketdata", "why_not"]
+__all__ = ["actors", "marketdata", "why_not"]

@@ -197,8 +197,8 @@ static PyObject *book_apply(PyObject *object, PyObject *update)
         return NULL;
     }
     /* From here to the answer no Python code runs. */
-    if (!levels_view_distinct(&m.bid) || !levels_view_distinct(&m.ask) || !side_reserve(&self->bids, m.bid.count) ||
-        !side_reserve(&self->asks, m.ask.count)) {
+    if (!levels_view_distinct(&m.bid) || !levels_view_distinct(&m.ask) || !side_reserve(&self->bids, 2 * m.bid.count) ||
+        !side_reserve(&self->asks, 2 * m.ask.count)) {
         message_free(&m);
         return NULL;
     }

@@ -251,7 +251,7 @@ static bool take_value(DepthParser *self, Cursor *c, unsigned key, Depth *m)
     case KEY_PREVIOUS:
         if (take(c, '-')) {
             m->previous = -1;
-            return take(c, '1') && !at_digit(c);
+            return take(c, '1');
         }
         return take_integer(c, &m->previous);
     case KEY_BIDS:

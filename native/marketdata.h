@@ -43,7 +43,7 @@ PyObject *level_pair(int64_t tick, int64_t lots);
 bool levels_view(PyObject *object, LevelsView *view);
 void levels_view_free(LevelsView *view);
 
-/* Makes every tick of `view` appear once, with the lots that came last; false with an exception set. */
+/* Makes every tick of `view` appear once, with the lots that came last, rising or falling; false with an exception. */
 bool levels_view_distinct(LevelsView *view);
 
 /* An int below NUMBER_LIMIT in size; false with an exception set. Runs no Python code. */

@@ -27,17 +27,29 @@ bool side_reserve(Side *side, Py_ssize_t more)
     return true;
 }
 
-/* The first place whose key is not below `key`. Most changes are near the touch, so one looks from the end. */
-static Py_ssize_t side_place(const Side *side, int64_t key)
+#define TOGETHER 8
+
+/* For each of TOGETHER keys the first place whose key is not below it. The searches go in step, so that the processor
+ * waits for the memory of all at once, and without branches, which it could not guess. */
+static void side_places(const Side *side, const int64_t *keys, Py_ssize_t *places)
+{
+    Py_ssize_t base[TOGETHER] = {0};
+    Py_ssize_t n = side->count;
+    while (n > 1) {
+        Py_ssize_t half = n / 2;
+        for (int i = 0; i < TOGETHER; i++) {
+            base[i] += half & -(Py_ssize_t)(side->items[base[i] + half - 1].tick < keys[i]);
+        }
+        n -= half;
+    }
+    for (int i = 0; i < TOGETHER; i++) {
+        places[i] = base[i] + (n == 1 && side->items[base[i]].tick < keys[i]);
+    }
+}
+
+int64_t side_lots(const Side *side, int64_t key)
 {
     Py_ssize_t low = 0, high = side->count;
-    for (Py_ssize_t step = 16; step < side->count; step *= 4) {
-        if (side->items[side->count - step].tick < key) {
-            low = side->count - step + 1;
-            break;
-        }
-        high = side->count - step;
-    }
     while (low < high) {
         Py_ssize_t middle = low + (high - low) / 2;
         if (side->items[middle].tick < key) {
@@ -47,29 +59,52 @@ static Py_ssize_t side_place(const Side *side, int64_t key)
             high = middle;
         }
     }
-    return low;
+    return low < side->count && side->items[low].tick == key ? side->items[low].lots : 0;
 }
 
-int64_t side_lots(const Side *side, int64_t key)
+/* Levels that are new go in together, so that what lies above them moves once. */
+typedef Level Pending; /* place in the side, and number among the changed */
+
+static void side_insert(Side *side, const LevelsView *changed, int sign, const Pending *pending, Py_ssize_t count)
 {
-    Py_ssize_t place = side_place(side, key);
-    return place < side->count && side->items[place].tick == key ? side->items[place].lots : 0;
+    Py_ssize_t end = side->count;
+    side->count += count;
+    while (count > 0) {
+        count--;
+        Level *at = side->items + pending[count].tick;
+        const Level *level = &changed->items[pending[count].lots];
+        memmove(at + count + 1, at, (size_t)(end - pending[count].tick) * sizeof(Level));
+        at[count] = (Level){sign * level->tick, level->lots};
+        end = at - side->items;
+    }
 }
 
 void side_apply(Side *side, const LevelsView *changed, int sign)
 {
-    for (Py_ssize_t i = 0; i < changed->count; i++) {
-        int64_t key = sign * changed->items[i].tick, lots = changed->items[i].lots;
-        Py_ssize_t place = side_place(side, key);
-        Level *at = side->items + place;
-        if (place < side->count && at->tick == key) {
-            at->lots = lots;
+    Py_ssize_t n = changed->count, count = 0;
+    bool rising = n < 2 || (changed->items[1].tick > changed->items[0].tick) == (sign > 0);
+    Pending *pending = side->items + side->count + n; /* beyond what can become levels now */
+    int64_t keys[TOGETHER] = {0};
+    Py_ssize_t places[TOGETHER];
+    for (Py_ssize_t i = 0; i < n; i++) {
+        Py_ssize_t number = rising ? i : n - 1 - i;
+        if (i % TOGETHER == 0) {
+            for (Py_ssize_t j = 0; j < TOGETHER && i + j < n; j++) {
+                keys[j] = sign * changed->items[rising ? i + j : n - 1 - i - j].tick;
+            }
+            side_places(side, keys, places);
+        }
+        int64_t key = keys[i % TOGETHER], lots = changed->items[number].lots;
+        Py_ssize_t place = places[i % TOGETHER];
+        if (place < side->count && side->items[place].tick == key) {
+            side->items[place].lots = lots;
         }
         else if (lots != 0) {
-            memmove(at + 1, at, (size_t)(side->count - place) * sizeof(Level));
-            *at = (Level){key, lots};
-            side->count++;
+            pending[count++] = (Pending){place, number};
         }
+    }
+    if (count > 0) {
+        side_insert(side, changed, sign, pending, count);
     }
     while (side->count > 0 && side->items[side->count - 1].lots == 0) {
         side->count--;

@@ -18,8 +18,10 @@ typedef struct {
 /* Room for `more` levels; false with an exception set. */
 bool side_reserve(Side *side, Py_ssize_t more);
 
-/* Sets levels, or replaces all: room for every one was reserved, and every tick comes once. `sign` is -1 for asks. */
+/* Sets levels: room for twice as many was reserved; ticks rise or fall. `sign` is -1 for asks. */
 void side_apply(Side *side, const LevelsView *changed, int sign);
+
+/* Replaces all: room for them was reserved, and every tick comes once. */
 void side_replace(Side *side, const LevelsView *view, int sign);
 
 /* Levels of 0 lots go first, then the live levels farthest from the touch; whether live levels went. */

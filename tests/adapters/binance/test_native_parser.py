@@ -73,10 +73,10 @@ def bare(frame):
     return frame[frame.index(b'"data":') + 7 : -1]
 
 
-def with_numbers(price, qty, venue=SPOT):
-    frame = FRAMES[venue]
-    begin, end = frame.index(b'"b":[') + 5, frame.index(b'],"a"')
-    return frame[:begin] + b'["' + price.encode() + b'","' + qty.encode() + b'"]' + frame[end:]
+def with_numbers(price, qty):
+    """A frame of one bid and nothing else, which leaves no other number to be refused."""
+    frame = FRAMES[SPOT]
+    return frame[: frame.index(b'"b":[')] + b'"b":[["' + price.encode() + b'","' + qty.encode() + b'"]],"a":[]}}'
 
 
 @pytest.mark.parametrize("venue", FRAMES)
@@ -124,6 +124,7 @@ SPELLINGS = [
     (b'"E":1723161255208', b'"E":1723161255208,"pu":50093239202'),
     (b'"E":1723161255208', b'"E":1723161255208,"ps":"\xc3\xa9"'),
     (b'"E":1723161255208', b'"E":1723161255208,"ps":"\xff"'),
+    (b'"E":1723161255208', b'"E":1723161255208,"ps":"a\x01b"'),
     (b'"E":1723161255208', b'"E":1723161255208,"ps":5'),
     (b'"E":1723161255208', b'"E":1723161255208,"new":[1,{"a":null}]'),
     (b'"E":1723161255208', b'"E":1723161255208,"lastUpdateId":5'),

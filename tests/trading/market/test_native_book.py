@@ -146,6 +146,27 @@ def test_a_large_book_forgets_the_same_levels_at_the_same_moment():
     assert everything(books[0]) == everything(books[1])
 
 
+@pytest.mark.parametrize(
+    ("bids", "asks"),
+    [
+        ([(100, 0), (99, 0), (90, 4)], []),
+        ([], [(101, 0), (102, 0), (120, 4)]),
+        ([(100, 0), (99, 0)], []),
+        ([], [(101, 0), (102, 0)]),
+        ([(101, 1)], []),
+        ([(102, 1)], []),
+        ([(100, 0)], [(101, 0)]),
+    ],
+)
+def test_a_touch_is_sound_only_inside_of_both_horizons_and_uncrossed(bids, asks):
+    books = [PyBook(ID), NativeBook(ID)]
+    for book in books:
+        book.apply_snapshot(snapshot([(100, 1), (99, 1)], [(101, 1), (102, 1)]), 2)
+    told = [book.apply(update(bids, asks)) for book in books]
+    assert told == [((100, 0) in bids) and ((101, 0) in asks)] * 2
+    assert everything(books[0]) == everything(books[1])
+
+
 BAD = [
     ([(1, 2, 3)], TypeError),
     ([[1, 2]], TypeError),
