@@ -130,8 +130,10 @@ class Orders(Shell):
             return
         now = self.now_ns()
         if kind is ApprovedOrder:
+            # Its deadlines begin when its row is durable.
             self._approved(core, msg, now)
-        elif kind is RowsCommitted:
+            return
+        if kind is RowsCommitted:
             for commit_id in msg.commit_ids:
                 self._perform(core.on_committed(commit_id, now), late=True)
         elif kind in _VENUE_EVENTS:

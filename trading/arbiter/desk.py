@@ -92,7 +92,7 @@ class InstrumentDesk:
         self.order_reach = 0
         self.min_lots = max(1, -int(-i.min_qty // i.lot_size))
         self.max_lots = int(i.max_qty // i.lot_size)
-        self.min_notional = float(i.min_notional)
+        self._least_usd = float(i.min_notional) * 1.0005
 
     def set_top(self, top: BookTop) -> bool:
         """Take a book; True when the touch moved or the book became usable or unusable."""
@@ -128,11 +128,12 @@ class InstrumentDesk:
 
     def reducible(self, side: Side) -> int:
         """Lots that an order of ``side`` may close even if all that works on its side fills first."""
-        return max(0, -side.sign * self.net_lots - self.open_lots(side))
+        lots = self.net_lots if side is Side.SELL else -self.net_lots
+        return max(0, lots - self.open_lots(side)) if lots > 0 else 0
 
     def large_enough(self, lots: int) -> bool:
         """Whether the venue would take an order of this size."""
-        return lots >= self.min_lots and lots * self.lot_usd() >= self.min_notional * 1.0005
+        return lots >= self.min_lots and lots * self.lot_usd() >= self._least_usd
 
     def slot(self, owner: str, side: Side) -> Slot:
         """The slot of an owner and side, made when first asked for."""

@@ -106,8 +106,8 @@ class Round:
         quotes: list[Need] = []
         if desk.quotes or len(aggressive) < len(needs):
             quotes = by_priority(self._quote_needs(needs))
-        allowed = self._allocate(aggressive + quotes, cap)
-        net = [n for n in allowed[: len(aggressive)] if n.lots]
+        allowed = self._allocate(aggressive + quotes if quotes else aggressive, cap)
+        net = [n for n in (allowed[: len(aggressive)] if quotes else allowed) if n.lots]
         guard = self._propose_net(net, cap, crossing) if net or desk.orders else None
         if quotes:
             for quote, may_have in zip(quotes, allowed[len(aggressive) :], strict=True):
@@ -286,15 +286,16 @@ class Round:
         working = desk.net_order() if resting else None
         if working is not None:
             return working.side, working.price_ticks
-        marketable = [n for n in needs if _marketable(n, desk.bid, desk.ask)]
-        if len(marketable) < len(needs):
+        same = [n for n in needs if n.limit_ticks is None or _marketable(n, desk.bid, desk.ask)]
+        if len(same) < len(needs):
             desk.follows_touch = True
-        net = sum([n.lots for n in marketable])
+        net = sum([n.lots for n in same])
         if net == 0:
             return None
-        # Limits can leave both signs; the heavier side goes first and the other waits for the next round.
-        side = _side(net)
-        same = [n for n in marketable if (n.lots > 0) is (net > 0)]
+        side = Side.BUY if net > 0 else Side.SELL
+        if len(same) > 1:
+            # Limits can leave both signs; the heavier side goes first and the other waits for the next round.
+            same = [n for n in same if (n.lots > 0) is (net > 0)]
         most = desk.max_lots
         if desk.level or self.shared.levels:
             same, most = self._restrain(same, side)
@@ -310,8 +311,8 @@ class Round:
                     need.strategy_id, need.intent_id, "self_trade", wanted=need.lots, got=need.lots, text=text
                 )
         slot = desk.slot(NET_OWNER, side)
-        ready_ns = max(slot.next_ns, desk.next_aggressive_ns)
-        if self.now_ns < ready_ns:
+        if self.now_ns < slot.next_ns or self.now_ns < desk.next_aggressive_ns:
+            ready_ns = max(slot.next_ns, desk.next_aggressive_ns)
             desk.wake_at(ready_ns)
             # Quotes keep clear of an order that is due soon, and do not wait for one that rests after errors.
             return (side, limit) if ready_ns - self.now_ns <= _SOON_NS else None
@@ -321,7 +322,7 @@ class Round:
         held = desk.net_lots if net > 0 else -desk.net_lots
         room = min(cap - held - working_lots, desk.max_lots, most, desk.lots_within(desk.order_reach))
         legs = clip(same, max(0, room))
-        lots = sum([n.lots if n.lots > 0 else -n.lots for n in legs])
+        lots = abs(sum([n.lots for n in legs]))
         if not desk.large_enough(lots):
             return None
         if not self.pace(0):
@@ -457,7 +458,8 @@ class Round:
     def pace(self, spare: int) -> bool:
         """Whether the order rate allows one more; quotes leave ``spare`` places to aggressive orders."""
         desk = self.desk
-        spare = spare if self.shared.config.max_orders_per_sec > 1 else 0
+        if spare and self.shared.config.max_orders_per_sec <= 1:
+            spare = 0
         if self.shared.rate.allows(self.now_ns, spare) and desk.rate.allows(self.now_ns, spare):
             return True
         desk.wake_at(self.now_ns + 50 * MS)
@@ -480,7 +482,7 @@ class Round:
         assert top is not None
         self.shared.orders += 1
         cl_ord_id = f"{desk.id_prefix}{self.shared.orders:x}"
-        lots = sum([abs(n.lots) for n in needs])
+        lots = abs(sum([n.lots for n in needs]))  # needs of one order are of one sign
         owner, side = slot.owner, slot.side
         strategies = frozenset([n.strategy_id for n in needs])
         original = None if replaces is None else replaces.cl_ord_id

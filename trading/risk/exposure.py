@@ -88,10 +88,11 @@ class Exposure:
     def add(self, order: Working) -> None:
         """Count a new order."""
         self.working[order.cl_ord_id] = order
+        open_qty = order.order_qty if order.filled is ZERO else order.open_qty
         if order.side is Side.BUY:
-            self.buys += order.open_qty
+            self.buys += open_qty
         else:
-            self.sells += order.open_qty
+            self.sells += open_qty
 
     def update(self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal) -> None:
         """Take the order core's word on a known order."""
@@ -151,6 +152,5 @@ class Exposure:
 
     def reducible(self, side: Side) -> Decimal:
         """How much an order of ``side`` may still close without flipping the position."""
-        if side is Side.BUY:
-            return max(ZERO, -self.position - self.buys)
-        return max(ZERO, self.position - self.sells)
+        room = -self.position - self.buys if side is Side.BUY else self.position - self.sells
+        return max(ZERO, room)

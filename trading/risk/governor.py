@@ -171,9 +171,8 @@ class RiskGovernor:
             text = f"{order.instrument_id} is not traded on {order.venue}"
             return self._deny(order, DenyReason.UNKNOWN_INSTRUMENT, text, now_ns)
         bounds = self._bounds[order.instrument_id]
-        none = None
         checks = RiskChecks(
-            bounds.words, bounds.of_order, self._loss, 0, none, ZERO, ZERO, none, none, none, none, 0, 0
+            bounds.words, bounds.of_order, self._loss, 0, None, ZERO, ZERO, None, None, None, None, 0, 0
         )
         refusal = self._refuse(order, exposure, bounds, now_ns, checks)
         if refusal is not None:
