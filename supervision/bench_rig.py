@@ -64,18 +64,19 @@ class FlipStrategy:
             return []
         self.target = 0 if self.target else 4
         return [
+            # By position, as the desk's own strategies build theirs.
             TargetIntent(
-                intent_id=f"flip:{self.n}",
-                strategy_id="flip",
-                instrument_id=USDM,
-                target_lots=self.target,
-                urgency=Urgency.AGGRESSIVE,
-                limit_ticks=None,
-                confidence=1.0,
-                ttl_ns=60_000_000_000,
-                reasons=("bench",),
-                cause=f"{USDM}@{top.update_id}",
-                ts_init_ns=now_ns,
+                f"flip:{self.n}",
+                "flip",
+                USDM,
+                self.target,
+                Urgency.AGGRESSIVE,
+                None,
+                1.0,
+                60_000_000_000,
+                ("bench",),
+                f"{USDM}@{top.update_id}",
+                now_ns,
             )
         ]
 

@@ -496,6 +496,11 @@ class Round:
         self.shared.rate.add(self.now_ns)
         desk.rate.add(self.now_ns)
         lot_size, tick_size = instrument.lot_size, instrument.tick_size
+        qty = lot_size * lots
+        if len(needs) == 1:
+            legs: tuple[Leg, ...] = (Leg(needs[0].strategy_id, needs[0].intent_id, qty),)
+        else:
+            legs = tuple([Leg(n.strategy_id, n.intent_id, lot_size * abs(n.lots)) for n in needs])
         intents = intents or [_intent_of(desk, n) for n in needs]
         story = OrderStory(
             desk.tick_word,
@@ -515,10 +520,10 @@ class Round:
                 side,
                 OrdType.LIMIT,
                 time_in_force,
-                lot_size * lots,
+                qty,
                 tick_size * price_ticks,
                 reduce_only,
-                tuple([Leg(n.strategy_id, n.intent_id, lot_size * abs(n.lots)) for n in needs]),
+                legs,
                 original,
                 tick_size * (desk.bid + desk.ask) / 2,
                 top.update_id,

@@ -131,17 +131,17 @@ class Strategy(ABC):
     ) -> TargetIntent:
         """A target intent, remembered as the last one."""
         intent = TargetIntent(
-            intent_id=self.next_intent_id(),
-            strategy_id=self.strategy_id,
-            instrument_id=instrument_id,
-            target_lots=target_lots,
-            urgency=urgency,
-            limit_ticks=None,
-            confidence=round(min(1.0, max(0.0, confidence)), 4),
-            ttl_ns=ttl_ms * MS,
-            reasons=reasons,
-            cause=cause,
-            ts_init_ns=now_ns,
+            self.next_intent_id(),
+            self.strategy_id,
+            instrument_id,
+            target_lots,
+            urgency,
+            None,
+            round(min(1.0, max(0.0, confidence)), 4),
+            ttl_ms * MS,
+            reasons,
+            cause,
+            now_ns,
         )
         self.last_intent = intent
         return intent

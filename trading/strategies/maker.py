@@ -237,18 +237,18 @@ class Maker(Strategy):
     ) -> Sequence[Intent]:
         bid_ticks, bid_lots, ask_ticks, ask_lots = quote
         intent = QuoteIntent(
-            intent_id=self.next_intent_id(),
-            strategy_id=self.strategy_id,
-            instrument_id=top.instrument_id,
-            bid_ticks=bid_ticks,
-            bid_lots=bid_lots,
-            ask_ticks=ask_ticks,
-            ask_lots=ask_lots,
-            confidence=0.5,
-            ttl_ns=self.params.ttl_ms * MS,
-            reasons=reasons,
-            cause=f"{top.instrument_id}@{top.update_id}",
-            ts_init_ns=now_ns,
+            self.next_intent_id(),
+            self.strategy_id,
+            top.instrument_id,
+            bid_ticks,
+            bid_lots,
+            ask_ticks,
+            ask_lots,
+            0.5,
+            self.params.ttl_ms * MS,
+            reasons,
+            f"{top.instrument_id}@{top.update_id}",
+            now_ns,
         )
         self.last_intent = intent
         return (intent,)
