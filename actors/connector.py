@@ -42,8 +42,10 @@ _FUNDING_HOURS = 8.0
 _LEVELS = {GateLevel.SAFE: 1, GateLevel.PAUSE: 2, GateLevel.HOLD: 3}
 _REFRESH_NS = 100_000_000
 _CATCH_UP_NS = 1_000_000_000
+_CALM_NS = 100_000_000  # how often a closed gate is looked at
 _LOOK_NS = 1_000_000_000  # the longest time between two looks at the age of data
 _APPLIED = SyncResult.APPLIED
+_SYNCED = BookState.SYNCED
 _UNCHANGED = frozenset({SyncResult.BUFFERED, SyncResult.DROPPED_OLD, SyncResult.AUDITED, SyncResult.IGNORED})
 
 
@@ -60,7 +62,7 @@ class ConnectorSetup(msgspec.Struct, frozen=True, kw_only=True):
     synthetic: bool = False
     incarnation: int = 0
     poll_ns: int = 5_000_000
-    gates_ns: int = 100_000_000
+    gates_ns: int = 250_000_000
     publish_ns: int = 250_000_000
     gates: GateLimits = GateLimits()
     top_levels: int = 5
@@ -91,7 +93,7 @@ class _Market:
         self.instrument = instrument
         rule = SequenceRule.SPOT if instrument.kind is InstrumentKind.SPOT else SequenceRule.FUTURES
         self.sync = BookSync(instrument.instrument_id, rule, mode="bbo" if bbo_only else "depth")
-        self.last_top: tuple[Any, Any, Any] | None = None
+        self.last_top: BookTop | None = None
         self.trades = 0
         self.marks = 0
         self.gates = SymbolGates(instrument.instrument_id, limits)
@@ -108,6 +110,7 @@ class Connector(Shell):
     def start(self, setup: ConnectorSetup) -> None:
         """Build codec, books and the simulated venue; restore its account; open the source."""
         self._setup = setup
+        self._top_levels, self._synthetic, self._market = setup.top_levels, setup.synthetic, setup.market
         self._markets = {i: _Market(x, i in setup.bbo_only, setup.gates) for i, x in setup.instruments.items()}
         self._instruments = tuple(setup.instruments.values())
         self._by_symbol = {x.symbol: i for i, x in setup.instruments.items()}
@@ -132,7 +135,8 @@ class Connector(Shell):
             self._offset_ns = self._source.offset_ns
             self.wake_after(0, "poll")
         self._gates_ns = 0
-        self.wake_after(setup.gates_ns, "gates")
+        self._fresh_ns = setup.gates.book_freshness_ms * _MILLISECOND_NS
+        self.wake_after(_CALM_NS, "gates")
         self.wake_after(setup.publish_ns, "publish")
         self._say_up()
 
@@ -244,7 +248,7 @@ class Connector(Shell):
             if market.last_ns - market.told_ns >= _REFRESH_NS and sync.state is BookState.SYNCED:
                 self._publish_top(market)
             return
-        if sync.state is BookState.SYNCED:
+        if sync.book.state is _SYNCED:
             self._sim.on_book(sync.book, now)
             self._sim_due = self._sim.next_due_ns()
         else:
@@ -255,22 +259,30 @@ class Connector(Shell):
 
     def _publish_top(self, market: _Market) -> None:
         sync = market.sync
-        seen_ns = market.last_ns if sync.state is BookState.SYNCED else 0
-        top = sync.book.to_top(self._setup.top_levels, synthetic=self._setup.synthetic, seen_ns=seen_ns)
-        shape = (top.state, top.bids, top.asks)
-        if shape == market.last_top and top.ts_recv_ns - market.told_ns < _REFRESH_NS:
+        book = sync.book
+        seen_ns = market.last_ns if book.state is _SYNCED else 0
+        top = book.to_top(self._top_levels, self._synthetic, seen_ns)
+        now = top.ts_recv_ns
+        last = market.last_top
+        if (
+            last is not None
+            and top.bids == last.bids
+            and top.asks == last.asks
+            and top.state is last.state
+            and now - market.told_ns < _REFRESH_NS
+        ):
             return  # A quiet book is not a stale one: now and then the desk must see that data still comes.
-        market.last_top = shape
-        market.told_ns = top.ts_recv_ns
-        for change in market.gates.on_top(top, top.ts_recv_ns):
+        market.last_top = top
+        market.told_ns = now
+        for change in market.gates.on_top(top, now):
             self._gate(change)
-        if top.ts_recv_ns >= market.anchors_ns:
-            self._check_anchors(market, top.ts_recv_ns)
+        if now >= market.anchors_ns:
+            self._check_anchors(market, now)
         if self._offset_ns:
             top = msgspec.structs.replace(
                 top, ts_event_ns=top.ts_event_ns + self._offset_ns, ts_recv_ns=top.ts_recv_ns + self._offset_ns
             )
-        self.tell(self._setup.market, top)
+        self.tell(self._market, top)
 
     def _trade(self, event: Trade, now: int) -> None:
         market = self._markets[event.instrument_id]
@@ -407,28 +419,29 @@ class Connector(Shell):
     def _check_gates(self) -> None:
         """What shows without any data: its age, and the calm after something. Again when that could next be so."""
         now = self.now_ns() - self._offset_ns
-        every = self._setup.gates_ns
         due = now + _LOOK_NS
         for market in self._markets.values():
-            for change in market.gates.on_age(market.last_ns, now):
-                self._gate(change)
-            if market.gates.is_any_tripped():
-                self._check_anchors(market, now)
-                due = min(due, now + every)
-            else:
-                due = min(due, market.gates.due_ns(market.last_ns))
+            gates = market.gates
+            at = market.last_ns + self._fresh_ns
+            if at < now or gates.is_any_tripped():
+                for change in gates.on_age(market.last_ns, now):
+                    self._gate(change)
+                if gates.is_any_tripped():
+                    self._check_anchors(market, now)
+                    at = now + _CALM_NS
+            due = min(due, at)
         if self._gates.is_any_tripped():
             self._check_venue(now)
-            due = min(due, now + every)
-        self.wake_after(max(due - now, 0), "gates")
+            due = min(due, now + _CALM_NS)
+        self.wake_after(due - now + 1, "gates")
 
     def _check_anchors(self, market: _Market, now: int) -> None:
         """Mid, mark and last trade against each other, at most once in ``gates_ns`` while all is well."""
         market.anchors_ns = now + self._setup.gates_ns
-        book = market.sync.book
-        bid, ask = book.best_bid(), book.best_ask()
-        if bid is not None and ask is not None:
-            for change in market.gates.on_anchors((bid[0] + ask[0]) / 2, market.mark_px, market.last_px, now):
+        top = market.last_top
+        if top is not None and top.bids and top.asks:
+            mid = (top.bids[0][0] + top.asks[0][0]) / 2
+            for change in market.gates.on_anchors(mid, market.mark_px, market.last_px, now):
                 self._gate(change)
 
     def _check_venue(self, now: int) -> None:

@@ -18,7 +18,7 @@ class MarketSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     always: tuple[str, ...]
     sampled: tuple[str, ...]
-    sample_ns: int = 100_000_000
+    sample_ns: int = 250_000_000
     tops: dict[str, tuple[str, ...]]
     trades: dict[str, tuple[str, ...]]
 

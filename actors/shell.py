@@ -139,14 +139,19 @@ class Shell(Actor):
                 self.name = msg.name
                 self._supervisor = msg.supervisor
                 self.clock = getattr(self._myRef, "clock", None) or self.clock
+                vars(self)["now_ns"] = self.clock.wall_ns  # the same, one call shorter
                 self._wake_in = getattr(self._myRef, "wake_in_ns", None)
                 self.start(msg.setup)
+                direct = getattr(self._myRef, "go_direct", None)
+                if direct is not None:
+                    direct(_LONG_WAY)
             case ActorExitRequest():
                 self.stop()
             case ChildActorExited():
                 self.on_child_exited(msg.childAddress)
             case DrillFault():
                 self._fault = msg.kind
+                self._go_long()
             case Flood():
                 pass
             case PoisonMessage():
@@ -156,8 +161,15 @@ class Shell(Actor):
             case _:
                 self.unknown(msg)
 
+    def _go_long(self) -> None:
+        """What is unusual about this actor must be looked at with every message."""
+        go_long = getattr(self._myRef, "go_long", None)
+        if go_long is not None:
+            go_long()
+
     def _crash(self, msg: object, exc: Exception) -> None:
         self._failed = True
+        self._go_long()
         story = "".join(traceback.format_exception(exc))[-_STORY_CHARS:]
         self._report(type(msg).__name__, f"{type(exc).__name__}: {exc}", story)
         try:
@@ -180,3 +192,4 @@ class DrillError(RuntimeError):
 
 
 _RARE = frozenset({StartActor, ActorExitRequest, ChildActorExited, DrillFault, Flood, PoisonMessage, DeadEnvelope})
+_LONG_WAY = _RARE | {WakeupMessage}

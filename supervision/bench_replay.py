@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters.config import load_config
 from adapters.wirelog import SessionFacts, inspect_session, open_session
+from native import marketdata
 from supervision.bench_rig import SYMBOL, USDM, SilentDesk, peer_results
 from supervision.replay import recorded_lines, replay
 from supervision.wiring import INSTRUMENTS, restrict
@@ -114,8 +115,10 @@ def _our_depth(n: int, peers_python: str | None, peers_dir: Path | None) -> floa
     snap, msgs = json.loads(done.stdout)
     instrument = INSTRUMENTS[USDM]
 
-    def levels(side: list[list[str]]) -> list[tuple[int, int]]:
-        return [(instrument.ticks(px), instrument.lots(qty)) for px, qty in side]
+    def levels(side: list[list[str]]) -> Any:
+        """As our parser makes them: the peers' events too are of the peers' own types before the clock starts."""
+        pairs = [(instrument.ticks(px), instrument.lots(qty)) for px, qty in side]
+        return pairs if marketdata is None else marketdata.Levels(pairs)
 
     with tempfile.TemporaryDirectory(prefix="propdesk-bench-") as directory:
         desk = SilentDesk(Path(directory), SessionFacts())

@@ -45,7 +45,7 @@ VERSION = "0.1.0"
 INSTRUMENTS = {x.instrument_id: x for x in LISTED}
 OPS_ACTOR = "api.actor.OpsActor"
 """By name: the faces are a ring of their own, and only the cell that serves them pays for an HTTP server."""
-_REPLAY_RENEW_NS = 4_000_000_000
+_REPLAY_RENEW_NS = 8_000_000_000
 _NEVER_NS = 10**18
 """Nobody looks at a virtual run while it runs: its facts are read from the actors at the end."""
 
@@ -201,7 +201,7 @@ class Wiring:
             # Nobody but the run itself moves virtual time, so a permit cannot be late there: it is renewed less often.
             # In virtual time nobody can hang: the permit is there to be checked, not to run out.
             renew_ns=_REPLAY_RENEW_NS if self._replay else config.permit.renew_ms * 1_000_000,
-            ttl_ns=2 * _REPLAY_RENEW_NS if self._replay else config.permit.ttl_ms * 1_000_000,
+            ttl_ns=_REPLAY_RENEW_NS + 2_000_000_000 if self._replay else config.permit.ttl_ms * 1_000_000,
         )
 
     def arbiter(self) -> ArbiterSetup:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import timedelta
 from functools import partial
 from itertools import repeat
@@ -31,6 +31,7 @@ from thespian.actors import (
 from thespian.system.utilis import actualActorClass, withPossibleInitArgs
 
 from adapters.clock import Clock
+from supervision.bases.delivery import post
 from supervision.bases.hosted import HostedActor
 from supervision.bases.mailbox import (
     BoundedMailbox,
@@ -208,30 +209,15 @@ class ActorCore(BaseState):
 
     def _sender_for(self, hosted: HostedActor) -> Callable[[ActorAddress, Any], None]:
         """The hot path of sending, with everything it needs bound."""
-        find = self._actors.get
         address = hosted.address
         if self._scheduler is None:
-            append = self._ready.append
-
-            def send(targetAddr: ActorAddress, msg: Any) -> None:  # noqa: N803 - Thespian's name
-                try:
-                    target = find(targetAddr._aaddr)  # noqa: SLF001 - two property calls cheaper
-                except (AttributeError, TypeError):
-                    raise InvalidActorAddress(targetAddr, "not a valid ActorAddress for sending messages to") from None
-                if target is None:
-                    self._send_away(targetAddr, msg, address)
-                    return
-                append((target, msg, address))
-                if self._asleep:
-                    self._wake()
-
-            return send
-
+            return post(self._ready, self._actors, address, self._wake, partial(self._address_away, address), False)
+        find = self._actors.get
         add = self._scheduler.add
 
         def send_to_mailbox(targetAddr: ActorAddress, msg: Any) -> None:  # noqa: N803 - Thespian's name
             try:
-                target = find(targetAddr._aaddr)  # noqa: SLF001 - as above
+                target = find(targetAddr._aaddr)  # noqa: SLF001 - two property calls cheaper
             except (AttributeError, TypeError):
                 raise InvalidActorAddress(targetAddr, "not a valid ActorAddress for sending messages to") from None
             if target is None:
@@ -239,24 +225,37 @@ class ActorCore(BaseState):
                 return
             if target.mailbox.put(msg, address):
                 add(target)
-            if self._asleep:
+            if self._ready.asleep:
                 self._wake()
 
         return send_to_mailbox
 
+    def speed_up(self, hosted: HostedActor) -> None:
+        """Let the actor tell by name without looking addresses up, where messages wait in one queue."""
+        if self._scheduler is None and hosted.actor is not None:
+            away = partial(self._name_away, hosted.address)
+            vars(hosted.actor)["tell"] = post(self._ready, self._actors, hosted.address, self._wake, away, True)
+
+    def _address_away(self, sender: ActorAddress, to: Any, msg: Any) -> None:
+        if not isinstance(getattr(to, "_aaddr", None), Hashable) or not isinstance(to, ActorAddress):
+            raise InvalidActorAddress(to, "not a valid ActorAddress for sending messages to")
+        self._send_away(to, msg, sender)
+
+    def _name_away(self, sender: ActorAddress, to: str, msg: Any) -> None:
+        self._send_away(ActorAddress(to), msg, sender)
+
     def _enqueue(self, target: HostedActor, msg: Any, sender: ActorAddress) -> None:
         if self._scheduler is None:
-            self._ready.append((target, msg, sender))
+            self._ready.append(target, msg, sender)
         elif target.mailbox.put(msg, sender):
             self._scheduler.add(target)
-        if self._asleep:
+        if self._ready.asleep:
             self._wake()
 
     def _post(self, to: ActorAddress | str, msg: Any, sender: ActorAddress) -> None:
-        address = ActorAddress(to) if isinstance(to, str) else to
-        target = self._actors.get(address.actorAddressString)
+        target = self._actors.get(to if isinstance(to, str) else to.actorAddressString)
         if target is None:
-            self._send_away(address, msg, sender)
+            self._send_away(ActorAddress(to) if isinstance(to, str) else to, msg, sender)
         else:
             self._enqueue(target, msg, sender)
 
@@ -296,29 +295,11 @@ class ActorCore(BaseState):
         """Deliver up to ``limit`` waiting messages; returns how many."""
         nested, self._draining = self._draining, True
         try:
-            return self._drain_fifo(limit) if self._scheduler is None else self._drain_mailboxes(self._scheduler, limit)
+            if self._scheduler is None:
+                return self._ready.drain(limit, self._special, self._deliver_special, self._retry)
+            return self._drain_mailboxes(self._scheduler, limit)
         finally:
             self._draining = nested
-
-    def _drain_fifo(self, limit: int) -> int:
-        popleft = self._ready.popleft
-        special = self._special
-        left = limit
-        for _ in repeat(None, limit):
-            try:
-                target, msg, sender = popleft()
-            except IndexError:
-                break
-            left -= 1
-            if special[type(msg)] is not None:
-                self._deliver_special(target, msg, sender)
-                continue
-            target.handled += 1
-            try:
-                target.receive(msg, sender)
-            except (Exception, SystemExit) as exc:  # noqa: BLE001 - Thespian's failure policy follows
-                self._retry(target, msg, sender, exc)
-        return limit - left
 
     def _drain_mailboxes(self, scheduler: Scheduler, limit: int) -> int:
         pick = scheduler.pick
@@ -429,6 +410,7 @@ class ActorCore(BaseState):
         if target.actor is not None:
             if vars(target.actor).get("send") is not None:
                 vars(target.actor)["send"] = self._send_by_dead
+            vars(target.actor).pop("tell", None)
             target.actor = None
         self._handled_by_dead += target.handled
         self._counts["exited"] += 1
@@ -514,9 +496,10 @@ class ActorCore(BaseState):
     def _fire_due(self, mono_ns: int) -> int:
         """Queue every wake-up due by then, in order of due time and request; returns how many."""
         fired = 0
-        while (due_ns := self.next_timer_ns()) is not None and due_ns <= mono_ns:
-            _, _, hosted, msg = heapq.heappop(self._timers)
-            if not hosted.exiting:
+        timers = self._timers
+        while timers and timers[0][0] <= mono_ns:
+            _, _, hosted, msg = heapq.heappop(timers)
+            if hosted.alive and not hosted.exiting:
                 self._enqueue(hosted, msg, hosted.address)
                 fired += 1
         self._counts["wakeups"] += fired

@@ -13,6 +13,7 @@ import msgspec
 from thespian.actors import Actor, ActorAddress
 
 from adapters.clock import Clock
+from supervision.bases.delivery import Inbox, Party
 from supervision.bases.mailbox import Mailbox, PlainMailbox
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     exiting: bool
 
 
-class HostedActor:
+class HostedActor(Party):
     """The reference that an actor holds as ``_myRef``; its camel case methods are Thespian's protocol.
 
     ``receive`` is what the drain loop calls: the actor's own handler while it lives, the dead letter box after.
@@ -49,13 +50,11 @@ class HostedActor:
         "clock",
         "exiting",
         "globalName",
-        "handled",
         "handler",
         "internal",
         "mailbox",
         "name",
         "parent",
-        "receive",
         "requirements",
         "source_hash",
     )
@@ -69,7 +68,6 @@ class HostedActor:
         self.children: dict[str, HostedActor] = {}
         self.actor: Actor | None = None
         self.actor_class: type[Any] = type(None)
-        self.receive: Receive
         self.handler: Receive
         self.actor_send: Callable[[ActorAddress, Any], None]
         self.mailbox: Mailbox = _NO_MAILBOX
@@ -98,6 +96,17 @@ class HostedActor:
     def wake_in_ns(self, delay_ns: int, payload: object) -> None:
         """`wakeupAfter` to the nanosecond, for those who know that their base is ours."""
         self.base.wake_in_ns(self, delay_ns, payload)
+
+    def go_direct(self, rare: frozenset[type]) -> None:
+        """Let messages reach ``actor.on`` at once, but for ``rare`` types; ``actor.tell`` goes without detours too."""
+        if Inbox is not None and self.actor is not None and self.receive == self.handler:
+            self.receive = Inbox(self.actor, rare)
+            self.base.speed_up(self)
+
+    def go_long(self) -> None:
+        """From now on every message goes through ``actor.receiveMessage``."""
+        if Inbox is not None and isinstance(self.receive, Inbox):
+            self.receive.direct = False
 
     def handleDeadLetters(self, _address: ActorAddress, enable: bool) -> None:  # noqa: N802 - Thespian's name
         """Receive dead letters from now on, or no longer."""

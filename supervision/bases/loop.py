@@ -23,7 +23,6 @@ from supervision.bases.state import Router
 BATCH = 256  # messages per turn of the loop: at ~1 us each, I/O waits a fraction of a millisecond
 INBOX_MAX = 1_000_000
 IDLE_LIMIT = 100_000_000
-_CHUNK = 100_000
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +99,15 @@ class LoopBase(Facade):
     def inject(self, to: ActorAddress | str, msg: Any, sender: ActorAddress | None = None) -> None:
         """Send from outside the actors, in the loop's thread."""
         self._counts["injected"] += 1
-        self._post(to, msg, sender if sender is not None else self._external.address)
+        if sender is None:
+            sender = self._external.address
+        target = self._actors.get(to) if type(to) is str and self._scheduler is None else None
+        if target is None:
+            self._post(to, msg, sender)
+            return
+        self._ready.append(target, msg, sender)
+        if self._ready.asleep:
+            self._wake()
 
     def inject_threadsafe(self, to: ActorAddress | str, msg: Any, sender: ActorAddress | None = None) -> None:
         """Send from any thread; taken over by the loop, or by the next virtual step.
@@ -151,15 +158,15 @@ class LoopBase(Facade):
         Raises:
             RuntimeError: more than ``limit`` messages: actors that talk without end never become idle.
         """
-        delivered = 0
-        while True:
-            if self._inbox:
-                self._absorb()
-            if not self._has_waiting():
+        if self._inbox:
+            self._absorb()
+        delivered = self._drain(limit + 1)
+        while delivered <= limit:
+            if not self._inbox:
                 return delivered
-            delivered += self._drain(min(_CHUNK, limit + 1 - delivered))
-            if delivered > limit:
-                raise RuntimeError(f"{self.name} is not idle after {limit} messages")
+            self._absorb()
+            delivered += self._drain(limit + 1 - delivered)
+        raise RuntimeError(f"{self.name} is not idle after {limit} messages")
 
     def advance_to(self, mono_ns: int) -> int:
         """Move the virtual clock there timer by timer, draining at every stop; returns messages delivered."""
@@ -183,14 +190,14 @@ class LoopBase(Facade):
         if self._loop is not None:
             raise RuntimeError(f"{self.name} is attached already")
         self._loop = loop
-        self._asleep = True
+        self._ready.asleep = True
         self._wake()
         self._arm()
 
     def detach(self) -> None:
         """Stop turning; what waits keeps waiting."""
         self._loop = None
-        self._asleep = False
+        self._ready.asleep = False
         if self._timer_handle is not None:
             self._timer_handle.cancel()
             self._timer_handle = None
@@ -243,7 +250,7 @@ class LoopBase(Facade):
 
     def _wake(self) -> None:
         if self._loop is not None:
-            self._asleep = False
+            self._ready.asleep = False
             self._loop.call_soon(self._batch)
 
     def _batch(self) -> None:
@@ -259,7 +266,7 @@ class LoopBase(Facade):
             if self._has_waiting():
                 loop.call_soon(self._batch)
             else:
-                self._asleep = True
+                self._ready.asleep = True
 
     def _has_waiting(self) -> bool:
         return bool(self._ready) if self._scheduler is None else len(self._scheduler) > 0

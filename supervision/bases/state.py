@@ -5,7 +5,7 @@ Owns the state and the views of it. Does not own what happens to it (`core.py`).
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from thespian.actors import ActorAddress, Thespian_ActorStatus, WakeupMessage
 from thespian.system.timing import ExpirationTimer
 
 from adapters.clock import Clock
+from supervision.bases.delivery import Ready
 from supervision.bases.hosted import ActorView, HostedActor
 from supervision.bases.mailbox import Classifier, MessageClass, OverflowPolicy, PolicyCounts
 from supervision.bases.scheduler import FifoScheduler, Scheduler
@@ -47,11 +48,10 @@ class BaseState:
         self._actors: dict[str, HostedActor] = {}
         self._global_names: dict[str, ActorAddress] = {}
         self._born = 0
-        self._ready: deque[tuple[HostedActor, Any, ActorAddress]] = deque()
+        self._ready = Ready()
         self._timers: list[tuple[int, int, HostedActor, WakeupMessage]] = []
         self._timer_seq = 0
         self._dead_letter_box: HostedActor | None = None
-        self._asleep = False  # true while a live loop has nothing scheduled for us and must be told of new messages
         self._draining = False
 
         self._policy = overflow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from actors.messages import DrillFault
 from trading.brakes import Level
 from trading.market.events import BookState
 
@@ -162,7 +163,7 @@ def test_a_connector_that_dies_comes_back_reconciled_with_its_account_and_withou
     desk = virtual_desk(20)
     desk.run_until(9)
     fills = len(desk.sim("binanceusdm").state_now(0, "test", 0).executions)
-    desk.base.actor("connector.binanceusdm")._fault = "raise"
+    desk.base.inject("connector.binanceusdm", DrillFault(kind="raise", target="connector.binanceusdm"))
     desk.run_until(9.05)
     assert desk.base.actor("connector.binanceusdm") is None
     desk.run_until(10)

@@ -18,6 +18,7 @@ from trading.market.events import BookTop
 MS = 1_000_000
 _GAPS_KEPT = 200
 _GAPS_MIN = 20
+_NO_TOP = (-1, -1)
 
 
 class GateCode(Enum):
@@ -81,7 +82,6 @@ RULES: dict[GateCode, GateRule] = {
 
 
 _CROSSED, _ZERO_PRICE, _FLIP_FLOP = GateCode.BOOK_CROSSED, GateCode.ZERO_PRICE, GateCode.FLIP_FLOP
-_BOOK_STALE, _STREAM_STALE, _ANCHORS = GateCode.BOOK_STALE, GateCode.STREAM_STALE, GateCode.ANCHOR_DIVERGENCE
 
 
 class GateTripped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -110,9 +110,11 @@ GateEvent = GateTripped | GateCleared
 class Gate:
     """One gate on one target: speaks when it closes and when it has been calm long enough to open."""
 
-    __slots__ = ("_bad_ns", "code", "is_tripped", "rule", "target")
+    __slots__ = ("_bad_ns", "_closed", "code", "is_tripped", "rule", "target")
 
-    def __init__(self, code: GateCode, target: str) -> None:
+    def __init__(self, code: GateCode, target: str, closed: list[int]) -> None:
+        """``closed`` is how many gates of the group are closed, shared by the group."""
+        self._closed = closed
         self.code = code
         self.target = target
         self.rule = RULES[code]
@@ -126,12 +128,14 @@ class Gate:
             if self.is_tripped:
                 return None
             self.is_tripped = True
+            self._closed[0] += 1
             rule = self.rule
             return GateTripped(
                 code=self.code, scope=rule.scope, target=self.target, level=rule.level, cause=cause, ts_ns=now_ns
             )
         if self.is_tripped and now_ns - self._bad_ns >= self.rule.calm_ms * MS:
             self.is_tripped = False
+            self._closed[0] -= 1
             return GateCleared(code=self.code, scope=self.rule.scope, target=self.target, ts_ns=now_ns)
         return None
 
@@ -155,15 +159,17 @@ class GateLimits(msgspec.Struct, frozen=True, kw_only=True):
 class SymbolGates:
     """The gates of one instrument. Every method returns the gates that changed; all times are ours (``ts_recv``)."""
 
-    __slots__ = ("_flips", "_gates", "_seen", "_window_ns", "instrument_id", "limits")
+    __slots__ = ("_closed", "_flips", "_gates", "_seen", "_top_gates", "_window_ns", "instrument_id", "limits")
 
     def __init__(self, instrument_id: str, limits: GateLimits | None = None) -> None:
         self.instrument_id = instrument_id
         self.limits = limits or GateLimits()
         codes = [code for code, rule in RULES.items() if rule.scope is GateScope.SYMBOL]
-        self._gates = {code: Gate(code, instrument_id) for code in codes}
+        self._closed = [0]
+        self._gates = {code: Gate(code, instrument_id, self._closed) for code in codes}
+        self._top_gates = (self._gates[_CROSSED], self._gates[_ZERO_PRICE], self._gates[_FLIP_FLOP])
         # The last two tops of book and when the top last came back to the one before it.
-        self._seen: deque[tuple[int, int]] = deque(maxlen=2)
+        self._seen: tuple[tuple[int, int], tuple[int, int]] = (_NO_TOP, _NO_TOP)
         self._flips: deque[int] = deque(maxlen=self.limits.flip_flops)
         self._window_ns = self.limits.flip_flop_window_ms * MS
 
@@ -174,21 +180,13 @@ class SymbolGates:
 
     def is_any_tripped(self) -> bool:
         """Whether a gate is closed."""
-        for gate in self._gates.values():  # noqa: SIM110 - a generator costs more than the loop
-            if gate.is_tripped:
-                return True
-        return False
-
-    def due_ns(self, last_recv_ns: int) -> int:
-        """When the newest data will be too old, if no more comes."""
-        return last_recv_ns + self.limits.book_freshness_ms * MS + 1
+        return self._closed[0] > 0
 
     def on_age(self, last_recv_ns: int, now_ns: int) -> list[GateEvent]:
         """The age of the newest data. ``last_recv_ns`` 0 means that there never was any, which is stale."""
         limits = self.limits
-        gates = self._gates
         fresh = last_recv_ns and now_ns - last_recv_ns <= limits.book_freshness_ms * MS
-        if fresh and not (gates[_BOOK_STALE].is_tripped or gates[_STREAM_STALE].is_tripped):
+        if fresh and not self._closed[0]:
             return []
         age_ms = (now_ns - last_recv_ns) / MS if last_recv_ns else float("inf")
         cause = f"newest book data is {age_ms:.0f} ms old" if last_recv_ns else "no book data yet"
@@ -200,15 +198,26 @@ class SymbolGates:
 
     def on_top(self, top: BookTop, now_ns: int) -> list[GateEvent]:
         """A new top of book: crossed or locked, a price that is not one, or a touch that jumps back and forth."""
-        bid = top.bids[0][0] if top.bids else None
-        ask = top.asks[0][0] if top.asks else None
-        crossed = bid is not None and ask is not None and bid >= ask
-        zero = (bid is not None and bid <= 0) or (ask is not None and ask <= 0)
-        flips = self._count_flips(bid, ask, now_ns) if bid is not None and ask is not None else 0
-        if not (crossed or zero or flips >= self.limits.flip_flops):
-            gates = self._gates
-            if not (gates[_CROSSED].is_tripped or gates[_ZERO_PRICE].is_tripped or gates[_FLIP_FLOP].is_tripped):
+        bids, asks = top.bids, top.asks
+        if bids and asks:
+            bid, ask = bids[0][0], asks[0][0]
+            crossed = bid >= ask
+            zero = bid <= 0 or ask <= 0
+            flips = self._count_flips(bid, ask, now_ns)
+            jumpy = flips >= self.limits.flip_flops
+            a, b, c = self._top_gates
+            if crossed is a.is_tripped and zero is b.is_tripped and jumpy is c.is_tripped:
+                # Nothing changes; what is closed stays so, and its calm has not begun.
+                if crossed or zero or jumpy:
+                    for gate in (a, b, c):
+                        if gate.is_tripped:
+                            gate.judge(True, "", now_ns)
                 return []
+        else:
+            # One side alone can neither cross nor jump.
+            bid, ask = bids[0][0] if bids else 1, asks[0][0] if asks else 1
+            crossed, flips = False, 0
+            zero = bid <= 0 or ask <= 0
         word = "locked" if bid == ask else "crossed"
         return self._judge(
             (GateCode.BOOK_CROSSED, crossed, f"{word} book: bid {bid}, ask {ask} ticks"),
@@ -223,8 +232,7 @@ class SymbolGates:
 
     def on_anchors(self, mid: float, mark: float | None, last: float | None, now_ns: int) -> list[GateEvent]:
         """Mid against mark and last price (None: not known). A price of zero or less, or NaN, closes ZERO_PRICE."""
-        gates = self._gates
-        if not (gates[_ZERO_PRICE].is_tripped or gates[_ANCHORS].is_tripped):
+        if not self._closed[0]:
             a, b = mid if mark is None else mark, mid if last is None else last
             low, high = min(mid, a, b), max(mid, a, b)
             if low > 0 and isfinite(mid + a + b) and (high - low) / low * 10_000 <= self.limits.anchor_divergence_bps:
@@ -259,12 +267,12 @@ class SymbolGates:
         return self._judge((GateCode.BASIS, bps > limit, f"basis {bps:.1f} bps, limit {limit}"), now_ns=now_ns)
 
     def _count_flips(self, bid: int, ask: int, now_ns: int) -> int:
-        top = (bid, ask)
-        seen, flips = self._seen, self._flips
-        if not seen or seen[-1] != top:
-            if len(seen) == 2 and seen[0] == top:
+        flips = self._flips
+        last, before = self._seen
+        if bid != last[0] or ask != last[1]:
+            if bid == before[0] and ask == before[1]:
                 flips.append(now_ns)
-            seen.append(top)
+            self._seen = ((bid, ask), last)
         while flips and now_ns - flips[0] > self._window_ns:
             flips.popleft()
         return len(flips)
@@ -346,15 +354,16 @@ class ClockSkew:
 class VenueGates:
     """The gates of one venue: its clock against ours, and the holes in its stream."""
 
-    __slots__ = ("_gap_ns", "_gaps_ns", "_gates", "_last_ns", "_skew_ms", "_wide", "limits", "skew", "venue")
+    __slots__ = ("_closed", "_gap_ns", "_gaps_ns", "_gates", "_last_ns", "_skew_ms", "_wide", "limits", "skew", "venue")
 
     def __init__(self, venue: str, limits: GateLimits | None = None) -> None:
         self.venue = venue
         self.limits = limits or GateLimits()
         self.skew = ClockSkew(venue, step_ms=self.limits.clock_step_ms)
         codes = [code for code, rule in RULES.items() if rule.scope is GateScope.VENUE]
-        self._gates = {code: Gate(code, venue) for code in codes}
-        self._gaps_ns: deque[int] = deque()
+        self._closed = [0]
+        self._gates = {code: Gate(code, venue, self._closed) for code in codes}
+        self._gaps_ns: deque[int] = deque(maxlen=_GAPS_KEPT)
         self._gap_ns = self.limits.ws_gap_p95_ms * MS
         self._skew_ms = min(self.limits.notice_clock_skew_ms, self.limits.max_clock_skew_ms)
         self._wide = 0  # how many of the kept gaps exceed the limit
@@ -367,21 +376,19 @@ class VenueGates:
 
     def is_any_tripped(self) -> bool:
         """Whether a gate is closed."""
-        for gate in self._gates.values():  # noqa: SIM110 - as above
-            if gate.is_tripped:
-                return True
-        return False
+        return self._closed[0] > 0
 
     def on_message(self, ts_event_ns: int, ts_recv_ns: int) -> None:
         """Any message of the venue: cheap, to be called for each; `check` draws the conclusions."""
         self.skew.update(ts_event_ns, ts_recv_ns)
         if self._last_ns:
-            gap = ts_recv_ns - self._last_ns
             gaps = self._gaps_ns
-            gaps.append(gap)
-            self._wide += gap > self._gap_ns
-            if len(gaps) > _GAPS_KEPT:
-                self._wide -= gaps.popleft() > self._gap_ns
+            if len(gaps) == _GAPS_KEPT and gaps[0] > self._gap_ns:
+                self._wide -= 1
+            gap = ts_recv_ns - self._last_ns
+            gaps.append(gap)  # the oldest leaves by itself
+            if gap > self._gap_ns:
+                self._wide += 1
         self._last_ns = ts_recv_ns
 
     def check(self, now_ns: int) -> list[GateEvent]:
@@ -393,7 +400,7 @@ class VenueGates:
         # The 95th percentile exceeds the limit when too few gaps are within it: no sorting needed.
         holey = n >= _GAPS_MIN and n - self._wide <= n * 95 // 100
         gates = self._gates
-        if not (holey or size >= self._skew_ms or self.skew.is_stepped) and not self.is_any_tripped():
+        if not (holey or size >= self._skew_ms or self.skew.is_stepped) and not self._closed[0]:
             return []
         side = "behind" if skew is not None and skew < 0 else "ahead of"
         cause = f"our clock is {size:.0f} ms {side} {self.venue}'s"
