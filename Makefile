@@ -19,6 +19,7 @@ help: ## this list
 .venv/.stamp-run: $(LOCKS) pyproject.toml $(wildcard native/*.c native/*.h) | .venv/bin/python
 	$(PIP) --require-hashes -r requirements-build.lock
 	$(PIP) --require-hashes -r requirements.lock
+	rm -f native/*.so  # what was built from other sources is worse than nothing
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -24,6 +24,7 @@ __all__ = ["PROJECT_ROOT", "ConfigError", "DeskConfig", "load_config"]
 
 PREFIX: Final = "PROPDESK_"
 CONFIG_VARIABLE: Final = "PROPDESK_CONFIG"
+NATIVE_VARIABLE: Final = "PROPDESK_NATIVE"  # read by `native` when the process starts
 SPEC_VARIABLES: Final = {"API_HOST": "server.host", "API_PORT": "server.port"}
 PROFILE_VARIABLE: Final = "DEFAULT_PROFILE"
 
@@ -115,7 +116,8 @@ def _read(path: Path | str | None, profile: str) -> dict[str, Any]:
 
 def _env_keys(env: Mapping[str, str]) -> list[tuple[list[str], str]]:
     keys = [(dotted.split("."), variable) for variable, dotted in SPEC_VARIABLES.items() if env.get(variable)]
-    own = (variable for variable in sorted(env) if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE)
+    no_keys = {CONFIG_VARIABLE, NATIVE_VARIABLE}
+    own = (variable for variable in sorted(env) if variable.startswith(PREFIX) and variable not in no_keys)
     return keys + [(variable.removeprefix(PREFIX).lower().split("__"), variable) for variable in own]
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+import native
 from adapters.board_file import BoardDamagedError
 from adapters.clock import Clock, SystemClock
 from adapters.config import ConfigError, DeskConfig
@@ -59,7 +60,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def examine(config: DeskConfig | ConfigError, env: Mapping[str, str], clock: Clock | None = None) -> list[Check]:
     """Every check, in the order in which one would mend. A wrong configuration leaves only what needs none."""
     clock = clock or SystemClock()
-    checks = [check_python(sys.version_info[:3]), check_clock(clock)]
+    checks = [check_python(sys.version_info[:3]), check_native(native.why_not), check_clock(clock)]
     if isinstance(config, ConfigError):
         wrong = Check(name="config", status=Status.FAIL, text=f"{config.field}: {config.problem}", mend=config.mend)
         return [*checks, wrong]
@@ -85,6 +86,17 @@ def check_python(version: tuple[int, ...]) -> Check:
     if version[:2] not in {(3, 11), (3, 12)}:
         return Check(name="python", status=Status.WARN, text=f"{text} is not tested", mend="use Python 3.12")
     return Check(name="python", status=Status.OK, text=text)
+
+
+def check_native(why_not: str) -> Check:
+    """The hottest code runs in C, or in Python: slower, with the same results. ``why_not`` is that of `native`."""
+    if not why_not:
+        return Check(name="native code", status=Status.OK, text="yes: books and depth messages are handled in C")
+    text = f"no: {why_not}; Python does the same, slower (a depth message takes 5 to 10 times as long)"
+    if why_not.startswith("PROPDESK_NATIVE"):
+        return Check(name="native code", status=Status.OK, text=text)
+    mend = "install a C compiler and Python's headers (Debian: gcc, python3-dev), then `make clean && make setup`"
+    return Check(name="native code", status=Status.WARN, text=text, mend=mend)
 
 
 def check_clock(clock: Clock) -> Check:

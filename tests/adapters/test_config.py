@@ -149,3 +149,7 @@ def test_everything_may_share_one_cell():
 def test_an_error_crosses_processes():
     error = pickle.loads(pickle.dumps(ConfigError("a.b", "wrong", "mend it")))
     assert (error.field, error.problem, error.mend, str(error)) == ("a.b", "wrong", "mend it", "a.b: wrong; mend it")
+
+
+def test_the_choice_of_native_code_is_no_key():
+    assert load_config(env={"PROPDESK_NATIVE": "0"}) == load_config()

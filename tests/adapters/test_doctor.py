@@ -15,6 +15,7 @@ from adapters.doctor import (
     check_directory,
     check_disk,
     check_fsync,
+    check_native,
     check_permit_board,
     check_pid,
     check_port,
@@ -50,7 +51,16 @@ def test_a_sound_machine_has_no_failure(config, tmp_path):
     tmp_path.chmod(0o700)
     checks = examine(config, {})
     assert [c for c in checks if c.status is Status.FAIL] == []
-    assert {c.name for c in checks} >= {"python", "clock", "config", "disk", "fsync", "http port", "permit board"}
+    assert {c.name for c in checks} >= {
+        "python",
+        "native code",
+        "clock",
+        "config",
+        "disk",
+        "fsync",
+        "http port",
+        "permit board",
+    }
     assert list(tmp_path.iterdir()) == []
 
 
@@ -65,6 +75,23 @@ def test_a_wrong_configuration_is_a_finding_and_not_a_crash():
 )
 def test_the_python_version(version, status):
     assert check_python(version).status is status
+
+
+@pytest.mark.req("P-EXE-17")
+@pytest.mark.parametrize(
+    ("why_not", "status", "words"),
+    [
+        ("", Status.OK, "yes"),
+        ("PROPDESK_NATIVE=0", Status.OK, "slower"),
+        ("No module named 'native._marketdata'", Status.WARN, "slower"),
+    ],
+)
+def test_python_in_the_place_of_c_is_told_with_what_it_costs_and_how_to_mend_it(why_not, status, words):
+    found = check_native(why_not)
+    assert found.status is status
+    assert words in found.text
+    assert why_not in found.text
+    assert bool(found.mend) is (status is Status.WARN)
 
 
 def test_a_clock_that_runs_backwards_fails():
