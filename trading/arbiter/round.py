@@ -102,7 +102,8 @@ class Round:
         if len(needs) > 1:
             needs, crossing = self._cross(needs)
         cap = desk.lots_within(desk.cap_reach)
-        aggressive = [n for n in needs if desk.targets[n.strategy_id].urgency is Urgency.AGGRESSIVE]
+        targets = desk.targets
+        aggressive = [n for n in needs if targets[n.strategy_id].urgency is Urgency.AGGRESSIVE]
         quotes: list[Need] = []
         if desk.quotes or len(aggressive) < len(needs):
             quotes = by_priority(self._quote_needs(needs))
@@ -289,7 +290,7 @@ class Round:
         same = [n for n in needs if n.limit_ticks is None or _marketable(n, desk.bid, desk.ask)]
         if len(same) < len(needs):
             desk.follows_touch = True
-        net = sum([n.lots for n in same])
+        net = same[0].lots if len(same) == 1 else sum([n.lots for n in same])
         if net == 0:
             return None
         side = Side.BUY if net > 0 else Side.SELL
@@ -321,8 +322,10 @@ class Round:
         working_lots = desk.open_lots(side) if resting else 0
         held = desk.net_lots if net > 0 else -desk.net_lots
         room = min(cap - held - working_lots, desk.max_lots, most, desk.lots_within(desk.order_reach))
-        legs = clip(same, max(0, room))
-        lots = abs(sum([n.lots for n in legs]))
+        lots, legs = abs(net), same
+        if lots > room or len(same) > 1:
+            legs = clip(same, max(0, room))
+            lots = abs(sum([n.lots for n in legs]))
         if not desk.large_enough(lots):
             return None
         if not self.pace(0):
