@@ -91,7 +91,7 @@ def check_python(version: tuple[int, ...]) -> Check:
 def check_native(why_not: str) -> Check:
     """The hottest code runs in C, or in Python: slower, with the same results. ``why_not`` is that of `native`."""
     if not why_not:
-        return Check(name="native code", status=Status.OK, text="yes: books and depth messages are handled in C")
+        return Check(name="native code", status=Status.OK, text="yes: books, depth messages and delivery in C")
     text = f"no: {why_not}; Python does the same, slower (a depth message takes 5 to 10 times as long)"
     if why_not.startswith("PROPDESK_NATIVE"):
         return Check(name="native code", status=Status.OK, text=text)

@@ -15,8 +15,8 @@ why_not = ""
 try:
     if os.environ.get("PROPDESK_NATIVE") == "0":
         raise ImportError("PROPDESK_NATIVE=0")
-    from native import _actors as actors
-    from native import _marketdata as marketdata
+    import native._actors as actors
+    import native._marketdata as marketdata
 except ImportError as error:
     actors = None  # type: ignore[assignment]
     marketdata = None  # type: ignore[assignment]
