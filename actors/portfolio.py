@@ -55,7 +55,7 @@ class PortfolioActor(Shell):
         self._in_history: set[tuple[str, str]] = set()
         self._mids: dict[str, tuple[int, int]] = {}
         self._told: DayPnl | None = None
-        self._idle = False  # nothing that we hold has a price
+        self._idle = False
         self.tell(setup.journal, ReadJournal(reply_to=self.name))
 
     @property
@@ -123,13 +123,13 @@ class PortfolioActor(Shell):
     def _open(self, msg: AccountState) -> None:
         if msg.venue not in self._opened:
             self._opened.add(msg.venue)
-            self._idle = False
+            self._busy()
             self._core.opening(msg.venue, msg.balances, msg.ts_init_ns)
 
     def _fold(self, msg: OrderFilled | InternalCross | FundingPayment) -> None:
         if self._in_history and self._row_key(msg) in self._in_history:
             return
-        self._idle = False
+        self._busy()
         match msg:
             case OrderFilled():
                 self._core.apply_fill(msg)
@@ -143,6 +143,11 @@ class PortfolioActor(Shell):
                 self._own(msg.seller_id, msg.instrument_id, False, msg.qty, msg.price)
             case FundingPayment():
                 self._core.apply_funding(msg)
+
+    def _busy(self) -> None:
+        if self._idle:
+            self._idle = False
+            self.wake_after(self._setup.publish_ns, "publish")
 
     def _row_key(self, msg: OrderFilled | InternalCross | FundingPayment) -> tuple[str, str]:
         if type(msg) is InternalCross:
@@ -171,20 +176,19 @@ class PortfolioActor(Shell):
 
     def on_tick(self, tag: str) -> None:
         """Mark to the proved mids, tell the governor and the operators."""
-        self.wake_after(self._setup.publish_ns, "publish")
         now = self.now_ns()
         day = now // DAY_NS
-        if self._idle and self._told is not None and self._told.day == day and self._setup.ops is None:
-            return
         self.mark_to_mid()
         self._core.roll(now)
-        self._idle = not self._core.is_priced()
         equity = self._equity(self._core.balances_by_venue())
         profit = DayPnl(day=day, day_usd=_usd(self._core.day_usd()), equity_usd=_usd(equity))
         if profit != self._told:
             self._told = profit
             self.tell(self._setup.governor, profit)
         ops = self._setup.ops
+        # With nothing that has a price and nobody who looks, only a fact or a new day changes anything.
+        self._idle = ops is None and not self._core.is_priced()
+        self.wake_after((day + 1) * DAY_NS - now if self._idle else self._setup.publish_ns, "publish")
         if ops is None:
             return
         view: Any = self._core.pnl_view()

@@ -140,7 +140,8 @@ class Shell(Actor):
                 self._supervisor = msg.supervisor
                 self.clock = getattr(self._myRef, "clock", None) or self.clock
                 vars(self)["now_ns"] = self.clock.wall_ns  # the same, one call shorter
-                self._wake_in = getattr(self._myRef, "wake_in_ns", None)
+                waker = getattr(self._myRef, "waker", None)
+                self._wake_in = None if waker is None else waker()
                 self.start(msg.setup)
                 direct = getattr(self._myRef, "go_direct", None)
                 if direct is not None:

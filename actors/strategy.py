@@ -61,6 +61,10 @@ class StrategyActor(Shell):
         """Hand market facts and own fills to the strategy, its intents to the arbiter."""
         kind = type(msg)
         core = self._core
+        if kind is BookTop and core is not None and self._whole:
+            for intent in core.on_book(msg, self.now_ns()):
+                self.tell(self._setup.arbiter, intent)
+            return
         if kind is Epoch:
             if core is not None:
                 return
@@ -91,16 +95,14 @@ class StrategyActor(Shell):
         if not self._whole:
             return
         now = self.now_ns()
-        if kind is BookTop:
-            self._say(core.on_book(msg, now))
-        elif kind is Trade:
+        if kind is Trade:
             self._say(core.on_trade(msg, now))
         elif kind is MarkPrice:
             self._say(core.on_mark(msg, now))
         elif kind is OwnFill:
             side = Side.BUY if msg.buy else Side.SELL
             self._say(core.on_fill(msg.instrument_id, side, Decimal(msg.qty), Decimal(msg.price), now))
-        else:
+        elif kind is not BookTop:
             self.unknown(msg)
 
     def on_tick(self, tag: str) -> None:

@@ -5,6 +5,7 @@ Measures nothing.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from actors.messages import RawFrame
 from adapters.clock import SystemClock, VirtualClock
 from adapters.config import DeskConfig, load_config
 from adapters.wirelog import SessionFacts
+from supervision.cell import calm_gc
 from supervision.replay import Replay
 from supervision.supervisor import ChildStart
 from supervision.wiring import Wiring
@@ -187,23 +189,20 @@ class SilentDesk:
         """Events a second through connector, simulated venue, market, governor, arbiter, portfolio and strategy."""
         base, clock = self.base, self.clock
         connector = base.actor("connector.binanceusdm")
-        inject, idle, advance, next_timer = base.inject, base.run_until_idle, base.advance_to, base.next_timer_ns
-        start = clock.mono_ns()
         connector._codec.decode = lambda event, _ts: event  # noqa: SLF001 - prebuilt, as the peers' events are
-        origin = clock.wall_ns()
+        mono, origin = clock.mono_ns(), clock.wall_ns()
         frames = [RawFrame(event, origin + i * step_ns) for i, event in enumerate(events)]
+        deliver_at = base.deliver_at
+        thresholds = gc.get_threshold()
+        calm_gc()  # as the daemon and the replay do
         began = time.perf_counter()
-        mono = start
         for frame in frames:
+            deliver_at(mono, "connector.binanceusdm", frame)
             mono += step_ns
-            due = next_timer()
-            if due is not None and due <= mono:
-                advance(mono)
-            else:
-                clock.advance_to_mono(mono)
-            inject("connector.binanceusdm", frame)
-            idle()
-        return len(events) / (time.perf_counter() - began)
+        took = time.perf_counter() - began
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        return len(events) / took
 
 
 def peer_results(python: str, script: Path, *args: str) -> dict[str, Any]:

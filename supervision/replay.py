@@ -23,6 +23,7 @@ from adapters.synthetic.params import GeneratorSpec
 from adapters.wirelog import Session, SessionFacts, WireLine, is_snapshot
 from supervision.bases.loop import LoopBase
 from supervision.bases.scheduler import SeededScheduler
+from supervision.cell import calm_gc
 from supervision.plan import paths_of
 from supervision.supervisor import Supervisor, SupervisorSetup
 from supervision.wiring import INSTRUMENTS, Wiring
@@ -166,28 +167,20 @@ class Replay:
         offset = clock.wall_ns() - clock.mono_ns()
         rejected = 0
         count = 0
-        inject, idle, advance, next_timer = base.inject, base.run_until_idle, base.advance_to, base.next_timer_ns
+        deliver_at = base.deliver_at
         for line in lines:
             if isinstance(line, WireRejected):
                 rejected += 1
                 self._notices.append(f"WIRE_LOG: {line.reason}: {line.excerpt}")
                 continue
             ts = line.ts_recv_ns
-            mono = ts - offset
-            if mono > clock.mono_ns():
-                due = next_timer()
-                if due is not None and due <= mono:
-                    advance(mono)
-                else:
-                    clock.advance_to_mono(mono)
             name = names.get(line.venue)
             if name is None:
                 continue
             if line.symbol is None:
-                inject(name, RawFrame(line.payload, ts))
+                deliver_at(ts - offset, name, RawFrame(line.payload, ts))
             else:
-                inject(name, SnapshotFrame(line.symbol, line.payload, ts))
-            idle()
+                deliver_at(ts - offset, name, SnapshotFrame(line.symbol, line.payload, ts))
             count += 1
             if progress is not None and count % 20_000 == 0:
                 progress(count, ts)
@@ -307,8 +300,8 @@ def replay(
         if first is None:
             raise ValueError(f"session {name} holds no readable message")
         runner.boot(first.ts_recv_ns)
-        gc.collect()
-        gc.freeze()
+        thresholds = gc.get_threshold()
+        calm_gc()
         try:
             started = time.perf_counter()
             last = [first.ts_recv_ns]
@@ -317,6 +310,7 @@ def replay(
             wall_s = time.perf_counter() - started
         finally:
             gc.unfreeze()
+            gc.set_threshold(*thresholds)
         return runner.report(name, left_out, rejected, last[0] - first.ts_recv_ns, wall_s)
 
 

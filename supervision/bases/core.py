@@ -467,24 +467,29 @@ class ActorCore(BaseState):
         Raises:
             BaseFullError: too many wake-ups are pending.
         """
-        self._wake_at(hosted, self.clock.mono_ns() + period_ns(period), WakeupMessage(period, payload))
-
-    def wake_in_ns(self, hosted: HostedActor, delay_ns: int, payload: object) -> None:
-        """`wake_after` in nanoseconds.
-
-        Raises:
-            BaseFullError: too many wake-ups are pending.
-        """
-        delay_ns = max(delay_ns, 0)
-        self._wake_at(hosted, self.clock.mono_ns() + delay_ns, WakeupMessage(delay_ns / 1e9, payload))
-
-    def _wake_at(self, hosted: HostedActor, due_ns: int, msg: WakeupMessage) -> None:
-        timers = self._timers
-        if len(timers) >= TIMERS_MAX:
-            raise BaseFullError(f"{self.name} holds {len(timers)} pending wake-ups")
+        self._check_timers()
+        due_ns = self.clock.mono_ns() + period_ns(period)
         self._timer_seq += 1
-        heapq.heappush(timers, (due_ns, self._timer_seq, hosted, msg))
+        heapq.heappush(self._timers, (due_ns, self._timer_seq, hosted, WakeupMessage(period, payload)))
         self._timer_added(due_ns)
+
+    def waker(self, hosted: HostedActor) -> Callable[[int, object], None]:
+        """`wake_after` for one actor, in nanoseconds, with everything it needs bound."""
+        timers, mono_ns = self._timers, self.clock.mono_ns
+
+        def wake_in(delay_ns: int, payload: object) -> None:
+            if len(timers) >= TIMERS_MAX:
+                self._check_timers()
+            due_ns = mono_ns() + delay_ns if delay_ns > 0 else mono_ns()
+            self._timer_seq += 1
+            heapq.heappush(timers, (due_ns, self._timer_seq, hosted, WakeupMessage(delay_ns / 1e9, payload)))
+            self._timer_added(due_ns)
+
+        return wake_in
+
+    def _check_timers(self) -> None:
+        if len(self._timers) >= TIMERS_MAX:
+            raise BaseFullError(f"{self.name} holds {len(self._timers)} pending wake-ups")
 
     def next_timer_ns(self) -> int | None:
         """When the next wake-up is due on the monotonic clock; None without one."""

@@ -93,9 +93,9 @@ class HostedActor(Party):
         """Ask for a `WakeupMessage` after a timedelta, or seconds."""
         self.base.wake_after(self, period, payload)
 
-    def wake_in_ns(self, delay_ns: int, payload: object) -> None:
-        """`wakeupAfter` to the nanosecond, for those who know that their base is ours."""
-        self.base.wake_in_ns(self, delay_ns, payload)
+    def waker(self) -> Callable[[int, object], None]:
+        """`wakeupAfter` to the nanosecond, for those who know that their base is ours: ``wake(delay_ns, payload)``."""
+        return self.base.waker(self)
 
     def go_direct(self, rare: frozenset[type]) -> None:
         """Let messages reach ``actor.on`` at once, but for ``rare`` types; ``actor.tell`` goes without detours too."""

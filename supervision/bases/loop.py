@@ -173,15 +173,28 @@ class LoopBase(Facade):
         clock = self.clock
         if not isinstance(clock, VirtualClock):
             raise TypeError("only a VirtualClock can be moved")
-        delivered = self.run_until_idle()
-        while (due_ns := self.next_timer_ns()) is not None and due_ns <= mono_ns:
+        delivered = self.run_until_idle() if self._inbox or self._has_waiting() else 0
+        timers = self._timers
+        while timers and timers[0][0] <= mono_ns:
+            due_ns = timers[0][0]
             if due_ns > clock.mono_ns():
                 clock.advance_to_mono(due_ns)
-            self._fire_due(due_ns)
-            delivered += self.run_until_idle()
+            if self._fire_due(due_ns):
+                delivered += self.run_until_idle()
         if mono_ns > clock.mono_ns():
             clock.advance_to_mono(mono_ns)
         return delivered
+
+    def deliver_at(self, mono_ns: int, to: str, msg: Any) -> None:
+        """Move the virtual clock there, wake-ups on the way included; then deliver, and all that follows from it."""
+        timers = self._timers
+        clock: Any = self.clock  # a VirtualClock, or it is never behind
+        if timers and timers[0][0] <= mono_ns:
+            self.advance_to(mono_ns)
+        elif mono_ns > clock.mono_ns():
+            clock.advance_to_mono(mono_ns)
+        self.inject(to, msg)
+        self.run_until_idle()
 
     # Live drive.
 

@@ -40,7 +40,7 @@ class Kit:
     def receiver(self, name):
         def receive(msg, sender):
             self.seen.append((name, msg, sender))
-            if isinstance(msg, float):
+            if type(msg) is float:
                 raise ArithmeticError(f"{msg}")
             if isinstance(msg, int) and msg > 3:
                 self.send("b")(ActorAddress("a" if msg % 2 else "b"), msg // 2)
