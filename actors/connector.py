@@ -33,6 +33,7 @@ from trading.market.stitch import BookSync, SequenceRule, SyncResult
 from trading.operators import Published, Topic
 from trading.orders.messages import AccountStateRequest, NewOrderSingle
 from trading.sim.config import SimConfig
+from trading.sim.matching import Market as MarketAtVenue
 from trading.sim.venue import SimVenue
 
 _MILLISECOND_NS = 1_000_000
@@ -62,7 +63,7 @@ class ConnectorSetup(msgspec.Struct, frozen=True, kw_only=True):
     synthetic: bool = False
     incarnation: int = 0
     poll_ns: int = 5_000_000
-    gates_ns: int = 250_000_000
+    gates_ns: int = 500_000_000
     publish_ns: int = 250_000_000
     gates: GateLimits = GateLimits()
     top_levels: int = 5
@@ -77,6 +78,8 @@ class _Market:
 
     __slots__ = (
         "anchors_ns",
+        "at_venue",
+        "book",
         "gates",
         "instrument",
         "last_ns",
@@ -89,10 +92,12 @@ class _Market:
         "trades",
     )
 
-    def __init__(self, instrument: Instrument, bbo_only: bool, limits: GateLimits) -> None:
+    def __init__(self, instrument: Instrument, bbo_only: bool, limits: GateLimits, at_venue: MarketAtVenue) -> None:
         self.instrument = instrument
+        self.at_venue = at_venue
         rule = SequenceRule.SPOT if instrument.kind is InstrumentKind.SPOT else SequenceRule.FUTURES
         self.sync = BookSync(instrument.instrument_id, rule, mode="bbo" if bbo_only else "depth")
+        self.book = self.sync.book
         self.last_top: BookTop | None = None
         self.trades = 0
         self.marks = 0
@@ -111,12 +116,14 @@ class Connector(Shell):
         """Build codec, books and the simulated venue; restore its account; open the source."""
         self._setup = setup
         self._top_levels, self._synthetic, self._market = setup.top_levels, setup.synthetic, setup.market
-        self._markets = {i: _Market(x, i in setup.bbo_only, setup.gates) for i, x in setup.instruments.items()}
         self._instruments = tuple(setup.instruments.values())
         self._by_symbol = {x.symbol: i for i, x in setup.instruments.items()}
         self._codec = BinanceCodec(setup.venue, list(setup.instruments.values()))
         self._gates = VenueGates(setup.venue, setup.gates)
         self._sim = SimVenue(setup.venue, list(setup.instruments.values()), setup.sim, setup.sim_seed)
+        self._markets = {
+            i: _Market(x, i in setup.bbo_only, setup.gates, self._sim.market(i)) for i, x in setup.instruments.items()
+        }
         self._store: PaperStore | None = None
         if setup.paper_dir is not None:
             self._store = PaperStore(setup.paper_dir / f"{setup.venue}.wal")
@@ -243,25 +250,25 @@ class Connector(Shell):
         """A message went through the book's proof: match against it, publish it, or ask for a snapshot."""
         if self._catching_up:
             return
-        sync = market.sync
+        book = market.book
         if result is not _APPLIED and result in _UNCHANGED:
-            if market.last_ns - market.told_ns >= _REFRESH_NS and sync.state is BookState.SYNCED:
+            if market.last_ns - market.told_ns >= _REFRESH_NS and book.state is _SYNCED:
                 self._publish_top(market)
             return
-        if sync.book.state is _SYNCED:
-            self._sim.on_book(sync.book, now)
-            self._sim_due = self._sim.next_due_ns()
+        if book.state is _SYNCED:
+            at_venue = market.at_venue
+            if at_venue.busy or self._sim_due is not None or at_venue.book is not book:
+                self._sim.on_book(book, now)
+                self._sim_due = self._sim.next_due_ns()
         else:
             self._sim.on_book_lost(market.instrument.instrument_id)
-            if sync.wants_snapshot:
+            if market.sync.wants_snapshot:
                 self._want_snapshot(market)
         self._publish_top(market)
 
     def _publish_top(self, market: _Market) -> None:
-        sync = market.sync
-        book = sync.book
-        seen_ns = market.last_ns if book.state is _SYNCED else 0
-        top = book.to_top(self._top_levels, self._synthetic, seen_ns)
+        book = market.book
+        top = book.to_top(self._top_levels, self._synthetic, market.last_ns if book.state is _SYNCED else 0)
         now = top.ts_recv_ns
         last = market.last_top
         if (

@@ -19,6 +19,7 @@ from trading.orders.messages import AccountState, FundingPayment, InternalCross,
 from trading.risk.limits import OPERATOR
 
 _ONE = Decimal(1)
+_SYNCED = BookState.SYNCED
 _CENT_OF_CENT = Decimal("0.00000001")
 
 
@@ -67,7 +68,7 @@ class PortfolioActor(Shell):
         """Fold facts; answer who asks what we hold."""
         kind = type(msg)
         if kind is BookTop:
-            if msg.state is BookState.SYNCED and msg.bids and msg.asks:
+            if msg.bids and msg.asks and msg.state is _SYNCED:
                 self._mids[msg.instrument_id] = (msg.bids[0][0], msg.asks[0][0])
         elif kind is JournalHistory:
             self._history(msg.rows)

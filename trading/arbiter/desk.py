@@ -18,6 +18,7 @@ from trading.risk.rate import RateWindow
 
 MS = 1_000_000
 FAR_FUTURE_NS = 2**63 - 1
+_SYNCED = BookState.SYNCED
 
 
 class Flattening:
@@ -98,8 +99,7 @@ class InstrumentDesk:
         """Take a book; True when the touch moved or the book became usable or unusable."""
         self.top = top
         bids, asks = top.bids, top.asks
-        tradable = top.state is BookState.SYNCED and bool(bids) and bool(asks)
-        if not tradable:
+        if not (bids and asks and top.state is _SYNCED):
             changed = self.tradable
             self.tradable = False
             return changed

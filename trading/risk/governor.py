@@ -36,6 +36,7 @@ BPS = Decimal(10_000)
 _REMEMBERED_IDS = 20_000
 _NO_OWN_LIMITS = InstrumentLimits()
 _UNBRAKED = (Level.RUN, GLOBAL)
+_SYNCED = BookState.SYNCED
 
 
 class _Bounds:
@@ -99,8 +100,9 @@ class RiskGovernor:
         if exposure is None:
             return
         exposure.top = top
-        if top.state is BookState.SYNCED and top.bids and top.asks:
-            exposure.mid_sum_ticks = top.bids[0][0] + top.asks[0][0]
+        bids, asks = top.bids, top.asks
+        if top.state is _SYNCED and bids and asks:
+            exposure.mid_sum_ticks = bids[0][0] + asks[0][0]
 
     def on_mark(self, mark: MarkPrice) -> None:
         """The mark values an exposure whose book was never proved."""
@@ -232,7 +234,7 @@ class RiskGovernor:
 
     def _check_book(self, order: ProposedOrder, exposure: Exposure, now_ns: int, checks: RiskChecks) -> Refusal | None:
         top, limits = exposure.top, self.limits
-        if top is None or top.state is not BookState.SYNCED or not top.bids or not top.asks:
+        if top is None or top.state is not _SYNCED or not top.bids or not top.asks:
             state = "never seen" if top is None else top.state.value
             return DenyReason.BOOK_NOT_SYNCED, f"book is {state}, must be synced and two-sided ({exposure.scope})"
         checks.book_age_ns = age_ns = now_ns - top.ts_recv_ns

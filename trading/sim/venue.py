@@ -29,6 +29,7 @@ from trading.orders.messages import (
 from trading.sim.book_view import BookView
 from trading.sim.config import SimConfig, SimFaults
 from trading.sim.exchange import Exchange
+from trading.sim.matching import Market
 from trading.sim.state import (
     DUMP_VERSION,
     UNKNOWN_QUEUE,
@@ -77,6 +78,10 @@ class SimVenue:
         self._effect_due_ns = _NEVER_NS
         self._silenced: set[str] = set()
         self._logged = self._counters()
+
+    def market(self, instrument_id: str) -> Market:
+        """One instrument at the venue. While it is not ``busy``, a change of the book it has needs no `on_book`."""
+        return self._markets[instrument_id]
 
     # Inputs.
 
