@@ -42,7 +42,11 @@ GOALS: Final[dict[str, tuple[Goal, ...]]] = {
         Goal(at="tops_that_differ", at_most=0),
     ),
     "journal": tuple(Goal(at=f"groups.{size}.ratio", at_least=0.7) for size in (1, 10, 100)),
-    "tick-to-order": (Goal(at="ratio_p50", at_most=2), Goal(at="ratio_p99", at_most=4)),
+    "tick-to-order": (
+        Goal(at="ratio_p50", at_most=2),
+        Goal(at="ratio_p99", at_most=4),
+        Goal(at="without_commit_vs_nautilus_p50", at_most=1),
+    ),
     "replay": (
         Goal(at="recording.times_real_time", at_least=20),
         Goal(at="quotes_vs_cython", at_least=1),
