@@ -10,6 +10,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *instrument_id, *state, *top_type;
     Side bids, asks;
+    Telling told_bids, told_asks;
     long long bid_horizon, ask_horizon, update_id, ts_event_ns, ts_recv_ns;
     Py_ssize_t max_levels, max_entries;
     char partial;
@@ -110,6 +111,8 @@ static int book_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->instrument_id);
     Py_VISIT(self->state);
     Py_VISIT(self->top_type);
+    Py_VISIT(self->told_bids.told);
+    Py_VISIT(self->told_asks.told);
     return 0;
 }
 
@@ -119,6 +122,8 @@ static int book_drop(PyObject *object)
     Py_CLEAR(self->instrument_id);
     Py_CLEAR(self->state);
     Py_CLEAR(self->top_type);
+    Py_CLEAR(self->told_bids.told);
+    Py_CLEAR(self->told_asks.told);
     return 0;
 }
 
@@ -455,8 +460,8 @@ static PyObject *book_to_top(PyObject *object, PyObject *const *args, Py_ssize_t
         Py_NewRef(self->instrument_id),
         Py_NewRef(self->state),
         PyLong_FromLongLong(self->update_id),
-        side_top(&self->bids, n, 1),
-        side_top(&self->asks, n, -1),
+        side_tell(&self->bids, &self->told_bids, n, 1),
+        side_tell(&self->asks, &self->told_asks, n, -1),
         PyLong_FromLongLong(self->ts_event_ns),
         PyLong_FromLongLong(Py_MAX(self->ts_recv_ns, seen_ns)),
         Py_NewRef(synthetic),

@@ -157,6 +157,18 @@ Py_ssize_t side_live(const Side *side)
     return live;
 }
 
+/* Copies the best `n` levels, best first; how many there are. */
+static Py_ssize_t side_find(const Side *side, Py_ssize_t n, Level *found)
+{
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = side->count - 1; i >= 0 && count < n; i--) {
+        if (side->items[i].lots != 0) {
+            found[count++] = side->items[i];
+        }
+    }
+    return count;
+}
+
 /* The best `n` levels, best first. Copied before a Python object is made: that may run the collector's finalizers. */
 PyObject *side_top(const Side *side, Py_ssize_t n, int sign)
 {
@@ -165,12 +177,7 @@ PyObject *side_top(const Side *side, Py_ssize_t n, int sign)
     if (n > TOP_MAX && (found = PyMem_New(Level, n)) == NULL) {
         return PyErr_NoMemory();
     }
-    Py_ssize_t count = 0;
-    for (Py_ssize_t i = side->count - 1; i >= 0 && count < n; i--) {
-        if (side->items[i].lots != 0) {
-            found[count++] = side->items[i];
-        }
-    }
+    Py_ssize_t count = side_find(side, n, found);
     PyObject *levels = PyTuple_New(count);
     for (Py_ssize_t i = 0; levels != NULL && i < count; i++) {
         PyObject *pair = level_pair(sign * found[i].tick, found[i].lots);
@@ -185,4 +192,59 @@ PyObject *side_top(const Side *side, Py_ssize_t n, int sign)
         PyMem_Free(found);
     }
     return levels;
+}
+
+/* The pair of `level`; `old` is the one that was told of the same tick before, or NULL. */
+static PyObject *tell_pair(const Level *level, int sign, PyObject *old, int64_t old_lots)
+{
+    if (old == NULL) {
+        return level_pair(sign * level->tick, level->lots);
+    }
+    if (old_lots == level->lots) {
+        return Py_NewRef(old);
+    }
+    PyObject *pair = PyTuple_New(2);
+    PyObject *lots = pair != NULL ? PyLong_FromLongLong(level->lots) : NULL;
+    if (lots == NULL) {
+        Py_XDECREF(pair);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, Py_NewRef(PyTuple_GET_ITEM(old, 0)));
+    PyTuple_SET_ITEM(pair, 1, lots);
+    return pair;
+}
+
+PyObject *side_tell(const Side *side, Telling *telling, Py_ssize_t n, int sign)
+{
+    Level found[TOP_MAX], before[TOP_MAX];
+    Py_ssize_t count = side_find(side, Py_MIN(n, TOP_MAX), found);
+    PyObject *old = telling->told;
+    Py_ssize_t known = old != NULL ? PyTuple_GET_SIZE(old) : 0;
+    size_t bytes = (size_t)count * sizeof(Level);
+    if (old != NULL && known == count && memcmp(found, telling->levels, bytes) == 0) {
+        return Py_NewRef(old);
+    }
+    /* Ours until the end, whatever finalizers run when an object is made; there is nothing to find in it meanwhile. */
+    memcpy(before, telling->levels, (size_t)known * sizeof(Level));
+    telling->told = NULL;
+    PyObject *told = PyTuple_New(count);
+    for (Py_ssize_t i = 0, j = 0; told != NULL && i < count; i++) {
+        while (j < known && before[j].tick > found[i].tick) {
+            j++;
+        }
+        bool again = j < known && before[j].tick == found[i].tick;
+        PyObject *pair = tell_pair(&found[i], sign, again ? PyTuple_GET_ITEM(old, j) : NULL, again ? before[j].lots : 0);
+        if (pair == NULL) {
+            Py_CLEAR(told);
+        }
+        else {
+            PyTuple_SET_ITEM(told, i, pair);
+        }
+    }
+    Py_XDECREF(old);
+    if (told != NULL) {
+        memcpy(telling->levels, found, bytes);
+        Py_XSETREF(telling->told, Py_NewRef(told));
+    }
+    return told;
 }

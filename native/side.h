@@ -33,6 +33,16 @@ Py_ssize_t side_live(const Side *side);
 /* A tuple of the best `n` (tick, lots), best first. */
 PyObject *side_top(const Side *side, Py_ssize_t n, int sign);
 
+/* What was told of a side last: `told` is the tuple (or NULL), `levels` what it says, by key. Most levels are told again
+ * and again, and a pair that is told again is not made again. */
+typedef struct {
+    PyObject *told;
+    Level levels[TOP_MAX];
+} Telling;
+
+/* As side_top, for an `n` of at most TOP_MAX; what was told before is used again, and what is told now is kept. */
+PyObject *side_tell(const Side *side, Telling *telling, Py_ssize_t n, int sign);
+
 static inline const Level *side_best(const Side *side)
 {
     return side->count > 0 ? &side->items[side->count - 1] : NULL;

@@ -72,7 +72,7 @@ def everything(book):
         "touch": (book.crossed(), book.beyond_horizon()),
         "horizons": (book.bid_horizon, book.ask_horizon),
         "hash": (book.depth_hash(), book.depth_hash(3)),
-        "told": [book.to_top(), book.to_top(20, synthetic=True, seen_ns=7)],
+        "told": [book.to_top(), book.to_top(20, synthetic=True, seen_ns=7), book.to_top(2), book.to_top(0)],
         "ids": (book.update_id, book.ts_event_ns, book.ts_recv_ns, book.state, book.partial, book.instrument_id),
         "bid_lots": [book.bid_lots(tick) for tick in range(-1, 42)],
         "ask_lots": [book.ask_lots(tick) for tick in range(-1, 42)],
@@ -207,6 +207,43 @@ def test_an_argument_that_it_does_not_know_is_refused():
         NativeBook(ID, 0)
     with pytest.raises(AttributeError):
         book.depth = 1
+
+
+def test_what_is_told_again_is_not_made_again_and_what_was_told_stays():
+    book = NativeBook(ID)
+    book.apply_snapshot(snapshot([(tick, 1000 + tick) for tick in range(400, 300, -1)], [(500, 900), (501, 901)]))
+    first = book.to_top(3)
+    book.apply(update([(301, 7)], [(501, 902)], 11))
+    second = book.to_top(3)
+    assert second.bids is first.bids
+    assert second.asks == ((500, 900), (501, 902))
+    assert second.asks[0] is first.asks[0]
+    assert second.asks[1][0] is first.asks[1][0]
+    book.apply(update([(410, 5), (399, 0)], [], 12))
+    third = book.to_top(3)
+    assert third.bids == ((410, 5), (400, 1400), (398, 1398))
+    assert third.bids[1] is first.bids[0]
+    assert third.bids[2] is first.bids[2]
+    assert third.asks is second.asks
+    assert first.bids == ((400, 1400), (399, 1399), (398, 1398))
+    assert first.asks == ((500, 900), (501, 901))
+    wide = book.to_top(10)
+    assert wide.bids[:3] == third.bids
+    assert book.to_top(2).bids == third.bids[:2]
+    book.clear()
+    assert (book.to_top().bids, book.to_top().asks) == ((), ())
+
+
+def test_a_book_keeps_no_more_of_what_it_told_than_ten_levels_a_side():
+    book = NativeBook(ID)
+    book.apply_snapshot(snapshot([(tick, tick + 1000) for tick in range(1300, 1200, -1)], [(2000, 999)]))
+    bids = book.to_top(10).bids
+    pair = bids[0]
+    held = (sys.getrefcount(bids), sys.getrefcount(pair))
+    book.apply(update([(tick, 1) for tick in range(1310, 1300, -1)], []))
+    assert len(book.to_top(10).bids) == 10
+    after = (sys.getrefcount(bids), sys.getrefcount(pair))
+    assert (held, after) == ((3, 3), (2, 3))  # ours, the call's, and once the book's
 
 
 @given(LEVELS)
