@@ -33,7 +33,11 @@ class Aggressor(Enum):
 
 
 class DepthSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """A whole book as the venue stated it at ``last_update_id``."""
+    """A whole book as the venue stated it at ``last_update_id`` (-1: the venue did not number it).
+
+    ``in_stream``: it came among the diffs, so that the next of them follows it. ``seq`` and ``checksum`` as in
+    `DepthUpdate`.
+    """
 
     instrument_id: str
     last_update_id: int
@@ -41,13 +45,17 @@ class DepthSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=Fals
     asks: list[Level]
     ts_event_ns: int
     ts_recv_ns: int
+    seq: int = -1
+    checksum: int = 0
+    in_stream: bool = False
 
 
 class DepthUpdate(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Changed levels of updates ``first_update_id``..``final_update_id``.
 
     ``prev_final_update_id`` is -1 where the venue has none. ``bids`` and ``asks`` are lists, or native `Levels` that
-    equal them.
+    equal them. ``seq`` is the venue's number across its channels (Bybit's cross sequence), -1 where it has none.
+    ``checksum`` is the venue's own over the book that this makes, 0 where it states none.
     """
 
     instrument_id: str
@@ -58,6 +66,8 @@ class DepthUpdate(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False)
     asks: Sequence[Level]
     ts_event_ns: int
     ts_recv_ns: int
+    seq: int = -1
+    checksum: int = 0
 
 
 class BookTicker(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -26,10 +26,15 @@ class SequenceRule(Enum):
     FUTURES: Binance USD-M and COIN-M, "How to manage a local order book correctly", developers.binance.com
     derivatives websocket market streams (read 2026-11): drop ``u < lastUpdateId``; the first applied diff has
     ``U <= lastUpdateId <= u``; then ``pu == previous u``.
+
+    OKX and BYBIT put snapshots into the stream itself: `trading.market.stream_stitch` says their rules and keeps
+    their books.
     """
 
     SPOT = "spot"
     FUTURES = "futures"
+    OKX = "okx"
+    BYBIT = "bybit"
 
 
 class SyncEvent(Enum):
@@ -41,6 +46,8 @@ class SyncEvent(Enum):
     CROSSED = "crossed"
     MISMATCH = "mismatch"
     HORIZON = "horizon"
+    CHECKSUM = "checksum"
+    RESET = "reset"
     SNAPSHOT_REQUESTED = "snapshot_requested"
     DISCONNECTED = "disconnected"
     HALTED = "halted"
@@ -63,6 +70,8 @@ class SyncResult(Enum):
     CROSSED = "crossed"
     MISMATCH = "mismatch"
     HORIZON = "horizon"
+    CHECKSUM = "checksum"
+    RESET = "reset"
     SNAPSHOT_TOO_OLD = "snapshot_too_old"
 
 
@@ -72,6 +81,8 @@ TRANSITIONS: dict[tuple[BookState, SyncEvent], BookState] = {
     (BookState.RESYNC, SyncEvent.GAP): BookState.RESYNC,  # a hole among buffered diffs: nothing was vouched for yet
     (BookState.RESYNC, SyncEvent.CROSSED): BookState.SUSPECT,
     (BookState.RESYNC, SyncEvent.HORIZON): BookState.SUSPECT,
+    (BookState.RESYNC, SyncEvent.CHECKSUM): BookState.SUSPECT,
+    (BookState.RESYNC, SyncEvent.RESET): BookState.RESYNC,  # the numbers that were waited for will not come
     (BookState.RESYNC, SyncEvent.SNAPSHOT_REQUESTED): BookState.RESYNC,
     (BookState.RESYNC, SyncEvent.DISCONNECTED): BookState.RESYNC,
     (BookState.RESYNC, SyncEvent.HALTED): BookState.HALT,
@@ -80,6 +91,8 @@ TRANSITIONS: dict[tuple[BookState, SyncEvent], BookState] = {
     (BookState.SYNCED, SyncEvent.CROSSED): BookState.SUSPECT,
     (BookState.SYNCED, SyncEvent.MISMATCH): BookState.SUSPECT,
     (BookState.SYNCED, SyncEvent.HORIZON): BookState.SUSPECT,
+    (BookState.SYNCED, SyncEvent.CHECKSUM): BookState.SUSPECT,
+    (BookState.SYNCED, SyncEvent.RESET): BookState.SUSPECT,
     (BookState.SYNCED, SyncEvent.DISCONNECTED): BookState.SUSPECT,
     (BookState.SYNCED, SyncEvent.HALTED): BookState.HALT,
     (BookState.SUSPECT, SyncEvent.BRIDGED): BookState.SYNCED,  # a snapshot that was under way before we asked
@@ -87,6 +100,8 @@ TRANSITIONS: dict[tuple[BookState, SyncEvent], BookState] = {
     (BookState.SUSPECT, SyncEvent.GAP): BookState.SUSPECT,
     (BookState.SUSPECT, SyncEvent.CROSSED): BookState.SUSPECT,
     (BookState.SUSPECT, SyncEvent.HORIZON): BookState.SUSPECT,
+    (BookState.SUSPECT, SyncEvent.CHECKSUM): BookState.SUSPECT,
+    (BookState.SUSPECT, SyncEvent.RESET): BookState.SUSPECT,
     (BookState.SUSPECT, SyncEvent.SNAPSHOT_REQUESTED): BookState.RESYNC,
     (BookState.SUSPECT, SyncEvent.DISCONNECTED): BookState.SUSPECT,
     (BookState.SUSPECT, SyncEvent.HALTED): BookState.HALT,
@@ -98,7 +113,10 @@ TRANSITIONS: dict[tuple[BookState, SyncEvent], BookState] = {
 
 
 class SyncCounters(msgspec.Struct):
-    """What was done with one book's messages; ``audited`` counts comparisons with the venue's own best prices."""
+    """What was done with one book's messages; ``audited`` counts comparisons with the venue's own best prices.
+
+    ``gaps`` are holes that the venue's numbers show; ``resets`` are where the venue itself began to number anew.
+    """
 
     messages: int = 0
     applied: int = 0
@@ -114,6 +132,10 @@ class SyncCounters(msgspec.Struct):
     snapshots: int = 0
     snapshots_too_old: int = 0
     resyncs: int = 0
+    heartbeats: int = 0
+    resets: int = 0
+    checksums_ok: int = 0
+    checksums_failed: int = 0
 
 
 class SyncReason(msgspec.Struct, frozen=True):
@@ -167,6 +189,8 @@ class BookSync:
         "wants_snapshot",
     )
 
+    RULES: ClassVar[frozenset[SequenceRule]] = frozenset({SequenceRule.SPOT, SequenceRule.FUTURES})
+
     def __init__(
         self,
         instrument_id: str,
@@ -178,6 +202,8 @@ class BookSync:
         snapshot_depth: int = 1000,
         max_unaudited: int = 1000,
     ) -> None:
+        if rule not in self.RULES:
+            raise ValueError(f"{type(self).__name__} does not keep books by the rule {rule.value!r}")
         self.book = Book(instrument_id, max_levels)
         self.counters = SyncCounters()
         self.reasons: deque[SyncReason] = deque(maxlen=32)
