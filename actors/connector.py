@@ -166,7 +166,7 @@ class Connector(Shell):
     @property
     def skew_ms(self) -> float | None:
         """Our clock against the venue's; negative when ours is behind."""
-        return self._gates.skew.skew_ms
+        return self._gates.stream.skew_ms
 
     @property
     def sim(self) -> SimVenue:

@@ -1,8 +1,9 @@
 """The desk's hottest code in C, or None where it was not built: then the Python beside it runs instead.
 
-`marketdata` holds books and depth messages (reference: `trading.market.book`, `adapters.binance.codec`), `actors` the
-delivery of messages (reference: `supervision.bases.delivery`). Owns the choice, made once a process: the extensions,
-unless they are missing or PROPDESK_NATIVE=0. Owns no behaviour: both ways give the same results.
+`marketdata` holds books, depth messages and what the gates count (references: `trading.market.book`, `.watches`,
+`adapters.binance.codec`), `actors` the delivery of messages (reference: `supervision.bases.delivery`). Owns the choice,
+made once a process: the extensions, unless they are missing or PROPDESK_NATIVE=0. Owns no behaviour: both ways give the
+same results.
 """
 
 from __future__ import annotations

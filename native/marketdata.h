@@ -33,6 +33,8 @@ typedef struct {
 extern PyTypeObject Levels_Type;
 extern PyTypeObject Book_Type;
 extern PyTypeObject DepthParser_Type;
+extern PyTypeObject TouchWatch_Type;
+extern PyTypeObject StreamWatch_Type;
 
 PyObject *levels_new(const Level *items, Py_ssize_t count);
 

@@ -5,7 +5,7 @@
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_marketdata",
-    .m_doc = PyDoc_STR("Order books and depth messages in C."),
+    .m_doc = PyDoc_STR("Order books, depth messages and what gates count, in C."),
     .m_size = -1,
 };
 
@@ -16,7 +16,8 @@ PyMODINIT_FUNC PyInit__marketdata(void)
         return NULL;
     }
     if (PyModule_AddType(module, &Levels_Type) < 0 || PyModule_AddType(module, &Book_Type) < 0 ||
-        PyModule_AddType(module, &DepthParser_Type) < 0) {
+        PyModule_AddType(module, &DepthParser_Type) < 0 || PyModule_AddType(module, &TouchWatch_Type) < 0 ||
+        PyModule_AddType(module, &StreamWatch_Type) < 0) {
         Py_DECREF(module);
         return NULL;
     }

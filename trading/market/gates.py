@@ -6,19 +6,19 @@ its answer changes. Thresholds are those of the guardrail table (P-RSK-9) and of
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from math import isfinite
-from statistics import median
 
 import msgspec
 
 from trading.market.events import BookTop
+from trading.market.watches import StreamWatch, TouchWatch
 
 MS = 1_000_000
 _GAPS_KEPT = 200
 _GAPS_MIN = 20
-_NO_TOP = (-1, -1)
+_SKEW_BUCKET_MS = 1000
+_SKEW_BUCKETS = 15
 
 
 class GateCode(Enum):
@@ -159,7 +159,7 @@ class GateLimits(msgspec.Struct, frozen=True, kw_only=True):
 class SymbolGates:
     """The gates of one instrument. Every method returns the gates that changed; all times are ours (``ts_recv``)."""
 
-    __slots__ = ("_closed", "_flips", "_gates", "_seen", "_top_gates", "_window_ns", "instrument_id", "limits")
+    __slots__ = ("_closed", "_gates", "_top_gates", "_touch", "instrument_id", "limits")
 
     def __init__(self, instrument_id: str, limits: GateLimits | None = None) -> None:
         self.instrument_id = instrument_id
@@ -168,10 +168,7 @@ class SymbolGates:
         self._closed = [0]
         self._gates = {code: Gate(code, instrument_id, self._closed) for code in codes}
         self._top_gates = (self._gates[_CROSSED], self._gates[_ZERO_PRICE], self._gates[_FLIP_FLOP])
-        # The last two tops of book and when the top last came back to the one before it.
-        self._seen: tuple[tuple[int, int], tuple[int, int]] = (_NO_TOP, _NO_TOP)
-        self._flips: deque[int] = deque(maxlen=self.limits.flip_flops)
-        self._window_ns = self.limits.flip_flop_window_ms * MS
+        self._touch = TouchWatch(self.limits.flip_flop_window_ms * MS, self.limits.flip_flops)
 
     @property
     def tripped(self) -> frozenset[GateCode]:
@@ -199,11 +196,13 @@ class SymbolGates:
     def on_top(self, top: BookTop, now_ns: int) -> list[GateEvent]:
         """A new top of book: crossed or locked, a price that is not one, or a touch that jumps back and forth."""
         bids, asks = top.bids, top.asks
+        if self._touch.is_calm(bids, asks, now_ns) and not self._closed[0]:
+            return []
         if bids and asks:
             bid, ask = bids[0][0], asks[0][0]
             crossed = bid >= ask
             zero = bid <= 0 or ask <= 0
-            flips = self._count_flips(bid, ask, now_ns)
+            flips = self._touch.flips
             jumpy = flips >= self.limits.flip_flops
             a, b, c = self._top_gates
             if crossed is a.is_tripped and zero is b.is_tripped and jumpy is c.is_tripped:
@@ -266,17 +265,6 @@ class SymbolGates:
         limit = self.limits.basis_bps
         return self._judge((GateCode.BASIS, bps > limit, f"basis {bps:.1f} bps, limit {limit}"), now_ns=now_ns)
 
-    def _count_flips(self, bid: int, ask: int, now_ns: int) -> int:
-        flips = self._flips
-        last, before = self._seen
-        if bid != last[0] or ask != last[1]:
-            if bid == before[0] and ask == before[1]:
-                flips.append(now_ns)
-            self._seen = ((bid, ask), last)
-        while flips and now_ns - flips[0] > self._window_ns:
-            flips.popleft()
-        return len(flips)
-
     def _judge(self, *verdicts: tuple[GateCode, bool, str], now_ns: int) -> list[GateEvent]:
         changes = (self._gates[code].judge(bad, cause, now_ns) for code, bad, cause in verdicts)
         return [change for change in changes if change is not None]
@@ -288,86 +276,27 @@ def divergence_bps(a: float, b: float) -> float:
     return (high - low) / low * 10_000 if low > 0 else float("inf")
 
 
-class ClockSkew:
-    """How far our clock is from a venue's, from ordinary messages, in bounded memory.
-
-    The difference ``recv - event`` is the offset of the clocks plus the delay on the way, so its minimum is the best
-    guess. Per bucket of ``bucket_ms`` the second smallest difference is kept (one garbled time must not decide), and
-    the estimate is the median of the last ``buckets`` of them. A negative skew means that our clock is behind.
-    """
-
-    __slots__ = (
-        "_bucket",
-        "_bucket_ns",
-        "_first",
-        "_median_ms",
-        "_minima",
-        "_second",
-        "_step_ns",
-        "is_stepped",
-        "venue",
-    )
-
-    def __init__(self, venue: str, *, bucket_ms: int = 1000, buckets: int = 15, step_ms: int = 250) -> None:
-        self.venue = venue
-        self.is_stepped = False
-        self._bucket_ns = bucket_ms * MS
-        self._step_ns = step_ms * MS
-        self._minima: deque[int] = deque(maxlen=buckets)
-        self._median_ms: float | None = None
-        self._bucket = -1
-        self._first: int | None = None
-        self._second: int | None = None
-
-    @property
-    def skew_ms(self) -> float | None:
-        """The estimate, positive when our clock is ahead; None before two messages."""
-        if self._median_ms is not None:
-            return self._median_ms
-        return None if self._second is None else self._second / MS
-
-    def update(self, ts_event_ns: int, ts_recv_ns: int) -> None:
-        """One message. Messages without a venue time (0) say nothing and are ignored."""
-        if ts_event_ns <= 0:
-            return
-        bucket = ts_recv_ns // self._bucket_ns
-        if bucket != self._bucket:
-            self._close_bucket()
-            self._bucket = bucket
-        difference = ts_recv_ns - ts_event_ns
-        if self._first is None or difference < self._first:
-            self._second = self._first
-            self._first = difference
-        elif self._second is None or difference < self._second:
-            self._second = difference
-
-    def _close_bucket(self) -> None:
-        newest = self._second
-        self._first = self._second = None
-        if newest is None:
-            return
-        self.is_stepped = len(self._minima) >= 3 and abs(newest - median(self._minima)) > self._step_ns
-        self._minima.append(newest)
-        self._median_ms = median(self._minima) / MS
-
-
 class VenueGates:
     """The gates of one venue: its clock against ours, and the holes in its stream."""
 
-    __slots__ = ("_closed", "_gap_ns", "_gaps_ns", "_gates", "_last_ns", "_skew_ms", "_wide", "limits", "skew", "venue")
+    __slots__ = ("_closed", "_gates", "_skew_ms", "limits", "on_message", "stream", "venue")
 
     def __init__(self, venue: str, limits: GateLimits | None = None) -> None:
         self.venue = venue
         self.limits = limits or GateLimits()
-        self.skew = ClockSkew(venue, step_ms=self.limits.clock_step_ms)
+        self.stream = StreamWatch(
+            self.limits.ws_gap_p95_ms * MS,
+            self.limits.clock_step_ms * MS,
+            _SKEW_BUCKET_MS * MS,
+            _SKEW_BUCKETS,
+            _GAPS_KEPT,
+        )
+        self.on_message = self.stream.on_message
+        """(ts_event_ns, ts_recv_ns): any message of the venue, cheap enough for each; `check` draws the conclusions."""
         codes = [code for code, rule in RULES.items() if rule.scope is GateScope.VENUE]
         self._closed = [0]
         self._gates = {code: Gate(code, venue, self._closed) for code in codes}
-        self._gaps_ns: deque[int] = deque(maxlen=_GAPS_KEPT)
-        self._gap_ns = self.limits.ws_gap_p95_ms * MS
         self._skew_ms = min(self.limits.notice_clock_skew_ms, self.limits.max_clock_skew_ms)
-        self._wide = 0  # how many of the kept gaps exceed the limit
-        self._last_ns = 0
 
     @property
     def tripped(self) -> frozenset[GateCode]:
@@ -378,29 +307,17 @@ class VenueGates:
         """Whether a gate is closed."""
         return self._closed[0] > 0
 
-    def on_message(self, ts_event_ns: int, ts_recv_ns: int) -> None:
-        """Any message of the venue: cheap, to be called for each; `check` draws the conclusions."""
-        self.skew.update(ts_event_ns, ts_recv_ns)
-        if self._last_ns:
-            gaps = self._gaps_ns
-            if len(gaps) == _GAPS_KEPT and gaps[0] > self._gap_ns:
-                self._wide -= 1
-            gap = ts_recv_ns - self._last_ns
-            gaps.append(gap)  # the oldest leaves by itself
-            if gap > self._gap_ns:
-                self._wide += 1
-        self._last_ns = ts_recv_ns
-
     def check(self, now_ns: int) -> list[GateEvent]:
         """The gates that changed; to be called every now and then."""
         limits = self.limits
-        skew = self.skew.skew_ms
+        stream = self.stream
+        skew = stream.skew_ms
         size = abs(skew) if skew is not None else 0.0
-        n = len(self._gaps_ns)
+        n = stream.gaps
         # The 95th percentile exceeds the limit when too few gaps are within it: no sorting needed.
-        holey = n >= _GAPS_MIN and n - self._wide <= n * 95 // 100
+        holey = n >= _GAPS_MIN and n - stream.wide <= n * 95 // 100
         gates = self._gates
-        if not (holey or size >= self._skew_ms or self.skew.is_stepped) and not self._closed[0]:
+        if not (holey or size >= self._skew_ms or stream.is_stepped) and not self._closed[0]:
             return []
         side = "behind" if skew is not None and skew < 0 else "ahead of"
         cause = f"our clock is {size:.0f} ms {side} {self.venue}'s"
@@ -408,7 +325,7 @@ class VenueGates:
         verdicts = (
             (GateCode.CLOCK_SKEW, size > limits.max_clock_skew_ms, f"{cause}, limit {limits.max_clock_skew_ms} ms"),
             (GateCode.CLOCK_SKEW_NOTICE, size >= limits.notice_clock_skew_ms, cause),
-            (GateCode.CLOCK_STEP, self.skew.is_stepped, f"a clock stepped: {cause}"),
+            (GateCode.CLOCK_STEP, stream.is_stepped, f"a clock stepped: {cause}"),
             (GateCode.WS_GAP, holey, gap_text),
         )
         changes = (gates[code].judge(bad, text, now_ns) for code, bad, text in verdicts)
@@ -416,6 +333,5 @@ class VenueGates:
 
     def ws_gap_p95_ms(self) -> float:
         """The 95th percentile of the time between the last 200 messages; 0 before twenty."""
-        if len(self._gaps_ns) < _GAPS_MIN:
-            return 0.0
-        return sorted(self._gaps_ns)[len(self._gaps_ns) * 95 // 100] / MS
+        gaps = sorted(self.stream.gaps_ns())
+        return gaps[len(gaps) * 95 // 100] / MS if len(gaps) >= _GAPS_MIN else 0.0

@@ -124,7 +124,7 @@ def test_nothing_of_2024_08_08_is_rejected_and_no_trade_is_missing(day_2024):
 @pytest.mark.req("P-MD-7")
 def test_a_receiver_1270_ms_behind_the_venue_is_noticed_and_not_yet_held(day_2024):
     for venue in VENUES:
-        assert day_2024.gates[venue].skew.skew_ms == pytest.approx(-1270, abs=15)
+        assert day_2024.gates[venue].stream.skew_ms == pytest.approx(-1270, abs=15)
         codes = {event.code for event in day_2024.gate_events if event.target == venue}
         assert GateCode.CLOCK_SKEW_NOTICE in codes
         assert GateCode.CLOCK_SKEW not in codes

@@ -8,7 +8,6 @@ import pytest
 
 from trading.market.events import BookState, BookTop
 from trading.market.gates import (
-    ClockSkew,
     GateCleared,
     GateCode,
     GateLevel,
@@ -166,55 +165,59 @@ def test_gaps_between_messages_above_200_ms_at_p95_make_the_venue_safe():
     assert (tripped.code, tripped.level, tripped.target) == (GateCode.WS_GAP, GateLevel.SAFE, "binance")
 
 
-def feed(skew, offset_ms, start_s, seconds):
+def watch():
+    return VenueGates("binance").stream
+
+
+def feed(stream, offset_ms, start_s, seconds):
     for n in range(seconds * 20):
         recv = NOW + start_s * 1000 * MS + n * 50 * MS
-        skew.update(recv - (offset_ms + n % 7) * MS, recv)
+        stream.on_message(recv - (offset_ms + n % 7) * MS, recv)
     return NOW + (start_s + seconds) * 1000 * MS
 
 
 @pytest.mark.req("P-MD-7")
 def test_a_clock_more_than_2_s_off_is_held_and_one_half_a_second_off_is_mentioned():
     gates = VenueGates("binance")
-    now = feed(gates.skew, -600, 0, 10)
+    now = feed(gates.stream, -600, 0, 10)
     tripped = only(gates.check(now))
     assert (tripped.code, tripped.level) == (GateCode.CLOCK_SKEW_NOTICE, GateLevel.NOTICE)
     assert "behind" in tripped.cause
-    now = feed(gates.skew, 2500, 10, 20)
-    assert gates.skew.skew_ms == pytest.approx(2500, abs=2)
+    now = feed(gates.stream, 2500, 10, 20)
+    assert gates.stream.skew_ms == pytest.approx(2500, abs=2)
     assert only(gates.check(now)).code is GateCode.CLOCK_SKEW
 
 
 @pytest.mark.req("P-MD-7")
 def test_a_stepped_clock_is_noticed_within_two_seconds_and_forgotten_when_it_stays():
-    skew = ClockSkew("binance")
-    feed(skew, 5, 0, 10)
-    assert not skew.is_stepped
-    feed(skew, 405, 10, 2)
-    assert skew.is_stepped
+    stream = watch()
+    feed(stream, 5, 0, 10)
+    assert not stream.is_stepped
+    feed(stream, 405, 10, 2)
+    assert stream.is_stepped
     gates = VenueGates("binance")
-    gates.skew = skew
+    gates.stream = stream
     assert only(gates.check(NOW + 12_000 * MS)).code is GateCode.CLOCK_STEP
-    feed(skew, 405, 12, 20)
-    assert not skew.is_stepped
-    assert skew.skew_ms == pytest.approx(405, abs=2)
+    feed(stream, 405, 12, 20)
+    assert not stream.is_stepped
+    assert stream.skew_ms == pytest.approx(405, abs=2)
 
 
 @pytest.mark.req("P-MD-7")
 def test_one_garbled_venue_time_does_not_move_the_estimate():
-    skew = ClockSkew("binance")
-    feed(skew, 5, 0, 5)
-    skew.update(NOW + 900_000 * MS, NOW + 5_000 * MS)
-    feed(skew, 5, 5, 5)
-    assert skew.skew_ms == pytest.approx(5, abs=2)
-    assert not skew.is_stepped
+    stream = watch()
+    feed(stream, 5, 0, 5)
+    stream.on_message(NOW + 900_000 * MS, NOW + 5_000 * MS)
+    feed(stream, 5, 5, 5)
+    assert stream.skew_ms == pytest.approx(5, abs=2)
+    assert not stream.is_stepped
 
 
 def test_messages_without_a_venue_time_say_nothing_of_clocks():
-    skew = ClockSkew("binance")
-    skew.update(0, NOW)
-    skew.update(0, NOW)
-    assert skew.skew_ms is None
+    stream = watch()
+    stream.on_message(0, NOW)
+    stream.on_message(0, NOW)
+    assert stream.skew_ms is None
 
 
 def test_limits_can_be_set():
