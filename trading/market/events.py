@@ -107,6 +107,108 @@ class MarkPrice(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ts_recv_ns: int
 
 
+class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Last price and the day's figures; best prices as the venue repeats them here, without an update id.
+
+    ``last_price`` is not the mark nor the index. Quantities and ``volume_24h`` are in the venue's quantity unit;
+    ``turnover_24h`` is in quote currency. None: the venue does not say.
+    """
+
+    instrument_id: str
+    last_price: Decimal
+    last_qty: Decimal | None = None
+    bid_price: Decimal | None = None
+    bid_qty: Decimal | None = None
+    ask_price: Decimal | None = None
+    ask_qty: Decimal | None = None
+    open_24h: Decimal | None = None
+    high_24h: Decimal | None = None
+    low_24h: Decimal | None = None
+    volume_24h: Decimal | None = None
+    turnover_24h: Decimal | None = None
+    ts_event_ns: int
+    ts_recv_ns: int
+
+
+class IndexPrice(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The price of an index that belongs to no one instrument; the id is ``VENUE:INDEX:BASE-QUOTE``."""
+
+    instrument_id: str
+    index_price: Decimal
+    ts_event_ns: int
+    ts_recv_ns: int
+
+
+class FundingRate(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The rate that settles at ``funding_ns``, and what is known of the settlement after it and the one before.
+
+    Rates are fractions of notional, paid by longs when positive. ``next_funding_ns - funding_ns`` is the interval.
+    """
+
+    instrument_id: str
+    funding_rate: Decimal
+    funding_ns: int
+    next_funding_rate: Decimal | None = None
+    next_funding_ns: int | None = None
+    settled_rate: Decimal | None = None
+    min_rate: Decimal | None = None
+    max_rate: Decimal | None = None
+    ts_event_ns: int
+    ts_recv_ns: int
+
+
+class OpenInterest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Open positions: in the venue's quantity unit, and in base currency and quote currency where it says so."""
+
+    instrument_id: str
+    qty: Decimal
+    base_qty: Decimal | None = None
+    notional: Decimal | None = None
+    ts_event_ns: int
+    ts_recv_ns: int
+
+
+class PositionSide(Enum):
+    """Which way a position was held."""
+
+    LONG = "long"
+    SHORT = "short"
+
+
+class Liquidation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A position that the venue took over; ``side`` is the position's, not the order's that closes it.
+
+    ``price`` need not lie on the grid: it is the bankruptcy price. Venues state some of these events, not all.
+    """
+
+    instrument_id: str
+    side: PositionSide
+    price: Decimal
+    qty: Decimal
+    ts_event_ns: int
+    ts_recv_ns: int
+
+
+class LongShortRatio(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Accounts that are long for each account that is short; ``instrument_id`` may name a currency's family."""
+
+    instrument_id: str
+    ratio: Decimal
+    ts_event_ns: int
+    ts_recv_ns: int
+
+
+class VenueNotice(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The venue speaks of itself: an upgrade, a maintenance window (UTC ns), a limit. ``code`` is its own word."""
+
+    venue: str
+    code: str
+    text: str
+    begin_ns: int | None = None
+    end_ns: int | None = None
+    ts_recv_ns: int
+
+
 class BookTop(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """What a book tells the desk: its best levels, proved or not.
 
@@ -133,3 +235,6 @@ class WireRejected(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 MarketEvent = DepthSnapshot | DepthUpdate | BookTicker | Trade | MarkPrice | WireRejected
+
+VenueEvent = MarketEvent | Ticker | IndexPrice | FundingRate | OpenInterest | Liquidation | LongShortRatio | VenueNotice
+"""Everything that codecs make. One message of OKX or Bybit can be several events: their codecs answer with lists."""
