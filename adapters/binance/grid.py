@@ -14,7 +14,7 @@ from typing import Protocol
 from trading.instruments import Instrument
 from trading.market.events import Level
 
-MEMORY_ENTRIES = 1 << 15
+MEMORY_ENTRIES = 1 << 13
 MAX_DIGITS = 24
 UNITS_END = 1 << 62
 FREE_FINER_QUANTITIES = 64

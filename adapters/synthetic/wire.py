@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from adapters.synthetic.params import Dialect, MarketParams
 
-_PRICES_MAX = 32768
+_PRICES_MAX = 8192
 
 
 class Wire:

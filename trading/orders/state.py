@@ -53,7 +53,7 @@ class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     reconcile_retry_ms: int = 1_000
     reconcile_rounds_max: int = 12
     open_orders_max: int = 2_000
-    terminal_orders_max: int = 2_000
+    terminal_orders_max: int = 1_000
     id_prefix: str = "pd"
 
 

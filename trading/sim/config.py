@@ -22,8 +22,8 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     queue_cancel_ahead: Decimal = Decimal("0.5")
     leverage: Decimal = Decimal(5)
     max_open_orders: int = 200
-    max_finished_orders: int = 50_000
-    max_executions: int = 200_000
+    max_finished_orders: int = 5_000
+    max_executions: int = 20_000
     taker_depth: int = 1_000
     write_ahead: bool = True
 
