@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 
+REVISION = 1
+"""What this Python expects of the extensions: one built from other sources is worse than none."""
+
 why_not = ""
 """Why `marketdata` and `actors` are None; empty when they are there."""
 
@@ -18,6 +21,10 @@ try:
         raise ImportError("PROPDESK_NATIVE=0")
     import native._actors as actors
     import native._marketdata as marketdata
+
+    for built in (actors, marketdata):
+        if getattr(built, "REVISION", 0) != REVISION:
+            raise ImportError(f"{built.__name__} was built from other sources: install again")
 except ImportError as error:
     actors = None  # type: ignore[assignment]
     marketdata = None  # type: ignore[assignment]

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+REVISION: int
+
 class Party:
     """What a loop must know of an actor for every message."""
 
@@ -42,7 +44,7 @@ class Post:
     def __call__(self, to: Any, msg: Any) -> None: ...
 
 class Inbox:
-    """Hands a message to ``actor.on``; types of ``rare`` to ``actor.receiveMessage``, exceptions to ``actor._crash``."""
+    """Hands a message to ``actor.on``; those of ``rare`` to ``actor.receiveMessage``, errors to ``actor._crash``."""
 
     direct: bool
     def __init__(self, actor: Any, rare: frozenset[type], /) -> None: ...

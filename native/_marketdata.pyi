@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Generic, TypeVar, overload
 
+REVISION: int
+
 _Update = TypeVar("_Update")
 
 class Levels(Sequence[tuple[int, int]]):

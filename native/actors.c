@@ -537,6 +537,8 @@ static PyTypeObject Inbox_Type = {
 
 /* --- Module -------------------------------------------------------------------------------------- */
 
+#define REVISION 1 /* one more whenever Python expects something new; see native/__init__.py */
+
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_actors",
@@ -558,7 +560,8 @@ PyMODINIT_FUNC PyInit__actors(void)
         return NULL;
     }
     if (PyModule_AddType(module, &Party_Type) < 0 || PyModule_AddType(module, &Ready_Type) < 0 ||
-        PyModule_AddType(module, &Post_Type) < 0 || PyModule_AddType(module, &Inbox_Type) < 0) {
+        PyModule_AddType(module, &Post_Type) < 0 || PyModule_AddType(module, &Inbox_Type) < 0 ||
+        PyModule_AddIntMacro(module, REVISION) < 0) {
         Py_DECREF(module);
         return NULL;
     }

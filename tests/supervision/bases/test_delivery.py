@@ -242,3 +242,18 @@ def test_python_delivers_where_the_extension_is_not_wanted():
     env = {**os.environ, "PROPDESK_NATIVE": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert done.stdout.split() == ["PyReady", "None", "PROPDESK_NATIVE=0"]
+
+
+@needs_native
+def test_an_extension_built_from_other_sources_is_not_used():
+    # The package must not be imported before the extension is made old, so its module is loaded by its file.
+    code = (
+        "import importlib.util as u, sys\n"
+        f"spec = u.spec_from_file_location('native._actors', {native.actors.__file__!r})\n"
+        "old = u.module_from_spec(spec); spec.loader.exec_module(old); old.REVISION = 0\n"
+        "sys.modules['native._actors'] = old\n"
+        "import native\n"
+        "print(native.actors, native.marketdata, native.why_not)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("None None native._actors was built from other sources")
