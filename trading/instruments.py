@@ -26,8 +26,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     ``instrument_id`` is canonical: ``VENUE:TYPE:BASE-QUOTE[:KIND]``, for example
     ``BINANCE:SPOT:BTC-USDT`` or ``BINANCEUSDM:PERP:BTC-USDT:LINEAR``. The same ticker on two venues has two ids.
     ``symbol`` is the venue's own word. One lot is ``lot_size`` of the venue's quantity unit (base asset for
-    spot and linear, contracts for inverse). ``multiplier`` is the value of one quantity unit: 1 base unit for
-    spot and linear, quote currency per contract (100 USD for BTCUSD_PERP) for inverse.
+    spot and linear, contracts for inverse; contracts for linear too on OKX). ``multiplier`` is the value of one
+    quantity unit: base units for spot and linear (1, or what a contract holds), quote currency per contract (100 USD
+    for BTCUSD_PERP) for inverse.
     Fees are fractions of notional (0.0002 = 2 bps); negative is a rebate.
     """
 

@@ -209,6 +209,17 @@ class VenueNotice(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ts_recv_ns: int
 
 
+class InstrumentStatus(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The venue spoke of an instrument's rules: its own word for the state, and which version of the rules holds."""
+
+    instrument_id: str
+    symbol: str
+    status: str
+    tradable: bool
+    rules_version: str
+    ts_recv_ns: int
+
+
 class BookTop(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """What a book tells the desk: its best levels, proved or not.
 
@@ -236,5 +247,15 @@ class WireRejected(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 MarketEvent = DepthSnapshot | DepthUpdate | BookTicker | Trade | MarkPrice | WireRejected
 
-VenueEvent = MarketEvent | Ticker | IndexPrice | FundingRate | OpenInterest | Liquidation | LongShortRatio | VenueNotice
+VenueEvent = (
+    MarketEvent
+    | Ticker
+    | IndexPrice
+    | FundingRate
+    | OpenInterest
+    | Liquidation
+    | LongShortRatio
+    | VenueNotice
+    | InstrumentStatus
+)
 """Everything that codecs make. One message of OKX or Bybit can be several events: their codecs answer with lists."""

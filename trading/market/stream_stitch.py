@@ -92,9 +92,13 @@ class StreamSync(BookSync):
 
     def on_snapshot(self, snapshot: DepthSnapshot) -> SyncResult:
         """A snapshot of the stream is the book from now on; one of REST audits it or has to be bridged."""
-        if not snapshot.in_stream:
-            return super().on_snapshot(snapshot)
         counters, book = self.counters, self.book
+        if not snapshot.in_stream:
+            if snapshot.last_update_id >= 0:
+                return super().on_snapshot(snapshot)
+            # OKX's REST book says its seqId since 2024 only: without it nothing says where in the stream it belongs.
+            counters.ignored += 1
+            return SyncResult.IGNORED
         counters.snapshots += 1
         was = book.state
         if self._bbo or was is BookState.HALT:

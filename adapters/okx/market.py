@@ -1,0 +1,157 @@
+"""Everything that one OKX symbol sends, from decoded rows to events: its grid, its spelling, its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.binance.grid import Grid, RejectReason, WireFault
+from adapters.okx import frames
+from adapters.okx.checksum import Spelling
+from adapters.okx.numbers import id_of, optional, price_of, signed, time_ns
+from trading.instruments import Instrument, InstrumentKind
+from trading.market.events import (
+    Aggressor,
+    BookTicker,
+    DepthSnapshot,
+    DepthUpdate,
+    FundingRate,
+    Ticker,
+    Trade,
+    VenueEvent,
+)
+
+
+class Market:
+    """Everything one symbol sends."""
+
+    __slots__ = ("_contracts", "_lots", "_ticks", "grid", "instrument_id", "spelling")
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.grid = Grid(instrument)
+        self.spelling = Spelling(instrument)
+        self._ticks, self._lots = self.grid.memories()
+        self.instrument_id = instrument.instrument_id
+        self._contracts = instrument.kind is not InstrumentKind.SPOT
+
+    def depth(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
+        """A push of the book's channel: a snapshot or a diff."""
+        frame = frames.depth_frame(payload)
+        (m,) = frame.data
+        ticks, lots = self._ticks, self._lots
+        self.grid.meet(len(m.bids) + len(m.asks))
+        bids = [(ticks[price], lots[size]) for price, size, _, _ in m.bids]
+        asks = [(ticks[price], lots[size]) for price, size, _, _ in m.asks]
+        if m.checksum:
+            self._meet(m)
+        if frame.action == "snapshot":
+            snapshot = DepthSnapshot(
+                instrument_id=self.instrument_id,
+                last_update_id=m.seq_id,
+                bids=bids,
+                asks=asks,
+                ts_event_ns=time_ns(m.ts),
+                ts_recv_ns=ts_recv_ns,
+                checksum=m.checksum,
+                in_stream=True,
+            )
+            return (snapshot,)
+        if (m.seq_id < 0) is not (m.prev_seq_id < 0):
+            raise WireFault(RejectReason.BAD_SEQUENCE, f"seqId {m.seq_id} prevSeqId {m.prev_seq_id}")
+        update = DepthUpdate(
+            instrument_id=self.instrument_id,
+            first_update_id=m.prev_seq_id + 1 if m.prev_seq_id >= 0 else -1,
+            final_update_id=m.seq_id,
+            prev_final_update_id=m.prev_seq_id,
+            bids=bids,
+            asks=asks,
+            ts_event_ns=time_ns(m.ts),
+            ts_recv_ns=ts_recv_ns,
+            checksum=m.checksum,
+        )
+        return (update,)
+
+    def _meet(self, m: frames.Depth) -> None:
+        ticks, lots = self._ticks, self._lots
+        for price, size, _, _ in (*m.bids, *m.asks):
+            self.spelling.meet((ticks[price], lots[size]), price, size)
+
+    def best(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
+        """A push of bbo-tbt: one ticker; a side without orders is (0, 0)."""
+        (m,) = frames.best_frame(payload).data
+        grid = self.grid
+        bid, ask = [(grid.ticks(side[0][0]), grid.lots(side[0][1])) if side else (0, 0) for side in (m.bids, m.asks)]
+        ticker = BookTicker(
+            instrument_id=self.instrument_id,
+            update_id=m.seq_id,
+            bid_ticks=bid[0],
+            bid_lots=bid[1],
+            ask_ticks=ask[0],
+            ask_lots=ask[1],
+            ts_event_ns=time_ns(m.ts),
+            ts_recv_ns=ts_recv_ns,
+        )
+        return (ticker,)
+
+    def rest_book(self, payload: bytes, ts_recv_ns: int) -> DepthSnapshot:
+        """The reply of ``/api/v5/market/books``; ``last_update_id`` is -1 where it states no seqId."""
+        (m,) = frames.rest_book_frame(payload).data
+        return DepthSnapshot(
+            instrument_id=self.instrument_id,
+            last_update_id=m.seq_id,
+            bids=self.grid.levels([(row[0], row[1]) for row in m.bids]),
+            asks=self.grid.levels([(row[0], row[1]) for row in m.asks]),
+            ts_event_ns=time_ns(m.ts),
+            ts_recv_ns=ts_recv_ns,
+        )
+
+    def trade(self, row: frames.TradeRow, ts_recv_ns: int) -> Trade:
+        """A row of trades or trades-all."""
+        qty_lots = self.grid.lots(row.sz)
+        if not qty_lots:
+            raise WireFault(RejectReason.BAD_NUMBER, "a trade of nothing")
+        return Trade(
+            instrument_id=self.instrument_id,
+            trade_id=id_of(row.trade_id),
+            price_ticks=self.grid.ticks(row.px),
+            qty_lots=qty_lots,
+            aggressor=Aggressor.BUY if row.side == "buy" else Aggressor.SELL,
+            ts_event_ns=time_ns(row.ts),
+            ts_recv_ns=ts_recv_ns,
+        )
+
+    def ticker(self, row: frames.TickerRow, ts_recv_ns: int) -> Ticker:
+        """A row of tickers that has a last price."""
+        return Ticker(
+            instrument_id=self.instrument_id,
+            last_price=price_of(row.last),
+            last_qty=optional(row.last_sz),
+            bid_price=optional(row.bid_px),
+            bid_qty=optional(row.bid_sz),
+            ask_price=optional(row.ask_px),
+            ask_qty=optional(row.ask_sz),
+            open_24h=optional(row.open24h),
+            high_24h=optional(row.high24h),
+            low_24h=optional(row.low24h),
+            volume_24h=optional(row.vol24h),
+            # Of contracts it is in base currency, which is not what this field says.
+            turnover_24h=None if self._contracts else optional(row.vol_ccy24h),
+            ts_event_ns=time_ns(row.ts),
+            ts_recv_ns=ts_recv_ns,
+        )
+
+    def funding(self, row: frames.FundingRow, ts_recv_ns: int) -> FundingRate:
+        """A row of funding-rate that has a rate."""
+        settled = row.sett_state == "settled"
+        return FundingRate(
+            instrument_id=self.instrument_id,
+            # A row of the history: what was paid, where it differs from what was announced.
+            funding_rate=signed(row.realized_rate or row.funding_rate),
+            funding_ns=time_ns(row.funding_time),
+            next_funding_rate=signed(row.next_funding_rate) if row.next_funding_rate else None,
+            next_funding_ns=time_ns(row.next_funding_time) if row.next_funding_time else None,
+            settled_rate=signed(row.sett_funding_rate) if settled and row.sett_funding_rate else None,
+            min_rate=signed(row.min_funding_rate) if row.min_funding_rate else None,
+            max_rate=signed(row.max_funding_rate) if row.max_funding_rate else None,
+            ts_event_ns=time_ns(row.ts) if row.ts else 0,
+            ts_recv_ns=ts_recv_ns,
+        )
