@@ -1,0 +1,1 @@
+"""Bybit v5 market data: spot, linear and inverse."""
