@@ -96,7 +96,7 @@ class TradeRow(Row, gc=False, rename="camel"):
 
 
 class TickerRow(Row, gc=False, rename="camel"):
-    """Channel tickers; ``vol_ccy_24h`` of spot is in quote currency, of contracts in base currency."""
+    """Channel tickers; ``vol_ccy24h`` of spot is in quote currency, of contracts in base currency."""
 
     last: str
     last_sz: str
@@ -110,7 +110,7 @@ class TickerRow(Row, gc=False, rename="camel"):
     high24h: str = ""
     low24h: str = ""
     vol24h: str = ""
-    vol_ccy24h: str = ""
+    vol_ccy24h: str = msgspec.field(default="", name="volCcy24h")
 
 
 class MarkRow(Row, gc=False, rename="camel"):
