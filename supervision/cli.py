@@ -34,6 +34,7 @@ SUMMARIES: Final = {
     "bench": "measure this machine",
     "drill": "break something on purpose and see it heal",
     "journal": "verify or show the order journal",
+    "books": "check recorded order books by the venue's own rules",
 }
 
 _OWN: Final = frozenset({"hold", "resume", "status", "doctor"})
@@ -103,6 +104,10 @@ def build_parser() -> argparse.ArgumentParser:
     journal.add_argument(
         "--limit", type=_positive, default=50, metavar="N", help="how many of the newest rows show prints"
     )
+    books = add("books")
+    books.add_argument("action", choices=["check"])
+    books.add_argument("files", nargs="+", metavar="FILE", help="recorded traffic, plain, .gz or .xz, in any order")
+    books.add_argument("--venue", required=True, help="binance, binanceusdm, binancecoinm, okx or bybit")
     return parser
 
 
