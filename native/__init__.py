@@ -1,16 +1,16 @@
 """The desk's hottest code in C, or None where it was not built: then the Python beside it runs instead.
 
 `marketdata` holds books, depth messages and what the gates count (references: `trading.market.book`, `.watches`,
-`adapters.binance.codec`), `actors` the delivery of messages (reference: `supervision.bases.delivery`). Owns the choice,
-made once a process: the extensions, unless they are missing or PROPDESK_NATIVE=0. Owns no behaviour: both ways give the
-same results.
+`adapters.binance.codec`, `adapters.okx.market`), `actors` the delivery of messages (reference:
+`supervision.bases.delivery`). Owns the choice, made once a process: the extensions, unless they are missing or
+PROPDESK_NATIVE=0. Owns no behaviour: both ways give the same results.
 """
 
 from __future__ import annotations
 
 import os
 
-REVISION = 1
+REVISION = 2
 """What this Python expects of the extensions: one built from other sources is worse than none."""
 
 why_not = ""

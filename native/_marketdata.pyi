@@ -1,7 +1,9 @@
-"""The types of the extension: `trading.market.book`, `.watches` and `adapters.binance.codec` say what they mean."""
+"""The types of the extension: `trading.market.book`, `.watches` and the codecs in `adapters` say what they mean."""
 
 from collections.abc import Sequence
 from typing import Generic, TypeVar, overload
+
+from typing_extensions import Buffer
 
 REVISION: int
 
@@ -35,6 +37,17 @@ class DepthParser(Generic[_Update]):
     def quantities(self) -> int: ...
     def frame(self, payload: bytes, ts_recv_ns: int, /) -> _Update | None: ...
     def bare(self, payload: bytes, ts_recv_ns: int, /) -> _Update | None: ...
+
+class LevelsParser:
+    """One side of one symbol's book as `Levels`, from JSON bytes, or None for bytes that are in any way unusual.
+
+    A step is (decimals, multiple): 0.5 is (1, 5). A level is ``texts`` strings, of which price and quantity count.
+    """
+
+    def __init__(self, tick: tuple[int, int], lot: tuple[int, int], texts: int) -> None: ...
+    @property
+    def quantities(self) -> int: ...
+    def levels(self, raw: Buffer, /) -> Levels | None: ...
 
 class TouchWatch:
     """`trading.market.watches.PyTouchWatch`."""

@@ -4,23 +4,12 @@
  * the instrument's grid. Everything else, whatever is wrong with it, is None: adapters/binance/codec.py then decides, as
  * it does where this is not built, and its words are the ones that are heard. Never reads beyond the payload's end. */
 
-#include "marketdata.h"
+#include "wire.h"
 
-#include <string.h>
-
-#define LEVELS_MAX 20000
-#define DIGITS_MAX 18 /* fewer than 2**62 whatever the digits are */
-#define PLAIN_MAX 24  /* the longest number, without its dot, that Python would take */
 #define MS_MIN INT64_C(1000000000000)
 #define MS_END INT64_C(9000000000000)
 #define UNSTATED_MS MS_MIN
 #define NS_PER_MS INT64_C(1000000)
-
-/* A step of `multiple` units of the `decimals`-th decimal: 0.5 is 5 of the first. */
-typedef struct {
-    int decimals;
-    long long multiple;
-} Scale;
 
 typedef struct {
     PyObject_HEAD
@@ -32,15 +21,6 @@ typedef struct {
     Py_ssize_t capacity;
     long long quantities;
 } DepthParser;
-
-typedef struct {
-    const char *at, *end;
-} Cursor;
-
-typedef struct {
-    const char *text;
-    Py_ssize_t length;
-} Slice;
 
 enum { KEY_EVENT = 1, KEY_TIME = 2, KEY_TRADED = 4, KEY_SYMBOL = 8, KEY_FIRST = 16, KEY_FINAL = 32, KEY_BIDS = 64 };
 enum { KEY_ASKS = 128, KEY_PREVIOUS = 256, KEY_PAIR = 512 };
@@ -55,39 +35,6 @@ typedef struct {
 static PyObject *update_names;
 
 /* --- Bytes -------------------------------------------------------------------------------------- */
-
-static inline bool take(Cursor *c, char expected)
-{
-    if (c->at < c->end && *c->at == expected) {
-        c->at++;
-        return true;
-    }
-    return false;
-}
-
-static inline bool at_digit(const Cursor *c)
-{
-    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
-}
-
-/* A string of printable ASCII without escapes. */
-static bool take_string(Cursor *c, Slice *found)
-{
-    if (!take(c, '"')) {
-        return false;
-    }
-    found->text = c->at;
-    while (c->at < c->end && *c->at >= ' ' && *c->at <= '~' && *c->at != '"' && *c->at != '\\') {
-        c->at++;
-    }
-    found->length = c->at - found->text;
-    return take(c, '"');
-}
-
-static inline bool is(Slice slice, const char *text, Py_ssize_t length)
-{
-    return slice.length == length && memcmp(slice.text, text, (size_t)length) == 0;
-}
 
 /* A JSON integer of zero or more. */
 static bool take_integer(Cursor *c, int64_t *number)
@@ -108,53 +55,6 @@ static bool take_integer(Cursor *c, int64_t *number)
 static bool take_ms(Cursor *c, int64_t *ms)
 {
     return take_integer(c, ms) && *ms >= MS_MIN && *ms < MS_END;
-}
-
-/* A quoted plain decimal number, in whole steps of `scale`; false when it is off the grid. */
-static bool take_units(Cursor *c, const Scale *scale, int64_t *units)
-{
-    if (!take(c, '"')) {
-        return false;
-    }
-    const char *start = c->at;
-    int64_t value = 0;
-    while (at_digit(c)) {
-        if (c->at - start == DIGITS_MAX) {
-            return false;
-        }
-        value = value * 10 + (*c->at++ - '0');
-    }
-    Py_ssize_t whole = c->at - start, decimals = 0;
-    if (whole + scale->decimals > DIGITS_MAX) {
-        return false;
-    }
-    if (take(c, '.')) {
-        start = c->at;
-        while (at_digit(c) && c->at - start < scale->decimals) {
-            value = value * 10 + (*c->at++ - '0');
-        }
-        decimals = c->at - start;
-        while (c->at < c->end && *c->at == '0') {
-            c->at++;
-        }
-        if (whole + (c->at - start) == 0 || whole + (c->at - start) > PLAIN_MAX) {
-            return false;
-        }
-    }
-    else if (whole == 0) {
-        return false;
-    }
-    for (; decimals < scale->decimals; decimals++) {
-        value *= 10;
-    }
-    if (scale->multiple != 1) {
-        if (value % scale->multiple != 0) {
-            return false;
-        }
-        value /= scale->multiple;
-    }
-    *units = value;
-    return take(c, '"');
 }
 
 /* --- The message -------------------------------------------------------------------------------- */

@@ -57,11 +57,12 @@ class OkxCodec:
     ``book_channel`` (one of `BOOK_CHANNELS`) is what makes the books. ``ts_event_ns`` is the venue's ``ts``, 0 where it
     states none. `WireRejected.reason` is a value of `RejectReason`; its excerpt says what was wrong and shows the
     beginning of the message, in at most 200 characters. A message of many rows is believed whole or not at all.
+    ``native`` False is for comparisons.
     """
 
-    def __init__(self, instruments: Sequence[Instrument], *, book_channel: str = "books") -> None:
+    def __init__(self, instruments: Sequence[Instrument], *, book_channel: str = "books", native: bool = True) -> None:
         self.venue = OKX
-        self._markets = {instrument.symbol: Market(instrument) for instrument in instruments}
+        self._markets = {instrument.symbol: Market(instrument, native=native) for instrument in instruments}
         self._by_id = {market.instrument_id: market for market in self._markets.values()}
         self._indices = {f"{i.base}-{i.quote}": index_id(i) for i in instruments}
         self._book_channel = book_channel

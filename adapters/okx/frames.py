@@ -16,7 +16,7 @@ R = TypeVar("R")
 _Level = tuple[str, str, str, str]
 _Seq = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
 _Signed32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
-_Rows = Annotated[list[_Level], msgspec.Meta(max_length=5_000)]
+_Rows = Annotated[list[_Level], msgspec.Meta(max_length=20_000)]
 _One = Annotated[list[_Level], msgspec.Meta(max_length=1)]
 # The full REST book has three texts a level: price, size, orders.
 _RestRows = Annotated[
@@ -47,6 +47,24 @@ class DepthFrame(msgspec.Struct, gc=False):
 
     action: Literal["snapshot", "update"]
     data: tuple[Depth]
+
+
+class RawDepth(msgspec.Struct, gc=False, rename="camel"):
+    """`Depth` whose sides are still JSON, for the native parser."""
+
+    bids: msgspec.Raw
+    asks: msgspec.Raw
+    ts: str
+    seq_id: _Seq = -1
+    prev_seq_id: _Seq = -1
+    checksum: _Signed32 = 0
+
+
+class RawDepthFrame(msgspec.Struct, gc=False):
+    """`DepthFrame` with such sides."""
+
+    action: Literal["snapshot", "update"]
+    data: tuple[RawDepth]
 
 
 class Best(msgspec.Struct, gc=False, rename="camel"):
@@ -200,6 +218,7 @@ class Probe(msgspec.Struct, gc=False):
     arg: Arg = msgspec.field(default_factory=Arg)
 
 
+raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
 depth_frame = msgspec.json.Decoder(DepthFrame).decode
 best_frame = msgspec.json.Decoder(BestFrame).decode
 rest_book_frame = msgspec.json.Decoder(RestBookFrame).decode

@@ -8,6 +8,7 @@ from adapters.binance.grid import Grid, RejectReason, WireFault
 from adapters.okx import frames
 from adapters.okx.checksum import Spelling
 from adapters.okx.numbers import id_of, optional, price_of, signed, time_ns
+from native import marketdata
 from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import (
     Aggressor,
@@ -15,19 +16,27 @@ from trading.market.events import (
     DepthSnapshot,
     DepthUpdate,
     FundingRate,
+    Level,
     Ticker,
     Trade,
     VenueEvent,
 )
 
+TEXTS = 4
+"""Strings in a level: price, size, "0", number of orders."""
+
 
 class Market:
     """Everything one symbol sends."""
 
-    __slots__ = ("_contracts", "_lots", "_ticks", "grid", "instrument_id", "spelling")
+    __slots__ = ("_contracts", "_lots", "_parser", "_ticks", "grid", "instrument_id", "spelling")
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, *, native: bool) -> None:
         self.grid = Grid(instrument)
+        self._parser: marketdata.LevelsParser | None = None
+        if native and marketdata is not None:
+            self._parser = marketdata.LevelsParser(*self.grid.scales, TEXTS)
+            self.grid.shared_with(self._parser)
         self.spelling = Spelling(instrument)
         self._ticks, self._lots = self.grid.memories()
         self.instrument_id = instrument.instrument_id
@@ -35,29 +44,42 @@ class Market:
 
     def depth(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
         """A push of the book's channel: a snapshot or a diff."""
+        if self._parser is not None:
+            quick = frames.raw_depth_frame(payload)
+            (raw,) = quick.data
+            # Where a checksum is stated, the venue's own spelling of every level is needed.
+            if not raw.checksum and quick.action == "update":
+                bids, asks = self._parser.levels(raw.bids), self._parser.levels(raw.asks)
+                if bids is not None and asks is not None:
+                    return (self._update(raw, bids, asks, ts_recv_ns),)
         frame = frames.depth_frame(payload)
         (m,) = frame.data
         ticks, lots = self._ticks, self._lots
         self.grid.meet(len(m.bids) + len(m.asks))
-        bids = [(ticks[price], lots[size]) for price, size, _, _ in m.bids]
-        asks = [(ticks[price], lots[size]) for price, size, _, _ in m.asks]
+        bids_read = [(ticks[price], lots[size]) for price, size, _, _ in m.bids]
+        asks_read = [(ticks[price], lots[size]) for price, size, _, _ in m.asks]
         if m.checksum:
             self._meet(m)
-        if frame.action == "snapshot":
-            snapshot = DepthSnapshot(
-                instrument_id=self.instrument_id,
-                last_update_id=m.seq_id,
-                bids=bids,
-                asks=asks,
-                ts_event_ns=time_ns(m.ts),
-                ts_recv_ns=ts_recv_ns,
-                checksum=m.checksum,
-                in_stream=True,
-            )
-            return (snapshot,)
+        if frame.action == "update":
+            return (self._update(m, bids_read, asks_read, ts_recv_ns),)
+        snapshot = DepthSnapshot(
+            instrument_id=self.instrument_id,
+            last_update_id=m.seq_id,
+            bids=bids_read,
+            asks=asks_read,
+            ts_event_ns=time_ns(m.ts),
+            ts_recv_ns=ts_recv_ns,
+            checksum=m.checksum,
+            in_stream=True,
+        )
+        return (snapshot,)
+
+    def _update(
+        self, m: frames.Depth | frames.RawDepth, bids: Sequence[Level], asks: Sequence[Level], ts_recv_ns: int
+    ) -> DepthUpdate:
         if (m.seq_id < 0) is not (m.prev_seq_id < 0):
             raise WireFault(RejectReason.BAD_SEQUENCE, f"seqId {m.seq_id} prevSeqId {m.prev_seq_id}")
-        update = DepthUpdate(
+        return DepthUpdate(
             instrument_id=self.instrument_id,
             first_update_id=m.prev_seq_id + 1 if m.prev_seq_id >= 0 else -1,
             final_update_id=m.seq_id,
@@ -68,7 +90,6 @@ class Market:
             ts_recv_ns=ts_recv_ns,
             checksum=m.checksum,
         )
-        return (update,)
 
     def _meet(self, m: frames.Depth) -> None:
         ticks, lots = self._ticks, self._lots
