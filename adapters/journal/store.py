@@ -495,7 +495,7 @@ def _connect(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
     for statement in _SCHEMA:
         db.execute(statement)
     _preallocate_wal(db)
-    db.execute("PRAGMA cache_size=-16384")
+    db.execute("PRAGMA cache_size=-4096")
     return db
 
 
