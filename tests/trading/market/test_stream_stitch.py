@@ -248,6 +248,25 @@ def test_okx_book_of_rest_is_not_proved_before_the_stream_reaches_it():
 
 
 @pytest.mark.req("P-MD-2")
+def test_okx_book_of_rest_without_a_number_belongs_nowhere():
+    sync = okx()
+    sync.on_update(okx_diff(8, 12))
+    assert sync.on_snapshot(snapshot(-1, in_stream=False)) is SyncResult.IGNORED
+    assert sync.wants_snapshot
+
+
+@pytest.mark.req("P-MD-2")
+@pytest.mark.parametrize("sync", [okx(mode="bbo"), bybit(mode="bbo")])
+def test_best_prices_alone_are_a_book_of_one_level(sync):
+    assert sync.on_snapshot(snapshot(10, seq=10)) is SyncResult.IGNORED
+    assert sync.on_ticker(ticker(11)) is SyncResult.APPLIED
+    assert (sync.state, sync.book.partial) == (BookState.SYNCED, True)
+    assert sync.on_ticker(ticker(11, bid=(1, 1))) is SyncResult.DROPPED_OLD
+    assert sync.on_update(okx_diff(11, 11)) is SyncResult.IGNORED
+    assert sync.book.best_bid() == (100, 5)
+
+
+@pytest.mark.req("P-MD-2")
 def test_okx_checksum_is_verified_where_the_venue_states_one():
     sync, venue = synced_okx(10), synced_okx(10)
     venue.on_update(okx_diff(10, 12, [(100, 6)]))
