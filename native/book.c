@@ -257,6 +257,7 @@ static PyObject *book_apply_snapshot(PyObject *object, PyObject *args, PyObject 
     if (!message_read(snapshot, name_last_update_id, &m)) {
         return NULL;
     }
+    Py_ssize_t stated_bids = m.bid.count, stated_asks = m.ask.count;
     if (!without_zeros(&m.bid) || !without_zeros(&m.ask) || !levels_view_distinct(&m.bid) ||
         !levels_view_distinct(&m.ask) || !side_reserve(&self->bids, m.bid.count) ||
         !side_reserve(&self->asks, m.ask.count)) {
@@ -266,10 +267,10 @@ static PyObject *book_apply_snapshot(PyObject *object, PyObject *args, PyObject 
     book_forget(self);
     side_replace(&self->bids, &m.bid, 1);
     side_replace(&self->asks, &m.ask, -1);
-    if (depth_limit != 0 && self->bids.count >= depth_limit && self->bids.count > 0) {
+    if (depth_limit != 0 && stated_bids >= depth_limit && self->bids.count > 0) {
         self->bid_horizon = self->bids.items[0].tick;
     }
-    if (depth_limit != 0 && self->asks.count >= depth_limit && self->asks.count > 0) {
+    if (depth_limit != 0 && stated_asks >= depth_limit && self->asks.count > 0) {
         self->ask_horizon = -self->asks.items[0].tick;
     }
     self->update_id = m.update_id;

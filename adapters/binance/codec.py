@@ -281,11 +281,10 @@ class BinanceCodec:
 class _Channel:
     """Everything one symbol sends."""
 
-    __slots__ = ("_lots", "_ticks", "grid", "instrument_id", "parser", "symbol")
+    __slots__ = ("grid", "instrument_id", "parser", "symbol")
 
     def __init__(self, instrument: Instrument, *, native: bool) -> None:
         self.grid = Grid(instrument)
-        self._ticks, self._lots = self.grid.memories()
         self.instrument_id = instrument.instrument_id
         self.symbol = instrument.symbol
         self.parser: marketdata.DepthParser[DepthUpdate] | None = None
@@ -333,15 +332,14 @@ class _Channel:
             raise WireFault(RejectReason.SYMBOL_MISMATCH, m.s)
         if m.u < m.U or m.u <= m.pu:
             raise WireFault(RejectReason.BAD_SEQUENCE, f"U {m.U} u {m.u} pu {m.pu}")
-        ticks, lots = self._ticks, self._lots
-        self.grid.meet(len(m.b) + len(m.a))
+        bids, asks = self.grid.sides(m.b, m.a)
         return DepthUpdate(
             instrument_id=self.instrument_id,
             first_update_id=m.U,
             final_update_id=m.u,
             prev_final_update_id=m.pu,
-            bids=[(ticks[price], lots[qty]) for price, qty in m.b],
-            asks=[(ticks[price], lots[qty]) for price, qty in m.a],
+            bids=bids,
+            asks=asks,
             ts_event_ns=(m.E if m.T == _UNSTATED_MS else m.T) * MS,
             ts_recv_ns=ts_recv_ns,
         )
@@ -404,11 +402,12 @@ class _Channel:
         if m.symbol and m.symbol != self.symbol:
             raise WireFault(RejectReason.SYMBOL_MISMATCH, m.symbol)
         stated = m.E if m.T == _UNSTATED_MS else m.T
+        bids, asks = self.grid.sides(m.bids, m.asks, whole=True)
         return DepthSnapshot(
             instrument_id=self.instrument_id,
             last_update_id=m.lastUpdateId,
-            bids=self.grid.levels(m.bids),
-            asks=self.grid.levels(m.asks),
+            bids=bids,
+            asks=asks,
             ts_event_ns=0 if stated == _UNSTATED_MS else stated * MS,
             ts_recv_ns=ts_recv_ns,
         )

@@ -157,11 +157,10 @@ class BybitCodec:
 class _Channel:
     """Everything one symbol sends."""
 
-    __slots__ = ("_lots", "_ticks", "_touch", "grid", "instrument_id", "symbol", "tickers")
+    __slots__ = ("_touch", "grid", "instrument_id", "symbol", "tickers")
 
     def __init__(self, instrument: Instrument) -> None:
         self.grid = Grid(instrument)
-        self._ticks, self._lots = self.grid.memories()
         self.instrument_id = instrument.instrument_id
         self.symbol = instrument.symbol
         self.tickers = TickerState(instrument)
@@ -187,10 +186,7 @@ class _Channel:
         frame = wire.depth_frame(payload)
         m = frame.data
         self._check(m.s)
-        ticks, lots = self._ticks, self._lots
-        self.grid.meet(len(m.b) + len(m.a))
-        bids = [(ticks[price], lots[qty]) for price, qty in m.b]
-        asks = [(ticks[price], lots[qty]) for price, qty in m.a]
+        bids, asks = self.grid.sides(m.b, m.a, whole=frame.type == "snapshot" or m.u == 1)
         ts_event_ns = (frame.ts if frame.cts == wire.UNSTATED_MS else frame.cts) * MS
         if frame.type == "delta":
             return (
@@ -305,11 +301,12 @@ class _Channel:
         )
 
     def rest_book(self, book: wire.RestBook, ts_recv_ns: int) -> DepthSnapshot:
+        bids, asks = self.grid.sides(book.b, book.a, whole=True)
         return DepthSnapshot(
             instrument_id=self.instrument_id,
             last_update_id=book.u,
-            bids=self.grid.levels(book.b),
-            asks=self.grid.levels(book.a),
+            bids=bids,
+            asks=asks,
             ts_event_ns=(book.ts if book.cts == wire.UNSTATED_MS else book.cts) * MS,
             ts_recv_ns=ts_recv_ns,
             seq=book.seq,

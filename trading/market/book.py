@@ -72,15 +72,18 @@ class PyBook:
     # --- Changes -------------------------------------------------------------------------------------
 
     def apply_snapshot(self, snapshot: DepthSnapshot, depth_limit: int = 0) -> None:
-        """Replace everything by the snapshot; a side of ``depth_limit`` or more levels (0: never) is cut off there."""
+        """Replace everything by the snapshot.
+
+        A side that states ``depth_limit`` or more levels (0: never), levels of 0 lots included, is cut off there.
+        """
         self.clear()
         self._bids = {tick: lots for tick, lots in snapshot.bids if lots}
         self._asks = {tick: lots for tick, lots in snapshot.asks if lots}
         self._bid_keys = sorted(self._bids)
         self._ask_keys = sorted(-tick for tick in self._asks)
-        if depth_limit and len(self._bid_keys) >= depth_limit:
+        if depth_limit and len(snapshot.bids) >= depth_limit and self._bid_keys:
             self.bid_horizon = self._bid_keys[0]
-        if depth_limit and len(self._ask_keys) >= depth_limit:
+        if depth_limit and len(snapshot.asks) >= depth_limit and self._ask_keys:
             self.ask_horizon = -self._ask_keys[0]
         self.update_id = snapshot.last_update_id
         self.ts_event_ns = snapshot.ts_event_ns

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.binance.codec import BinanceCodec
-from adapters.binance.grid import FREE_FINER_QUANTITIES, MEMORY_ENTRIES, Grid, RejectReason, WireFault
+from adapters.binance.grid import FREE_FINER_QUANTITIES, MAX_STRAYS, MEMORY_ENTRIES, Grid, RejectReason, WireFault
 from adapters.binance.instruments import COINM, INSTRUMENTS, SPOT, USDM, VENUES, instruments_of
 from trading.market.events import Aggressor, BookTicker, DepthSnapshot, DepthUpdate, MarkPrice, Trade, WireRejected
 
@@ -345,3 +345,47 @@ def test_one_ticker_on_two_venues_has_two_ids_and_ids_are_canonical():
         assert (kind, rest) == (
             ("SPOT", []) if instrument.kind.value == "spot" else ("PERP", [instrument.kind.value.upper()])
         )
+
+
+def book_with(*strays, near=()):
+    """A REST book of 30 bids and 30 asks on the grid of 0.01, and some off it."""
+    bids = [[f"{100 - n / 100:.2f}", "1"] for n in range(30)]
+    for price in near:
+        bids.insert(5, [price, "1"])
+    asks = [[f"{101 + n / 100:.2f}", "1"] for n in range(30)]
+    return json.dumps({"lastUpdateId": 10, "bids": [*bids, *([p, "7"] for p in strays)], "asks": asks}).encode()
+
+
+def diff_with(price, qty):
+    message = {"e": "depthUpdate", "E": 1723161255208, "s": "BTCUSDT", "U": 11, "u": 12, "b": [[price, qty]], "a": []}
+    return json.dumps(message).encode()
+
+
+@pytest.mark.req("P-MD-2")
+def test_an_order_that_rests_off_a_tick_that_became_coarser_does_not_cost_the_book():
+    codec = BinanceCodec(SPOT, instruments_of(SPOT))
+    snapshot = codec.decode_snapshot(book_with("60.123", "60.0049"), SPOT_BTC, NOW)
+    assert isinstance(snapshot, DepthSnapshot)
+    # The count of what was stated stays, so that a cut-off book is known as such.
+    assert [lots for _, lots in snapshot.bids] == [100000] * 30 + [0, 0]
+    for price, qty in (("60.123", "3"), ("60.123", "0"), ("55.001", "0")):
+        update = codec.decode(diff_with(price, qty), NOW)
+        assert isinstance(update, DepthUpdate)
+        assert update.bids == []
+    # A price off the grid that the book did not state is a change of rules, not an old order.
+    for unknown in (diff_with("60.124", "3"), diff_with("99.995", "1")):
+        refused = codec.decode(unknown, NOW)
+        assert isinstance(refused, WireRejected)
+        assert refused.reason == "off_grid_price"
+    codec.decode_snapshot(book_with(), SPOT_BTC, NOW)
+    assert isinstance(codec.decode(diff_with("60.123", "3"), NOW), WireRejected)
+
+
+def test_prices_off_the_grid_near_the_touch_or_many_of_them_refuse_the_book():
+    codec = BinanceCodec(SPOT, instruments_of(SPOT))
+    many = [f"{60 - n / 100:.2f}1" for n in range(MAX_STRAYS + 1)]
+    for body in (book_with(near=["99.9550001"]), book_with(*many)):
+        refused = codec.decode_snapshot(body, SPOT_BTC, NOW)
+        assert isinstance(refused, WireRejected)
+        assert refused.reason == "off_grid_price"
+    assert isinstance(codec.decode_snapshot(book_with(*many[1:]), SPOT_BTC, NOW), DepthSnapshot)

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.binance.codec import BinanceCodec
 from adapters.binance.exchange_info import decode_exchange_info
-from adapters.recordings import Recorded, read_recording
+from adapters.recordings import Kind, Recorded, read_recording, read_recordings
+from trading.market.events import BookState, BookTicker, DepthUpdate
+from trading.market.stitch import BookSync, SequenceRule
 
 RECORDED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "binance" / "cryptofeed_raw"
 
@@ -108,3 +111,33 @@ def test_the_recorded_replies_are_read_whole(name, venue, count):
     assert len(listing.instruments) + len(listing.refused) == count
     assert len(listing.refused) <= 1
     assert len({one.instrument_id for one in listing.instruments}) == len(listing.instruments)
+
+
+@pytest.mark.recording
+@pytest.mark.skipif(not RECORDED.is_dir(), reason=f"no recordings at {RECORDED}")
+@pytest.mark.parametrize(
+    ("name", "venue", "symbol", "strays", "applied"),
+    [("BINANCE", "binance", "NKNUSDT", 34, 149), ("BINANCE_FUTURES", "binanceusdm", "CTKUSDT", 131, 180)],
+)
+def test_books_with_orders_off_todays_tick_are_proved_by_the_venues_own_rules(name, venue, symbol, strays, applied):
+    paths = sorted(RECORDED.glob(f"{name}.*"))
+    listing = decode_exchange_info(next(iter(read_recording(RECORDED / f"{name}.0.txt.xz"))).payload, venue)
+    (one,) = [one for one in listing.instruments if one.symbol == symbol]
+    codec = BinanceCodec(venue, [one])
+    sync = BookSync(one.instrument_id, SequenceRule.SPOT if venue == "binance" else SequenceRule.FUTURES)
+    left_out = 0
+    for item in read_recordings(paths):
+        if f"symbol={symbol}" in item.url:
+            snapshot = codec.decode_snapshot(item.payload, one.instrument_id, item.ts_ns)
+            left_out += sum(1 for side in (snapshot.bids, snapshot.asks) for _, lots in side if not lots)
+            sync.on_snapshot(snapshot)
+        elif item.kind is Kind.RECEIVED:
+            event = codec.decode(item.payload, item.ts_ns)
+            if isinstance(event, DepthUpdate):
+                sync.on_update(event)
+            elif isinstance(event, BookTicker):
+                sync.on_ticker(event)
+    assert left_out == strays
+    assert sync.state is BookState.SYNCED
+    assert (sync.counters.applied, sync.counters.gaps, sync.counters.mismatches) == (applied, 0, 0)
+    assert sync.counters.audited > 10

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.market.book import NativeBook, PyBook
+from trading.market.book import NO_CEILING, NativeBook, PyBook
 from trading.market.events import BookState, BookTicker, DepthSnapshot, DepthUpdate
 
 ID = "BINANCE:SPOT:BTC-USDT"
@@ -103,6 +103,13 @@ def test_removed_levels_are_forgotten_by_compaction_without_a_horizon(new_book):
         assert max(book.entries()) <= 8
     assert book.levels() == (1, 1)
     assert book.bid_horizon == 0
+
+
+def test_a_snapshot_is_cut_off_by_what_it_states_levels_of_nothing_included(new_book):
+    book = new_book("X")
+    book.apply_snapshot(snapshot([(100, 1), (99, 1), (0, 0)], [(101, 1), (0, 0)]), depth_limit=3)
+    assert book.levels() == (2, 1)
+    assert (book.bid_horizon, book.ask_horizon) == (99, NO_CEILING)
 
 
 def test_a_cut_off_snapshot_has_a_horizon(new_book):
