@@ -1,12 +1,14 @@
 """Bybit v5 public market data: bytes to events, for spot, linear and inverse. Pure, and no input makes it raise.
 
 Does not prove books (`trading.market.stream_stitch` states and applies the rules of ``u`` and ``seq``) and does not
-open connections. Formats: bybit-exchange.github.io/docs/v5/websocket/public/{orderbook,trade,ticker,all-liquidation}
-and docs/v5/market/{orderbook,long-short-ratio} (read 2026-11), checked against a recording of 2024-12-01 and messages
-of 2023. The rules that matter here:
+open connections. Deltas that are spelled as ever are read by the native parser, where there is one; all others are
+read here. Formats: bybit-exchange.github.io/docs/v5/websocket/public/{orderbook,trade,ticker,all-liquidation} and
+docs/v5/market/{orderbook,long-short-ratio} (read 2026-11), checked against a recording of 2024-12-01 and messages of
+2023. The rules that matter here:
 
 - ``orderbook.1`` is the best bid and ask, snapshots only (deltas too until 2023); its ``u`` counts its own messages,
-  so that its event is numbered by ``seq``. Each depth has a ``u`` of its own: a codec makes the book of one.
+  so that its event is numbered by ``seq``. Each depth (50, 200, 1000; 500 until 2025) has a ``u`` of its own: a codec
+  makes the book of one.
 - ``tickers`` of contracts are a snapshot and then deltas, in which a field that is missing has not changed. ``cs`` is
   the cross sequence: a message below the last one is old.
 - ``ts_event_ns`` is ``cts``, the matching engine's time, where it is stated; it relates to ``T`` of trades.
@@ -24,6 +26,7 @@ from adapters.binance.grid import Grid, RejectReason, WireFault
 from adapters.bybit import wire
 from adapters.bybit.instruments import BYBIT, MS
 from adapters.bybit.tickers import TickerState, decimal
+from native import marketdata
 from trading.instruments import Instrument
 from trading.market.events import (
     Aggressor,
@@ -41,8 +44,8 @@ from trading.market.events import (
 
 MAX_PAYLOAD_BYTES = 4 << 20
 EXCERPT_CHARS = 200
-DEPTHS = (50, 200, 500, 1000)
-"""Depths of books; ``orderbook.500`` became ``orderbook.1000`` and stays readable for recordings."""
+TEXTS = 2
+"""Strings in a level: price, quantity."""
 
 _Decode = Callable[[bytes, int], Sequence[VenueEvent]]
 _NONE: Level = (0, 0)
@@ -64,11 +67,12 @@ class BybitCodec:
     ``book_depth`` says which ``orderbook.{depth}`` makes the book. The codec remembers what deltas of ``tickers`` and
     ``orderbook.1`` add to; `on_connected` forgets it. `WireRejected.reason` is a value of `RejectReason`; its excerpt
     says what was wrong and shows the beginning of the message, in at most 200 characters.
+    ``native`` False is for comparisons.
     """
 
-    def __init__(self, instruments: Sequence[Instrument], *, book_depth: int = 50) -> None:
+    def __init__(self, instruments: Sequence[Instrument], *, book_depth: int = 50, native: bool = True) -> None:
         self.venue = BYBIT
-        self._channels = {instrument.symbol: _Channel(instrument) for instrument in instruments}
+        self._channels = {instrument.symbol: _Channel(instrument, native=native) for instrument in instruments}
         self._routes: dict[bytes, _Decode] = {}
         for channel in self._channels.values():
             self._routes.update(channel.routes(book_depth))
@@ -157,10 +161,14 @@ class BybitCodec:
 class _Channel:
     """Everything one symbol sends."""
 
-    __slots__ = ("_touch", "grid", "instrument_id", "symbol", "tickers")
+    __slots__ = ("_parser", "_touch", "grid", "instrument_id", "symbol", "tickers")
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, *, native: bool) -> None:
         self.grid = Grid(instrument)
+        self._parser: marketdata.LevelsParser | None = None
+        if native and marketdata is not None:
+            self._parser = marketdata.LevelsParser(*self.grid.scales, TEXTS)
+            self.grid.shared_with(self._parser)
         self.instrument_id = instrument.instrument_id
         self.symbol = instrument.symbol
         self.tickers = TickerState(instrument)
@@ -183,36 +191,50 @@ class _Channel:
         return {f"{topic}.{self.symbol}".encode(): decode for topic, decode in topics.items()}
 
     def depth(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
+        if self._parser is not None:
+            quick = wire.raw_depth_frame(payload)
+            if quick.type == "delta" and quick.data.u != 1:
+                bids, asks = self._parser.levels(quick.data.b), self._parser.levels(quick.data.a)
+                if bids is not None and asks is not None and max(len(bids), len(asks)) <= wire.LEVELS_MAX:
+                    return (self._update(quick, bids, asks, ts_recv_ns),)
         frame = wire.depth_frame(payload)
         m = frame.data
         self._check(m.s)
-        bids, asks = self.grid.sides(m.b, m.a, whole=frame.type == "snapshot" or m.u == 1)
-        ts_event_ns = (frame.ts if frame.cts == wire.UNSTATED_MS else frame.cts) * MS
-        if frame.type == "delta":
-            return (
-                DepthUpdate(
-                    instrument_id=self.instrument_id,
-                    first_update_id=m.u,
-                    final_update_id=m.u,
-                    prev_final_update_id=-1,
-                    bids=bids,
-                    asks=asks,
-                    ts_event_ns=ts_event_ns,
-                    ts_recv_ns=ts_recv_ns,
-                    seq=m.seq,
-                ),
-            )
-        return (
-            DepthSnapshot(
-                instrument_id=self.instrument_id,
-                last_update_id=m.u,
-                bids=bids,
-                asks=asks,
-                ts_event_ns=ts_event_ns,
-                ts_recv_ns=ts_recv_ns,
-                seq=m.seq,
-                in_stream=True,
-            ),
+        whole = frame.type == "snapshot"
+        bids_read, asks_read = self.grid.sides(m.b, m.a, whole=whole or m.u == 1)
+        if not whole:
+            return (self._update(frame, bids_read, asks_read, ts_recv_ns),)
+        snapshot = DepthSnapshot(
+            instrument_id=self.instrument_id,
+            last_update_id=m.u,
+            bids=bids_read,
+            asks=asks_read,
+            ts_event_ns=(frame.ts if frame.cts == wire.UNSTATED_MS else frame.cts) * MS,
+            ts_recv_ns=ts_recv_ns,
+            seq=m.seq,
+            in_stream=True,
+        )
+        return (snapshot,)
+
+    def _update(
+        self,
+        frame: wire.DepthFrame | wire.RawDepthFrame,
+        bids: Sequence[Level],
+        asks: Sequence[Level],
+        ts_recv_ns: int,
+    ) -> DepthUpdate:
+        m = frame.data
+        self._check(m.s)
+        return DepthUpdate(
+            instrument_id=self.instrument_id,
+            first_update_id=m.u,
+            final_update_id=m.u,
+            prev_final_update_id=-1,
+            bids=bids,
+            asks=asks,
+            ts_event_ns=(frame.ts if frame.cts == wire.UNSTATED_MS else frame.cts) * MS,
+            ts_recv_ns=ts_recv_ns,
+            seq=m.seq,
         )
 
     def touch(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:

@@ -14,10 +14,13 @@ from adapters.bybit.tickers import TickerFields
 UNSTATED_MS = 10**12
 """A time that no message states: what ``cts`` is where there is none."""
 
+LEVELS_MAX = 2_000
+"""Levels of a side; the deepest stream has 1000."""
+
 # Milliseconds since 1970 between 2001 and 2255: a stream that changes its unit is refused, not believed.
 _Ms = Annotated[int, msgspec.Meta(ge=10**12, lt=9 * 10**12)]
 _Id = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
-_Pairs = Annotated[list[tuple[str, str]], msgspec.Meta(max_length=2_000)]
+_Pairs = Annotated[list[tuple[str, str]], msgspec.Meta(max_length=LEVELS_MAX)]
 
 
 class Depth(msgspec.Struct, gc=False):
@@ -36,6 +39,25 @@ class DepthFrame(msgspec.Struct, gc=False):
     type: Literal["snapshot", "delta"]
     ts: _Ms
     data: Depth
+    cts: _Ms = UNSTATED_MS
+
+
+class RawDepth(msgspec.Struct, gc=False):
+    """`Depth` whose sides are still JSON, for the native parser."""
+
+    s: str
+    b: msgspec.Raw
+    a: msgspec.Raw
+    u: _Id
+    seq: _Id = 0
+
+
+class RawDepthFrame(msgspec.Struct, gc=False):
+    """`DepthFrame` with such sides."""
+
+    type: Literal["snapshot", "delta"]
+    ts: _Ms
+    data: RawDepth
     cts: _Ms = UNSTATED_MS
 
 
@@ -152,6 +174,7 @@ class Probe(msgspec.Struct, gc=False):
     ret_text: str = msgspec.field(default="", name="retMsg")
 
 
+raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
 depth_frame = msgspec.json.Decoder(DepthFrame).decode
 trade_frame = msgspec.json.Decoder(TradeFrame).decode
 ticker_frame = msgspec.json.Decoder(TickerFrame).decode

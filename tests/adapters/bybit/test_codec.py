@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from adapters.binance.grid import RejectReason
 from adapters.bybit.codec import MAX_PAYLOAD_BYTES, BybitCodec
 from adapters.bybit.instruments import INSTRUMENTS, Category
+from native import marketdata
 from trading.market.events import (
     Aggressor,
     BookTicker,
@@ -378,6 +379,14 @@ def damaged(draw):
             case _:
                 payload[at:at] = payload[at : at + draw(st.integers(1, 40))]
     return bytes(payload)
+
+
+@pytest.mark.skipif(marketdata is None, reason="native/ is not built")
+@given(st.lists(st.one_of(damaged(), st.sampled_from([SNAPSHOT, DELTA])), max_size=8))
+def test_the_native_parser_changes_nothing(payloads):
+    native, plain = (BybitCodec(INSTRUMENTS[Category.LINEAR], native=choice) for choice in (True, False))
+    for payload in payloads:
+        assert list(native.decode(payload, NOW)) == list(plain.decode(payload, NOW))
 
 
 @given(st.lists(st.one_of(damaged(), st.binary(max_size=200), st.sampled_from(FRAMES)), max_size=12))

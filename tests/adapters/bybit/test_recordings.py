@@ -14,6 +14,7 @@ import pytest
 from adapters.bybit.codec import BybitCodec
 from adapters.bybit.instruments import INSTRUMENTS, Category
 from adapters.bybit.subscriptions import Answer, SubscriptionLedger
+from native import marketdata
 from trading.market.events import BookState, DepthSnapshot, DepthUpdate, WireRejected
 from trading.market.stitch import SequenceRule
 from trading.market.stream_stitch import StreamSync
@@ -52,6 +53,17 @@ def test_the_recorded_book_of_500_levels_stays_whole_message_by_message():
     assert (sync.counters.applied, sync.counters.gaps, sync.counters.crossed) == (49, 0, 0)
     assert codec.finer_quantities() == {xrp.instrument_id: 0}
     assert sync.book.update_id == 20254918
+
+
+@pytest.mark.skipif(marketdata is None, reason="native/ is not built")
+def test_the_recorded_deltas_are_read_natively_and_to_the_same_levels():
+    instruments = [one for one in INSTRUMENTS[Category.LINEAR] if one.base == "XRP"]
+    native, plain = (BybitCodec(instruments, book_depth=500, native=choice) for choice in (True, False))
+    with lzma.open(DATA / "l2_raw" / "2024-12-01_XRPUSDT_ob500.jsonl.xz", "rb") as file:
+        for number, line in enumerate(file):
+            (event,) = native.decode(line.strip(), NOW)
+            assert (event,) == tuple(plain.decode(line.strip(), NOW))
+            assert isinstance(event.bids, marketdata.Levels if number else list)
 
 
 def test_every_message_of_this_generation_is_read_and_every_older_one_is_refused():
