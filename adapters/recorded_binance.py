@@ -16,6 +16,7 @@ from adapters.binance.exchange_info import decode_exchange_info
 from adapters.binance.instruments import SPOT, instruments_of
 from adapters.recorded_venue import Facts, Survey
 from adapters.recordings import Kind, Recorded
+from adapters.wirelog import VENUE_OF_PREFIX
 from trading.instruments import Instrument
 from trading.market.events import VenueEvent
 from trading.market.stitch import BookSync, SequenceRule
@@ -46,6 +47,7 @@ class _Snapshot(msgspec.Struct, gc=False):
     lastUpdateId: int  # noqa: N815 - the venue's name
     bids: Pairs
     asks: Pairs
+    symbol: str = ""
 
 
 _frame = msgspec.json.Decoder(_Frame).decode
@@ -73,7 +75,7 @@ class BinanceRecorded:
         try:
             if is_snapshot(item.payload):
                 book = _snapshot(item.payload)
-                facts = survey.of(symbol_of(item) or survey.only_symbol())
+                facts = survey.of(book.symbol or symbol_of(item))
                 facts.snapshots += 1
                 facts.snapshot_levels = max(facts.snapshot_levels, len(book.bids), len(book.asks))
                 facts.levels(book.bids)
@@ -110,12 +112,22 @@ class BinanceRecorded:
             return
         event: VenueEvent | None
         if is_snapshot(item.payload):
-            symbol = symbol_of(item) or next(iter(self._ids), "")
-            event = self._codec.decode_snapshot(item.payload, self._ids.get(symbol, symbol), item.ts_ns)
+            event = self._snapshot_event(item)
         else:
             event = self._codec.decode(item.payload, item.ts_ns)
         if event is not None:
             yield "", event
+
+    def _snapshot_event(self, item: Recorded) -> VenueEvent | None:
+        try:
+            symbol = _snapshot(item.payload).symbol or symbol_of(item)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            symbol = ""
+        if not symbol and len(self._ids) == 1:
+            (symbol,) = self._ids
+        if not symbol:
+            return self._codec.decode(item.payload, item.ts_ns)  # says what is wrong with it
+        return self._codec.decode_snapshot(item.payload, self._ids.get(symbol, symbol), item.ts_ns)
 
     def on_connected(self) -> None:
         """Binance's messages add to nothing that the codec remembers."""
@@ -139,8 +151,8 @@ def symbol_of(item: Recorded) -> str:
     """The symbol of a REST book: its URL's, else that of ``<market>_<symbol>_<day>``, else empty."""
     if item.url:
         return parse_qs(urlsplit(item.url).query).get("symbol", [""])[0].upper()
-    words = item.path.name.partition(".")[0].split("_")
-    return "_".join(words[1:-1]).upper() if len(words) > 2 else ""
+    market, *symbol, day = item.path.name.partition(".")[0].split("_") if "_" in item.path.name else ("", "")
+    return "_".join(symbol).upper() if market in VENUE_OF_PREFIX and day.isdigit() else ""
 
 
 def _note(message: _Message, facts: Facts) -> None:

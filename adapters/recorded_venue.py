@@ -64,15 +64,22 @@ class Survey:
         self.refused: dict[str, str] = {}
 
     def of(self, symbol: str) -> Facts:
-        """The facts of one symbol, new or known."""
+        """The facts of one symbol, new or known; "" is that of lines that name none."""
         found = self.facts.get(symbol)
         if found is None:
             found = self.facts[symbol] = Facts(symbol)
         return found
 
-    def only_symbol(self) -> str:
-        """The symbol of a line that names none; empty unless there is just one."""
-        return next(iter(self.facts)) if len(self.facts) == 1 else ""
+    def settle(self) -> None:
+        """Give what was noted of no symbol to the only one there is."""
+        nameless = self.facts.pop("", None)
+        if nameless is None or len(self.facts) != 1:
+            return
+        (only,) = self.facts.values()
+        only.price_decimals = max(only.price_decimals, nameless.price_decimals)
+        only.qty_decimals = max(only.qty_decimals, nameless.qty_decimals)
+        only.snapshots += nameless.snapshots
+        only.snapshot_levels = max(only.snapshot_levels, nameless.snapshot_levels)
 
     def listed(self, instruments: Iterable[Instrument], refused: dict[str, str]) -> None:
         """Note metadata; the newest wins."""

@@ -115,6 +115,7 @@ def survey_books(items: Iterable[Recorded | Unreadable], venue: str) -> BooksChe
     for item in items:
         if isinstance(item, Recorded):
             reader.survey(item, survey)
+    survey.settle()
     return BooksCheck(reader, survey)
 
 

@@ -105,6 +105,17 @@ def test_what_cannot_be_read_is_named_by_file_and_line_and_is_exit_1(propdesk, r
     assert f"{path.name}:7: garbled_line: scribble" in err
 
 
+def test_a_snapshot_that_names_no_symbol_is_that_of_the_only_one_or_an_error(propdesk, recorded):
+    code, out, _ = propdesk("books", "check", recorded(*WHOLE, name="any.dat"), "--venue", "binance", "--json")
+    assert (code, json.loads(out)["books"][0]["state"]) == (0, "synced")
+    both = [*WHOLE, diff(1, 2).replace("ABC", "XYZ").replace("abc", "xyz")]
+    path = recorded(*both, name="any.dat")
+    code, out, err = propdesk("books", "check", path, "--venue", "binance", "--json")
+    assert code == 1
+    assert "any.dat:2: snapshot_without_symbol" in err
+    assert [(book["mode"], book["proved"]) for book in json.loads(out)["books"]] == [("bbo", True), ("depth", False)]
+
+
 def test_files_of_nothing_or_of_another_venue_are_not_called_right(propdesk, recorded):
     code, out, _ = propdesk("books", "check", recorded('{"hello":1}'), "--venue", "binance")
     assert code == 1
