@@ -225,7 +225,7 @@ def _default_strategies() -> dict[str, StrategyConfig]:
         "maker-usdm": StrategyConfig(
             kind="maker",
             instruments=[usdm],
-            params={"min_edge_bps": Decimal("0.5"), "spread_sigmas": Decimal("0.5")},
+            params={"spread_sigmas": Decimal("0.5")},
             priority=100,
             budget_usd=Decimal(2000),
         ),

@@ -109,3 +109,11 @@ def test_a_clock_that_is_off_by_more_than_a_second_is_noticed_on_every_venue():
     assert not any(b["code"] == "CLOCK_SKEW" for b in result.brakes)
     assert all(book["gaps"] == 0 for book in result.books.values())
     assert Decimal(result.ledger_residual) == 0
+
+
+@pytest.mark.req("P-PNL-9")
+def test_the_desk_as_it_is_delivered_holds_something_when_that_funding_is_paid():
+    result = run("2023-04-05_funding", 516)
+    assert len(result.funding) == 1
+    assert Decimal(result.pnl_detail["funding_usd"]) != 0
+    assert Decimal(result.ledger_residual) == 0
