@@ -54,13 +54,11 @@ class Market:
                     return (self._update(raw, bids, asks, ts_recv_ns),)
         frame = frames.depth_frame(payload)
         (m,) = frame.data
-        ticks, lots = self._ticks, self._lots
-        self.grid.meet(len(m.bids) + len(m.asks))
-        bids_read = [(ticks[price], lots[size]) for price, size, _, _ in m.bids]
-        asks_read = [(ticks[price], lots[size]) for price, size, _, _ in m.asks]
+        whole = frame.action == "snapshot"
+        bids_read, asks_read = self.grid.sides(_pairs(m.bids), _pairs(m.asks), whole=whole)
         if m.checksum:
             self._meet(m)
-        if frame.action == "update":
+        if not whole:
             return (self._update(m, bids_read, asks_read, ts_recv_ns),)
         snapshot = DepthSnapshot(
             instrument_id=self.instrument_id,
@@ -94,7 +92,11 @@ class Market:
     def _meet(self, m: frames.Depth) -> None:
         ticks, lots = self._ticks, self._lots
         for price, size, _, _ in (*m.bids, *m.asks):
-            self.spelling.meet((ticks[price], lots[size]), price, size)
+            try:
+                level = ticks[price], lots[size]
+            except WireFault:
+                continue  # What rests off today's tick is in no book of ours, so that nothing asks for its spelling.
+            self.spelling.meet(level, price, size)
 
     def best(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
         """A push of bbo-tbt: one ticker; a side without orders is (0, 0)."""
@@ -116,11 +118,12 @@ class Market:
     def rest_book(self, payload: bytes, ts_recv_ns: int) -> DepthSnapshot:
         """The reply of ``/api/v5/market/books``; ``last_update_id`` is -1 where it states no seqId."""
         (m,) = frames.rest_book_frame(payload).data
+        bids, asks = self.grid.sides(_pairs(m.bids), _pairs(m.asks), whole=True)
         return DepthSnapshot(
             instrument_id=self.instrument_id,
             last_update_id=m.seq_id,
-            bids=self.grid.levels([(row[0], row[1]) for row in m.bids]),
-            asks=self.grid.levels([(row[0], row[1]) for row in m.asks]),
+            bids=bids,
+            asks=asks,
             ts_event_ns=time_ns(m.ts),
             ts_recv_ns=ts_recv_ns,
         )
@@ -176,3 +179,8 @@ class Market:
             ts_event_ns=time_ns(row.ts) if row.ts else 0,
             ts_recv_ns=ts_recv_ns,
         )
+
+
+def _pairs(rows: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Price and size of each level."""
+    return [(row[0], row[1]) for row in rows]
