@@ -38,6 +38,11 @@ GOALS: Final[dict[str, tuple[Goal, ...]]] = {
     "wire-to-top": (
         Goal(at="total.nautilus.propdesk_is_faster_x", at_least=8),
         Goal(at="total.ccxt_pro.propdesk_is_faster_x", at_least=2.5),
+        *(
+            Goal(at=f"markets.{venue}.{peer}.propdesk_is_faster_x", at_least=ratio)
+            for venue in ("okx", "bybit")
+            for peer, ratio in (("nautilus", 8), ("ccxt_pro", 2.5))
+        ),
         # Nobody is fast by being wrong.
         Goal(at="tops_that_differ", at_most=0),
     ),

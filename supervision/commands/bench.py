@@ -76,11 +76,10 @@ def _wire(args: argparse.Namespace) -> dict[str, Any]:
     data = _data(args)
     if data is None:
         raise OSError("wire-to-top needs the recordings: give --data PATH")
-    session = data / "binance/l2_raw/2024-08-08"
     return _research("bench_wire")(
         peers_python=args.peers_python,
         peers_dir=Path(args.peers_dir) if args.peers_dir else None,
-        data=session if session.exists() else data,
+        data=data,
         quick=args.quick,
     )
 

@@ -12,6 +12,11 @@ from supervision.commands.bench import NAMES, verdict
 
 TICK = {"ratio_p50": 1.5, "ratio_p99": 4.0}
 
+STREAMS = {
+    "okx": {"nautilus": "not measured: why", "ccxt_pro": {"propdesk_is_faster_x": 2.49}},
+    "bybit": {"nautilus": "not measured: why", "ccxt_pro": {"propdesk_is_faster_x": 2.5}},
+}
+
 
 def test_every_bench_has_goals():
     assert set(GOALS) == set(NAMES)
@@ -26,8 +31,9 @@ def test_every_bench_has_goals():
         ("replay", {"recording": {"times_real_time": 19.9}, "quotes_vs_cython": 1.0}, [False, True, None]),
         ("journal", {"groups": {"1": {"ratio": 0.7}, "10": {"ratio": 0.69}}}, [True, False, None]),
         ("actors", {"loop_vs_multiproc": 200.0, "loop_vs_pykka_tell": None}, [True, None]),
-        ("wire-to-top", {"total": {"propdesk": {}}, "tops_that_differ": []}, [None, None, True]),
-        ("wire-to-top", {"total": {}, "tops_that_differ": ["spot/nautilus"]}, [None, None, False]),
+        ("wire-to-top", {"total": {"propdesk": {}}, "tops_that_differ": []}, [*[None] * 6, True]),
+        ("wire-to-top", {"total": {}, "tops_that_differ": ["spot/nautilus"]}, [*[None] * 6, False]),
+        ("wire-to-top", {"markets": STREAMS}, [None, None, None, False, None, True, None]),
         ("memory", {"total_mb_max": 400.1}, [False]),
     ],
 )
