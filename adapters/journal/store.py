@@ -36,7 +36,7 @@ WAL_PREALLOCATED_BYTES = 8 << 20
 WAL_CHECKPOINT_BYTES = 4 << 20
 WAL_FORCED_BYTES = 64 << 20
 UNINDEXED_FORCED_ROWS = 50_000
-KEYS_IN_MEMORY = 50_000
+KEYS_IN_MEMORY = 20_000
 
 _PLACED_BEFORE = "SELECT 1 FROM order_row WHERE venue=? AND cl_ord_id=? AND kind IN ('place', 'replace')"
 _GROUPS_AFTER = "SELECT rows FROM order_journal WHERE first_seq > ? ORDER BY first_seq"

@@ -13,7 +13,7 @@ from enum import Enum
 
 import msgspec
 
-ENTRIES_MAX = 10_000
+ENTRIES_MAX = 2_000
 _EXACT = Context(prec=60)
 
 
