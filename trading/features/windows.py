@@ -149,7 +149,8 @@ class TimeWindow(Generic[A]):
 
     def push(self, x: A, ts_ns: int) -> None:
         """Take a sample of ``ts_ns``."""
-        self.advance(ts_ns)
+        if ts_ns // self._bucket_ns > self._bucket:
+            self.advance(ts_ns)
         self._open = x if self._open is None else self._merge(self._open, x)
 
     @property
