@@ -1,7 +1,7 @@
 """Features of books against the plain computation over the states that were seen."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.features.depth import DepthBand, LiquidityMap, Microprice, OrderFlowImbalance, QueueImbalance
@@ -46,6 +46,7 @@ def queue_changes(before, after, level):
     return gained(0, 1) - gained(1, -1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 25), sides()), min_size=1, max_size=40), st.integers(1, 5), st.integers(1, 4))
 def test_order_flow_imbalance_is_the_sum_of_the_changes_inside(steps, buckets, levels):
     feature = OrderFlowImbalance(buckets * BUCKET, levels, buckets)
@@ -77,6 +78,7 @@ def test_an_unproved_book_starts_order_flow_anew():
     assert feature.value == (0,)
 
 
+@settings(deadline=None)
 @given(sides(), st.integers(1, 6))
 def test_queue_imbalance_and_microprice_are_their_formulas(book, levels):
     bids, asks = book
@@ -108,6 +110,7 @@ def test_without_a_proved_book_of_two_sides_there_is_no_figure(state_of_the_book
         assert feature.value is None
 
 
+@settings(deadline=None)
 @given(sides(), st.sets(st.integers(1, 60), min_size=1, max_size=5))
 def test_the_liquidity_map_is_the_depth_inside_each_band(book, bands):
     bids, asks = book

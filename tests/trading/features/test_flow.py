@@ -4,7 +4,7 @@ from collections import Counter
 from statistics import linear_regression
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.features.flow import KyleLambda, Profile, VolumeDelta, VolumeProfile, Vwap
@@ -53,6 +53,7 @@ def signed(t):
     return t.qty_lots * (1 if t.aggressor is Aggressor.BUY else -1)
 
 
+@settings(deadline=None)
 @given(TRADES, st.integers(1, 6))
 def test_volume_delta_and_vwap_are_those_of_the_trades_inside(steps, buckets):
     delta, vwap = VolumeDelta(buckets * BUCKET, buckets), Vwap(buckets * BUCKET, buckets)
@@ -87,6 +88,7 @@ def naive_profile(trades, bin_ticks, area):
     return Profile(peak[0] * bin_ticks, min(prices), max(prices), sum(lots for _, lots in inside), total, bin_ticks)
 
 
+@settings(deadline=None)
 @given(TRADES, st.integers(1, 6), st.integers(1, 5), st.sampled_from([0.5, 0.7, 1.0]))
 def test_the_volume_profile_is_that_of_the_trades_inside(steps, buckets, bin_ticks, area):
     profile = VolumeProfile(buckets * BUCKET, bin_ticks, buckets, area=area)
@@ -97,6 +99,7 @@ def test_the_volume_profile_is_that_of_the_trades_inside(steps, buckets, bin_tic
     assert profile.value == (naive_profile(inside, bin_ticks, area) if warm else None)
 
 
+@settings(deadline=None)
 @given(TRADES)
 def test_a_profile_that_needs_more_bins_widens_them_and_loses_no_volume(steps):
     profile = VolumeProfile(6 * BUCKET, bin_ticks=1, buckets=6, max_bins=3)
@@ -120,6 +123,7 @@ def test_the_profile_of_a_day_by_hand():
     assert profile.value is None
 
 
+@settings(deadline=None)
 @given(TRADES, st.integers(2, 6))
 def test_kyles_lambda_is_the_regression_of_the_last_intervals(steps, window):
     feature = KyleLambda(BUCKET, window)

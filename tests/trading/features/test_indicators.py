@@ -5,7 +5,7 @@ from math import sqrt
 from statistics import fmean, pstdev
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.features.indicators import Atr, Bollinger, Ema, Macd, Rsi, ZScore
@@ -60,6 +60,7 @@ def test_rsi_of_the_published_example():
 
 
 @pytest.mark.req("C-AI-1")
+@settings(deadline=None)
 @given(PRICES, st.integers(1, 20))
 def test_ema_and_rsi_are_the_closed_form_of_their_recursion(prices, period):
     assert fed(Ema(period), prices) == near(smoothed(prices, period, 2 / (period + 1)))
@@ -76,6 +77,7 @@ def test_ema_and_rsi_are_the_closed_form_of_their_recursion(prices, period):
 
 
 @pytest.mark.req("C-AI-1")
+@settings(deadline=None)
 @given(PRICES, st.integers(1, 8), st.integers(1, 8), st.integers(1, 6))
 def test_macd_is_two_averages_and_the_average_of_their_difference(prices, fast, more, signal):
     slow = fast + more
@@ -93,6 +95,7 @@ def test_macd_is_two_averages_and_the_average_of_their_difference(prices, fast, 
 
 
 @pytest.mark.req("C-AI-1")
+@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.floats(1, 1e5)] * 3), min_size=1, max_size=60), st.integers(1, 15))
 def test_atr_is_wilders_average_of_the_greatest_of_three_ranges(figures, period):
     bars = [tuple(sorted(figure)) for figure in figures]
@@ -106,6 +109,7 @@ def test_atr_is_wilders_average_of_the_greatest_of_three_ranges(figures, period)
 
 
 @pytest.mark.req("C-AI-1")
+@settings(deadline=None)
 @given(PRICES, st.integers(2, 20), st.floats(0.5, 3))
 def test_bollinger_and_z_score_are_those_of_the_last_window(prices, window, width):
     bands, z = fed(Bollinger(window, width), prices), fed(ZScore(window), prices)
@@ -122,6 +126,7 @@ def test_bollinger_and_z_score_are_those_of_the_last_window(prices, window, widt
         assert abs(z) <= sqrt(window - 1) * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 1e6))
 def test_prices_that_stand_still_have_no_spread_and_no_direction(price):
     still = [price] * 70

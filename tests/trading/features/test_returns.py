@@ -6,13 +6,14 @@ from math import log, sqrt
 from statistics import correlation, fmean, linear_regression, pstdev
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.features.returns import RealisedMoments, RollingMoments, RollingRegression
 from trading.features.windows import BadSampleError
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=60), st.integers(2, 15))
 def test_realised_moments_are_sums_of_powers_of_the_last_returns(prices, window):
     feature = RealisedMoments(window)
@@ -30,6 +31,7 @@ def test_realised_moments_are_sums_of_powers_of_the_last_returns(prices, window)
         assert 1 - 1e-9 <= feature.kurtosis <= window * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-1000, 1000), min_size=1, max_size=60),
     st.integers(2, 15),
@@ -60,6 +62,7 @@ def test_an_outlier_that_has_left_leaves_no_error_behind():
     assert feature.value == (2.5, pytest.approx(pstdev([1, 2, 3, 4]), rel=1e-15), 0.0, pytest.approx(-1.36, rel=1e-12))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-99, 99), st.integers(-99, 99)), min_size=1, max_size=50), st.integers(2, 12))
 def test_a_regression_is_that_of_the_last_pairs(pairs, window):
     feature = RollingRegression(window)

@@ -5,12 +5,13 @@ from fractions import Fraction
 from statistics import fmean, pvariance
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.features.windows import BadSampleError, CountWindow, TimeWindow, add, merge_moments2, number
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=2), max_size=80), st.integers(1, 12))
 def test_a_count_window_is_the_last_samples_in_order(samples, window):
     def join(a, b):
@@ -25,6 +26,7 @@ def test_a_count_window_is_the_last_samples_in_order(samples, window):
         assert found.full == (n >= window)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-3, 40), st.integers(-50, 50)), max_size=80), st.integers(1, 6), st.integers(1, 9)
 )
@@ -61,6 +63,7 @@ def test_memory_does_not_grow_with_the_samples():
     assert len(count._front) + len(count._back) == 10
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.integers(1, 20), st.floats(-1e12, 1e12))
 def test_merged_moments_are_those_of_the_window_even_after_an_outlier(samples, window, outlier):
     found = CountWindow(merge_moments2, window)
