@@ -387,6 +387,9 @@ class Connector(Shell):
 
     def on_tick(self, tag: str) -> None:
         """Read the source, run the simulated venue, look at the gates, tell the operators."""
+        if tag == "gates":
+            self._check_gates()
+            return
         match tag:
             case "poll":
                 self._poll_source()
@@ -396,8 +399,6 @@ class Connector(Shell):
                 if self._sim_due is not None and self._sim_due <= now:
                     self._poll_sim(now)
                 self._arm()
-            case "gates":
-                self._check_gates()
             case _:
                 self.wake_after(self._setup.publish_ns, "publish")
                 self._publish()

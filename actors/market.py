@@ -18,7 +18,7 @@ class MarketSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     always: tuple[str, ...]
     sampled: tuple[str, ...]
-    sample_ns: int = 250_000_000
+    sample_ns: int = 500_000_000
     tops: dict[str, tuple[str, ...]]
     trades: dict[str, tuple[str, ...]]
 
@@ -33,19 +33,20 @@ class Market(Shell):
         self._trades = setup.trades
         self._sampled = setup.sampled
         self._sample_ns = setup.sample_ns
-        self._sampled_at: dict[str, int] = {}
+        self._sample_at: dict[str, int] = {}
 
     def on(self, msg: Any) -> None:
         """Fan out."""
         kind = type(msg)
         if kind is BookTop:
             instrument_id = msg.instrument_id
-            if msg.ts_recv_ns - self._sampled_at.get(instrument_id, 0) >= self._sample_ns:
-                self._sampled_at[instrument_id] = msg.ts_recv_ns
+            tell = self.tell
+            if msg.ts_recv_ns >= self._sample_at.get(instrument_id, 0):
+                self._sample_at[instrument_id] = msg.ts_recv_ns + self._sample_ns
                 for name in self._sampled:
-                    self.tell(name, msg)
-            for name in self._tops.get(instrument_id, self._always):
-                self.tell(name, msg)
+                    tell(name, msg)
+            for name in self._tops.get(instrument_id) or self._always:
+                tell(name, msg)
         elif kind is Trade:
             for name in self._trades.get(msg.instrument_id, ()):
                 self.tell(name, msg)
