@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from adapters.binance.instruments import COINM, SPOT, USDM
+from adapters.rule_text import above_zero, amount
 from trading.instruments import Instrument, InstrumentKind
 
 _FEES = {
@@ -97,11 +98,11 @@ def _instrument(venue: str, stated: _Symbol, rules: str) -> Instrument:
         base=stated.baseAsset,
         quote=stated.quoteAsset,
         settle=stated.marginAsset or stated.quoteAsset,
-        tick_size=_above_zero(price.tickSize, "tickSize"),
-        lot_size=_above_zero(lot.stepSize, "stepSize"),
-        min_qty=_number(lot.minQty, "minQty"),
-        max_qty=_above_zero(lot.maxQty, "maxQty"),
-        min_notional=_number(floor.minNotional or floor.notional, "minNotional") if floor else Decimal(0),
+        tick_size=above_zero(price.tickSize, "tickSize"),
+        lot_size=above_zero(lot.stepSize, "stepSize"),
+        min_qty=amount(lot.minQty, "minQty"),
+        max_qty=above_zero(lot.maxQty, "maxQty"),
+        min_notional=amount(floor.minNotional or floor.notional, "minNotional") if floor else Decimal(0),
         multiplier=Decimal(stated.contractSize) if venue == COINM else Decimal(1),
         maker_fee=maker_fee,
         taker_fee=taker_fee,
@@ -114,17 +115,3 @@ def _canonical(venue: str, stated: _Symbol, kind: InstrumentKind) -> str:
         return f"BINANCE:SPOT:{stated.baseAsset}-{stated.quoteAsset}"
     market = "PERP" if stated.contractType in _PERPETUAL else f"FUT{stated.symbol.rpartition('_')[2]}"
     return f"{venue.upper()}:{market}:{stated.baseAsset}-{stated.quoteAsset}:{kind.name}"
-
-
-def _number(text: str, what: str) -> Decimal:
-    number = Decimal(text) if text else None
-    if number is None or not number.is_finite() or number < 0:
-        raise ValueError(f"{what} is {text[:40]!r}")
-    return number
-
-
-def _above_zero(text: str, what: str) -> Decimal:
-    number = _number(text, what)
-    if not number:
-        raise ValueError(f"{what} is zero")
-    return number

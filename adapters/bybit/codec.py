@@ -24,8 +24,9 @@ import msgspec
 
 from adapters.binance.grid import Grid, RejectReason, WireFault
 from adapters.bybit import wire
-from adapters.bybit.instruments import BYBIT, MS
+from adapters.bybit.instruments import BYBIT
 from adapters.bybit.tickers import TickerState, decimal
+from adapters.rule_text import MS
 from native import marketdata
 from trading.instruments import Instrument
 from trading.market.events import (
@@ -193,7 +194,7 @@ class _Channel:
     def depth(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
         if self._parser is not None:
             quick = wire.raw_depth_frame(payload)
-            if quick.type == "delta" and quick.data.u != 1:
+            if quick is not None and quick.type == "delta" and quick.data.u != 1:
                 bids, asks = self._parser.levels(quick.data.b), self._parser.levels(quick.data.a)
                 if bids is not None and asks is not None and max(len(bids), len(asks)) <= wire.LEVELS_MAX:
                     return (self._update(quick, bids, asks, ts_recv_ns),)

@@ -15,10 +15,10 @@ from enum import Enum
 
 import msgspec
 
+from adapters.rule_text import above_zero, amount, time_ns
 from trading.instruments import Instrument, InstrumentKind
 
 BYBIT = "bybit"
-MS = 1_000_000
 
 
 class Category(Enum):
@@ -172,10 +172,10 @@ def _listed(category: Category, entry: _Entry, rules: str) -> ListedInstrument:
         base=entry.base_coin,
         quote=entry.quote_coin,
         settle=entry.settle_coin or entry.quote_coin,
-        tick_size=_above_zero(entry.price_filter.tick_size, "tickSize"),
-        lot_size=_above_zero(lot.base_precision if spot else lot.qty_step, "basePrecision" if spot else "qtyStep"),
-        min_qty=_number(lot.min_order_qty, "minOrderQty"),
-        max_qty=_above_zero(max_qty, "maxOrderQty"),
+        tick_size=above_zero(entry.price_filter.tick_size, "tickSize"),
+        lot_size=above_zero(lot.base_precision if spot else lot.qty_step, "basePrecision" if spot else "qtyStep"),
+        min_qty=amount(lot.min_order_qty, "minOrderQty"),
+        max_qty=above_zero(max_qty, "maxOrderQty"),
         min_notional=_min_notional(category, lot),
         maker_fee=maker_fee,
         taker_fee=taker_fee,
@@ -184,22 +184,22 @@ def _listed(category: Category, entry: _Entry, rules: str) -> ListedInstrument:
     return ListedInstrument(
         instrument=instrument,
         status=entry.status,
-        launch_ns=_time(entry.launch_time, "launchTime"),
-        delivery_ns=_time(entry.delivery_time, "deliveryTime"),
+        launch_ns=time_ns(entry.launch_time, "launchTime"),
+        delivery_ns=time_ns(entry.delivery_time, "deliveryTime"),
         funding_interval_min=entry.funding_interval,
-        min_price=_number(entry.price_filter.min_price, "minPrice"),
-        max_price=_number(entry.price_filter.max_price, "maxPrice"),
-        max_market_qty=_number(max_market or max_qty, "maxMktOrderQty"),
-        max_post_only_qty=_number(post_only or max_qty, "postOnlyMaxOrderQty"),
+        min_price=amount(entry.price_filter.min_price, "minPrice"),
+        max_price=amount(entry.price_filter.max_price, "maxPrice"),
+        max_market_qty=amount(max_market or max_qty, "maxMktOrderQty"),
+        max_post_only_qty=amount(post_only or max_qty, "postOnlyMaxOrderQty"),
     )
 
 
 def _min_notional(category: Category, lot: _Lot) -> Decimal:
     if category is Category.SPOT:
-        return _number(lot.min_order_amt, "minOrderAmt")
+        return amount(lot.min_order_amt, "minOrderAmt")
     if category is Category.INVERSE and not lot.min_notional_value:
         return Decimal(0)  # one contract is 1 USD: the minimal quantity is the minimal value
-    return _number(lot.min_notional_value, "minNotionalValue")
+    return amount(lot.min_notional_value, "minNotionalValue")
 
 
 def _canonical(category: Category, entry: _Entry) -> str:
@@ -209,26 +209,6 @@ def _canonical(category: Category, entry: _Entry) -> str:
     perpetual = entry.contract_type.endswith("Perpetual") or not entry.contract_type
     market = "PERP" if perpetual else f"FUT{entry.symbol.removeprefix(entry.base_coin).removeprefix(entry.quote_coin)}"
     return f"BYBIT:{market.replace('-', '')}:{pair}:{KINDS[category].name}"
-
-
-def _number(text: str, what: str) -> Decimal:
-    number = Decimal(text) if text and len(text) <= 40 else None
-    if number is None or not number.is_finite() or number < 0:
-        raise ValueError(f"{what} is {text[:40]!r}")
-    return number
-
-
-def _above_zero(text: str, what: str) -> Decimal:
-    number = _number(text, what)
-    if not number:
-        raise ValueError(f"{what} is zero")
-    return number
-
-
-def _time(text: str, what: str) -> int:
-    if text and not (text.isascii() and text.isdigit() and len(text) <= 13):
-        raise ValueError(f"{what} is {text[:40]!r}")
-    return int(text or 0) * MS
 
 
 def _known(category: Category, base: str, tick: str, lot: str, max_qty: str) -> Instrument:

@@ -174,7 +174,7 @@ class Probe(msgspec.Struct, gc=False):
     ret_text: str = msgspec.field(default="", name="retMsg")
 
 
-raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
+_raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
 depth_frame = msgspec.json.Decoder(DepthFrame).decode
 trade_frame = msgspec.json.Decoder(TradeFrame).decode
 ticker_frame = msgspec.json.Decoder(TickerFrame).decode
@@ -183,3 +183,11 @@ old_liquidation_frame = msgspec.json.Decoder(OldLiquidationFrame).decode
 book_reply = msgspec.json.Decoder(BookReply).decode
 ratio_reply = msgspec.json.Decoder(RatioReply).decode
 probe = msgspec.json.Decoder(Probe).decode
+
+
+def raw_depth_frame(payload: bytes) -> RawDepthFrame | None:
+    """A depth message with its sides unread; None for what `depth_frame` must refuse, in its own words."""
+    try:
+        return _raw_depth_frame(payload)
+    except (msgspec.MsgspecError, ValueError):
+        return None

@@ -218,7 +218,7 @@ class Probe(msgspec.Struct, gc=False):
     arg: Arg = msgspec.field(default_factory=Arg)
 
 
-raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
+_raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
 depth_frame = msgspec.json.Decoder(DepthFrame).decode
 best_frame = msgspec.json.Decoder(BestFrame).decode
 rest_book_frame = msgspec.json.Decoder(RestBookFrame).decode
@@ -232,3 +232,11 @@ taken = msgspec.json.Decoder(Frame[TakenRow]).decode
 statuses = msgspec.json.Decoder(Frame[StatusRow]).decode
 pairs = msgspec.json.Decoder(Pairs).decode
 probe = msgspec.json.Decoder(Probe).decode
+
+
+def raw_depth_frame(payload: bytes) -> RawDepthFrame | None:
+    """A depth message with its sides unread; None for what `depth_frame` must refuse, in its own words."""
+    try:
+        return _raw_depth_frame(payload)
+    except (msgspec.MsgspecError, ValueError):
+        return None

@@ -16,10 +16,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from adapters.rule_text import above_zero, amount, time_ns
 from trading.instruments import Instrument, InstrumentKind
 
 OKX = "okx"
-MS = 1_000_000
 
 # Maker and taker of the regular tier, okx.com fee schedule (read 2026-11).
 _FEES = {
@@ -171,7 +171,7 @@ def _listed(entry: _Entry, rules: str) -> ListedInstrument:
     base, quote = _pair(entry, kind)
     value = Decimal(0) if kind is InstrumentKind.SPOT else _contract_value(entry, kind, base, quote)
     maker_fee, taker_fee = _FEES[kind]
-    max_qty = _above_zero(entry.max_lmt_sz, "maxLmtSz")
+    max_qty = above_zero(entry.max_lmt_sz, "maxLmtSz")
     instrument = Instrument(
         instrument_id=_canonical(entry, kind, base, quote),
         venue=OKX,
@@ -180,9 +180,9 @@ def _listed(entry: _Entry, rules: str) -> ListedInstrument:
         base=base,
         quote=quote,
         settle=entry.settle_ccy or quote,
-        tick_size=_above_zero(entry.tick_sz, "tickSz"),
-        lot_size=_above_zero(entry.lot_sz, "lotSz"),
-        min_qty=_number(entry.min_sz, "minSz"),
+        tick_size=above_zero(entry.tick_sz, "tickSz"),
+        lot_size=above_zero(entry.lot_sz, "lotSz"),
+        min_qty=amount(entry.min_sz, "minSz"),
         max_qty=max_qty,
         min_notional=Decimal(0),
         multiplier=value or Decimal(1),
@@ -193,19 +193,19 @@ def _listed(entry: _Entry, rules: str) -> ListedInstrument:
     return ListedInstrument(
         instrument=instrument,
         state=entry.state,
-        list_ns=_time(entry.list_time, "listTime"),
-        expiry_ns=_time(entry.exp_time, "expTime"),
+        list_ns=time_ns(entry.list_time, "listTime"),
+        expiry_ns=time_ns(entry.exp_time, "expTime"),
         contract_value=value,
-        max_market_qty=_number(entry.max_mkt_sz, "maxMktSz") if entry.max_mkt_sz else max_qty,
-        max_limit_usd=_number(entry.max_lmt_amt or "0", "maxLmtAmt"),
-        max_market_usd=_number(entry.max_mkt_amt or "0", "maxMktAmt"),
+        max_market_qty=amount(entry.max_mkt_sz, "maxMktSz") if entry.max_mkt_sz else max_qty,
+        max_limit_usd=amount(entry.max_lmt_amt or "0", "maxLmtAmt"),
+        max_market_usd=amount(entry.max_mkt_amt or "0", "maxMktAmt"),
         upcoming=tuple(_upcoming(entry.upc_chg)),
     )
 
 
 def _upcoming(changes: list[_Change]) -> Iterator[UpcomingChange]:
     for change in changes:
-        effective_ns = _time(change.eff_time, "effTime")
+        effective_ns = time_ns(change.eff_time, "effTime")
         yield UpcomingChange(param=change.param, new_value=change.new_value, effective_ns=effective_ns)
 
 
@@ -223,7 +223,7 @@ def _contract_value(entry: _Entry, kind: InstrumentKind, base: str, quote: str) 
     unit = quote if kind is InstrumentKind.INVERSE else base
     if entry.ct_val_ccy != unit:
         raise ValueError(f"ctValCcy is {entry.ct_val_ccy[:20]!r}, not {unit}")
-    return _above_zero(entry.ct_val, "ctVal") * _above_zero(entry.ct_mult, "ctMult")
+    return above_zero(entry.ct_val, "ctVal") * above_zero(entry.ct_mult, "ctMult")
 
 
 def _canonical(entry: _Entry, kind: InstrumentKind, base: str, quote: str) -> str:
@@ -233,26 +233,6 @@ def _canonical(entry: _Entry, kind: InstrumentKind, base: str, quote: str) -> st
     rest = entry.inst_id.removeprefix(f"{base}-{quote}").removesuffix("-SWAP")
     market = "PERP" if entry.inst_type == "SWAP" else "FUT"
     return f"OKX:{market}{rest.replace('-', '').replace('_', '')}:{base}-{quote}:{kind.name}"
-
-
-def _number(text: str, what: str) -> Decimal:
-    number = Decimal(text) if text and len(text) <= 40 else None
-    if number is None or not number.is_finite() or number < 0:
-        raise ValueError(f"{what} is {text[:40]!r}")
-    return number
-
-
-def _above_zero(text: str, what: str) -> Decimal:
-    number = _number(text, what)
-    if not number:
-        raise ValueError(f"{what} is zero")
-    return number
-
-
-def _time(text: str, what: str) -> int:
-    if text and not (text.isascii() and text.isdigit() and len(text) <= 13):
-        raise ValueError(f"{what} is {text[:40]!r}")
-    return int(text or 0) * MS
 
 
 def _known(symbol: str, kind: InstrumentKind, *, tick: str, lot: str, minimum: str, value: str = "1") -> Instrument:

@@ -46,9 +46,9 @@ class Market:
         """A push of the book's channel: a snapshot or a diff."""
         if self._parser is not None:
             quick = frames.raw_depth_frame(payload)
-            (raw,) = quick.data
             # Where a checksum is stated, the venue's own spelling of every level is needed.
-            if not raw.checksum and quick.action == "update":
+            if quick is not None and quick.action == "update" and not quick.data[0].checksum:
+                (raw,) = quick.data
                 bids, asks = self._parser.levels(raw.bids), self._parser.levels(raw.asks)
                 if bids is not None and asks is not None:
                     return (self._update(raw, bids, asks, ts_recv_ns),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from adapters.binance.grid import RejectReason, WireFault
-from adapters.okx.instruments import MS
+from adapters.rule_text import MS
 
 MAX_DIGITS = 40
 _FIRST_MS, _END_MS = 10**12, 9 * 10**12
