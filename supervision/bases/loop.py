@@ -6,7 +6,6 @@ Owns the two drives of the same core: live (asyncio or uvloop) and virtual (a `V
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -190,33 +189,12 @@ class LoopBase(Facade):
         """Move the virtual clock there, wake-ups on the way included; then deliver, and all that follows from it."""
         timers = self._timers
         clock: Any = self.clock  # a VirtualClock, or it is never behind
-        if self._scheduler is not None or self._inbox:
+        if self._inbox or (timers and timers[0][0] <= mono_ns):
             self.advance_to(mono_ns)
-            self.inject(to, msg)
-            self.run_until_idle()
-            return
-        ready = self._ready
-        while timers and (due_ns := timers[0][0]) <= mono_ns:
-            if due_ns > clock.mono_ns():
-                clock.advance_to_mono(due_ns)
-            _, _, hosted, wakeup = heapq.heappop(timers)
-            if hosted.alive and not hosted.exiting:
-                ready.append(hosted, wakeup, hosted.address)
-                self._counts["wakeups"] += 1
-            if len(ready) and not (timers and timers[0][0] == due_ns):
-                self.run_until_idle()
-        if mono_ns > clock.mono_ns():
+        elif mono_ns > clock.mono_ns():
             clock.advance_to_mono(mono_ns)
-        target = self._actors.get(to)
-        if target is None:
-            self.inject(to, msg)
-            self.run_until_idle()
-            return
-        # The same, without the calls: this is done for every line of a recording.
-        self._counts["injected"] += 1
-        self._ready.append(target, msg, self._external.address)
-        if self._drain(IDLE_LIMIT) >= IDLE_LIMIT or self._inbox:
-            self.run_until_idle()
+        self.inject(to, msg)
+        self.run_until_idle()
 
     # Live drive.
 
