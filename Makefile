@@ -35,8 +35,8 @@ given = $(if $(filter command line,$(origin $(1))),$(2) "$($(1))")
 run: setup ## run the desk (SESSION=recording PORT=8000)
 	@exec .venv/bin/propdesk run $(call given,SESSION,--session) $(call given,PORT,--port)
 
-test: setup-dev ## all tests (ARGS="-k permit" for some)
-	$(PY) -m pytest $(ARGS)
+test: setup-dev ## all tests on all cores (ARGS="-k permit" for some)
+	$(PY) -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: fmt-check lint types imports ## format, lint, types and rings, without changing anything
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-REVISION = 2
+REVISION = 3
 """What this Python expects of the extensions: one built from other sources is worse than none."""
 
 why_not = ""

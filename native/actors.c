@@ -537,7 +537,7 @@ static PyTypeObject Inbox_Type = {
 
 /* --- Module -------------------------------------------------------------------------------------- */
 
-#define REVISION 2 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 3 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

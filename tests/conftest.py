@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from adapters.config import load_config
 from adapters.journal.store import SqliteJournal
@@ -17,7 +19,17 @@ from trading.orders.messages import TargetIntent, Urgency
 
 PROJECT = Path(__file__).resolve().parents[1]
 TABLE = PROJECT / "tests" / "requirements.tsv"
+SPREAD = (
+    "tests/adapters/ccxt_venues/",
+    "tests/adapters/streams/",
+    "tests/research/",
+    "tests/supervision/conformance/",
+    "tests/supervision/simulation/",
+    "tests/supervision/test_wired_orders.py",
+)
 _OUTCOMES = pytest.StashKey[dict[str, dict[str, str]]]()
+_CONFIGS: list[pytest.Config] = []
+"""The run's configuration; the hook for reports is not given it."""
 
 
 def _known() -> set[str]:
@@ -30,6 +42,7 @@ def _ids(item: pytest.Item) -> set[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_OUTCOMES] = defaultdict(dict)
+    _CONFIGS.append(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,20 +53,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid}: {', '.join(sorted(unknown))} is not in {TABLE.name}")
 
 
+def pytest_collection_finish() -> None:
+    """Modules and tests stay for the whole run: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A file goes to whichever worker is free, and what it reads is read once; real desks take turns, in order, on one.
+
+    Files of long tests that share nothing are spread.
+    """
+
+    class DesksTakeTurns(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith("tests/process/"):
+                return "desks"
+            return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
+
+    return DesksTakeTurns(config, log)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     report = yield
-    for name in _ids(item):
-        outcomes = item.config.stash[_OUTCOMES][name]
-        if report.when == "call" or report.outcome != "passed":
-            before = outcomes.get(item.nodeid)
-            outcomes[item.nodeid] = "failed" if before == "failed" else report.outcome
+    report.req = sorted(_ids(item))  # where tests run in several processes, reports are what comes back
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name in getattr(report, "req", ()):
+        outcomes = _CONFIGS[-1].stash[_OUTCOMES][name]
+        if report.when == "call" or report.outcome != "passed":
+            before = outcomes.get(report.nodeid)
+            outcomes[report.nodeid] = "failed" if before == "failed" else report.outcome
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     outcomes = session.config.stash.get(_OUTCOMES, None)
-    if outcomes is None or session.config.option.collectonly:
+    if outcomes is None or session.config.option.collectonly or hasattr(session.config, "workerinput"):
         return
     cache = PROJECT / ".pytest_cache"
     cache.mkdir(exist_ok=True)

@@ -26,6 +26,19 @@ class Topic(Enum):
     METRICS = "metrics"  # key cell
     STRATEGY = "strategy"  # key strategy_id
     EVENT = "event"  # key running number: what operators should read, newest last
+    META = "meta"  # key instrument_id; body `trading.universe.report.MarketMeta`
+    UNIVERSE = "universe"  # key "all"; body `trading.universe.report.UniverseBody`
+    REGISTRY = "registry"  # key venue; body `trading.universe.report.VenueRegistry`
+    FEED = "feed"  # key venue/view; body `trading.market_report.feeds.FeedBody`
+    QUORUM = "quorum"  # key venue; body `trading.market_report.feeds.QuorumBody`
+    CLOCK = "clock"  # key venue; body `trading.market_report.feeds.ClockBody`
+    QUALITY = "quality"  # key instrument_id; body `trading.market_report.quality.QualityBody`
+    DERIVATIVES = "derivatives"  # key instrument_id; body `trading.market_report.derivatives.DerivativesBody`
+    LIQUIDATIONS = "liquidations"  # key instrument_id; body `trading.market_report.derivatives.LiquidationsBody`
+    FLOW = "flow"  # key instrument_id; body `trading.market_report.flow.FlowBody`
+    LIQUIDITY = "liquidity"  # key instrument_id; body `trading.market_report.flow.LiquidityBody`
+    OPPORTUNITY = "opportunity"  # key instrument_id; body `trading.market_report.opportunity.OpportunityBody`
+    CONTRACTS = "contracts"  # key instrument_id, an index's too; body `trading.market_report.contracts.ContractsBody`
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -40,7 +53,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class CommandKind(Enum):
     """What an operator may ask.
 
-    PAUSE, HOLD and KILL act at once; RESUME releases the brakes that an operator may release.
+    PAUSE, HOLD and KILL act at once; RESUME releases the brakes that an operator may release. UNIVERSE changes the
+    allow-list.
     """
 
     HOLD = "hold"
@@ -49,10 +63,14 @@ class CommandKind(Enum):
     KILL = "kill"
     CANCEL_ALL = "cancel_all"
     WHY = "why"
+    UNIVERSE = "universe"
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """One request of one identity. ``scope`` is a brake scope; ``argument`` is the cl_ord_id of WHY."""
+    """One request of one identity. ``scope`` is a brake scope.
+
+    ``argument`` is the cl_ord_id of WHY; of UNIVERSE a command of `trading.universe.workflow` as JSON.
+    """
 
     command_id: str
     kind: CommandKind

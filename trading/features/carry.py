@@ -5,7 +5,7 @@ Rates and basis are fractions, paid by longs when positive; nothing here is book
 
 from __future__ import annotations
 
-from trading.features.windows import number, positive
+from trading.features.windows import figure, number, positive
 from trading.market.events import FundingRate, MarkPrice
 
 YEAR_NS = 365 * 86_400 * 1_000_000_000
@@ -30,11 +30,12 @@ class FundingBasis:
     def update(self, event: MarkPrice | FundingRate) -> None:
         """Take a mark price or a funding rate; what an event does not say stays as it was."""
         if event.funding_rate is not None:
-            number("funding rate", float(event.funding_rate))
+            number("funding rate", figure("funding rate", event.funding_rate))
         match event:
             case MarkPrice():
                 if event.index_price is not None:
-                    mark, index = float(event.mark_price), float(event.index_price)
+                    mark = figure("mark price", event.mark_price)
+                    index = figure("index price", event.index_price)
                     positive("mark price", mark)
                     positive("index price", index)
                     self._basis = mark / index - 1.0

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
+from math import inf, nan
 from typing import Generic, TypeVar
 
 A = TypeVar("A")
@@ -49,6 +51,13 @@ def not_negative(name: str, x: float) -> None:
     """Raise `BadSampleError` unless ``x`` is at least 0 and below `LIMIT`."""
     if not 0.0 <= x < LIMIT:
         raise BadSampleError(name, x)
+
+
+def figure(name: str, x: Decimal) -> float:
+    """A decimal as a float; raise `BadSampleError` when it is no number, not even one that is too large."""
+    if not x.is_finite():
+        raise BadSampleError(name, nan if x.is_nan() else inf)
+    return float(x)
 
 
 def at_least(name: str, least: int, x: int) -> int:

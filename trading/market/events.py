@@ -178,7 +178,8 @@ class PositionSide(Enum):
 class Liquidation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A position that the venue took over; ``side`` is the position's, not the order's that closes it.
 
-    ``price`` need not lie on the grid: it is the bankruptcy price. Venues state some of these events, not all.
+    ``price`` need not lie on the grid: it is the bankruptcy price, or what the market paid where the venue states that.
+    Venues state some of these events, not all.
     """
 
     instrument_id: str

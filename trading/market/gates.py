@@ -1,165 +1,71 @@
 """Gates on the use of market data: what must not be traded on, and how much safer the desk should become.
 
-Owns the conditions and their calm-down; does not own brakes, their release or who is told. A gate speaks only when
-its answer changes. Thresholds are those of the guardrail table (P-RSK-9) and of P-MD-3, P-MD-7, P-MD-8.
+Owns the conditions; does not own what a gate suggests and when it calms down (`trading.market.gate_rules`), nor brakes,
+their release or who is told. A gate speaks only when its answer changes. Thresholds are those of the guardrail table
+(P-RSK-9) and of P-MD-3, P-MD-7, P-MD-8.
 """
 
 from __future__ import annotations
 
-from enum import Enum
-from math import isfinite
+from collections import deque
+from math import inf, isfinite
 
-import msgspec
-
-from trading.market.events import BookTop
+from trading.market.clock_offset import ClockVerdict
+from trading.market.events import Aggressor, BookTop
+from trading.market.gate_rules import (
+    MS,
+    RULES,
+    Gate,
+    GateCleared,
+    GateCode,
+    GateEvent,
+    GateLevel,
+    GateLimits,
+    GateRule,
+    GateScope,
+    GateTripped,
+)
+from trading.market.prints import Belief, PrintFilter
+from trading.market.second_source import SecondSource
+from trading.market.sides import SideWatch
 from trading.market.watches import StreamWatch, TouchWatch
 
-MS = 1_000_000
+__all__ = [
+    "RULES",
+    "Gate",
+    "GateCleared",
+    "GateCode",
+    "GateEvent",
+    "GateLevel",
+    "GateLimits",
+    "GateRule",
+    "GateScope",
+    "GateTripped",
+    "SymbolGates",
+    "VenueGates",
+    "divergence_bps",
+    "time_unit",
+]
+
 _GAPS_KEPT = 200
 _GAPS_MIN = 20
 _SKEW_BUCKET_MS = 1000
 _SKEW_BUCKETS = 15
-
-
-class GateCode(Enum):
-    """Every gate, a closed set."""
-
-    # Members are looked up for every top of book: the hash of their identity costs no call.
-    __hash__ = object.__hash__
-
-    BOOK_STALE = "book_stale"
-    STREAM_STALE = "stream_stale"
-    WS_GAP = "ws_gap"
-    BOOK_CROSSED = "book_crossed"
-    FLIP_FLOP = "flip_flop"
-    CLOCK_SKEW = "clock_skew"
-    CLOCK_SKEW_NOTICE = "clock_skew_notice"
-    CLOCK_STEP = "clock_step"
-    ANCHOR_DIVERGENCE = "anchor_divergence"
-    ZERO_PRICE = "zero_price"
-    FUNDING_FORECAST = "funding_forecast"
-    BASIS = "basis"
-
-
-class GateScope(Enum):
-    """What a gate is about."""
-
-    SYMBOL = "symbol"
-    VENUE = "venue"
-
-
-class GateLevel(Enum):
-    """How safe the desk should become; NOTICE only tells, the others are levels of brakes of the same name."""
-
-    NOTICE = "notice"
-    SAFE = "safe"
-    PAUSE = "pause"
-    HOLD = "hold"
-
-
-class GateRule(msgspec.Struct, frozen=True):
-    """What a gate suggests. It clears after ``calm_ms`` without its condition, so that it does not flutter."""
-
-    scope: GateScope
-    level: GateLevel
-    calm_ms: int
-
-
-RULES: dict[GateCode, GateRule] = {
-    GateCode.BOOK_STALE: GateRule(GateScope.SYMBOL, GateLevel.PAUSE, 0),
-    GateCode.STREAM_STALE: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 0),
-    GateCode.WS_GAP: GateRule(GateScope.VENUE, GateLevel.SAFE, 1000),
-    GateCode.BOOK_CROSSED: GateRule(GateScope.SYMBOL, GateLevel.SAFE, 500),  # SAFE is maker only: no taker
-    GateCode.FLIP_FLOP: GateRule(GateScope.SYMBOL, GateLevel.SAFE, 500),
-    GateCode.CLOCK_SKEW: GateRule(GateScope.VENUE, GateLevel.HOLD, 1000),
-    GateCode.CLOCK_SKEW_NOTICE: GateRule(GateScope.VENUE, GateLevel.NOTICE, 1000),
-    GateCode.CLOCK_STEP: GateRule(GateScope.VENUE, GateLevel.HOLD, 0),
-    GateCode.ANCHOR_DIVERGENCE: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 1000),
-    GateCode.ZERO_PRICE: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 1000),
-    GateCode.FUNDING_FORECAST: GateRule(GateScope.SYMBOL, GateLevel.SAFE, 1000),
-    GateCode.BASIS: GateRule(GateScope.SYMBOL, GateLevel.HOLD, 1000),
-}
-
-
+_CLOCK_OLD_MS = 60_000
+_PLAUSIBLE_NS = 3_600_000 * MS
+_DAY_NS = 86_400_000 * MS
+_SLIPS = tuple(
+    (power, f"a unit {10 ** abs(power):,} times {'larger' if power > 0 else 'smaller'}")
+    for power in (3, 6, 9, -3, -6, -9)
+)
 _CROSSED, _ZERO_PRICE, _FLIP_FLOP = GateCode.BOOK_CROSSED, GateCode.ZERO_PRICE, GateCode.FLIP_FLOP
-
-
-class GateTripped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A gate closed. ``target`` is an instrument_id or a venue, by ``scope``; ``cause`` is for people."""
-
-    code: GateCode
-    scope: GateScope
-    target: str
-    level: GateLevel
-    cause: str
-    ts_ns: int
-
-
-class GateCleared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A gate opened again."""
-
-    code: GateCode
-    scope: GateScope
-    target: str
-    ts_ns: int
-
-
-GateEvent = GateTripped | GateCleared
-
-
-class Gate:
-    """One gate on one target: speaks when it closes and when it has been calm long enough to open."""
-
-    __slots__ = ("_bad_ns", "_closed", "code", "is_tripped", "rule", "target")
-
-    def __init__(self, code: GateCode, target: str, closed: list[int]) -> None:
-        """``closed`` is how many gates of the group are closed, shared by the group."""
-        self._closed = closed
-        self.code = code
-        self.target = target
-        self.rule = RULES[code]
-        self.is_tripped = False
-        self._bad_ns = 0
-
-    def judge(self, bad: bool, cause: str, now_ns: int) -> GateEvent | None:
-        """The change of this gate, if any. ``cause`` is used only when it closes."""
-        if bad:
-            self._bad_ns = now_ns
-            if self.is_tripped:
-                return None
-            self.is_tripped = True
-            self._closed[0] += 1
-            rule = self.rule
-            return GateTripped(
-                code=self.code, scope=rule.scope, target=self.target, level=rule.level, cause=cause, ts_ns=now_ns
-            )
-        if self.is_tripped and now_ns - self._bad_ns >= self.rule.calm_ms * MS:
-            self.is_tripped = False
-            self._closed[0] -= 1
-            return GateCleared(code=self.code, scope=self.rule.scope, target=self.target, ts_ns=now_ns)
-        return None
-
-
-class GateLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Thresholds; the defaults are the guardrail table's. Basis points are 1/10,000."""
-
-    book_freshness_ms: int = 300
-    stream_stale_ms: int = 1200
-    ws_gap_p95_ms: int = 200
-    max_clock_skew_ms: int = 2000
-    notice_clock_skew_ms: int = 500
-    clock_step_ms: int = 250
-    anchor_divergence_bps: int = 10
-    funding_forecast_bps: int = 50
-    basis_bps: int = 100
-    flip_flops: int = 6
-    flip_flop_window_ms: int = 1000
 
 
 class SymbolGates:
     """The gates of one instrument. Every method returns the gates that changed; all times are ours (``ts_recv``)."""
 
-    __slots__ = ("_closed", "_gates", "_top_gates", "_touch", "instrument_id", "limits")
+    __slots__ = ("_closed", "_funding_ns", "_gates", "_settled_ns", "_top_gates", "_touch",
+                 "instrument_id", "limits", "prints", "second", "sides")  # fmt: skip
 
     def __init__(self, instrument_id: str, limits: GateLimits | None = None) -> None:
         self.instrument_id = instrument_id
@@ -169,6 +75,18 @@ class SymbolGates:
         self._gates = {code: Gate(code, instrument_id, self._closed) for code in codes}
         self._top_gates = (self._gates[_CROSSED], self._gates[_ZERO_PRICE], self._gates[_FLIP_FLOP])
         self._touch = TouchWatch(self.limits.flip_flop_window_ms * MS, self.limits.flip_flops)
+        of = self.limits
+        self.prints = PrintFilter(
+            mads=of.outlier_mads,
+            outlier_bps=of.outlier_bps,
+            confirms=of.outlier_confirms,
+            doubt_ms=of.outlier_doubt_ms,
+        )
+        """What trades are believed; ``prints.last_px`` is the last price for `on_anchors`."""
+        self.second = SecondSource(allowance_bps_max=of.second_source_usual_bps_max)
+        self.sides = SideWatch(of.frozen_moves, of.frozen_trades, of.frozen_patience_ms)
+        self._funding_ns = 0
+        self._settled_ns = 0
 
     @property
     def tripped(self) -> frozenset[GateCode]:
@@ -265,6 +183,103 @@ class SymbolGates:
         limit = self.limits.basis_bps
         return self._judge((GateCode.BASIS, bps > limit, f"basis {bps:.1f} bps, limit {limit}"), now_ns=now_ns)
 
+    def on_price(self, name: str, price: float, now_ns: int) -> list[GateEvent]:
+        """Any price that the venue states (mark, index, last): zero, below, NaN or infinite closes ZERO_PRICE."""
+        sound = 0.0 < price < inf
+        if sound and not self._closed[0]:
+            return []
+        return self._judge((GateCode.ZERO_PRICE, not sound, f"not a price: {name} {price}"), now_ns=now_ns)
+
+    def on_print(self, price: float, ts_event_ns: int, now_ns: int) -> list[GateEvent]:
+        """A trade's price, in the unit of all the others: `prints` says afterwards which one is believed."""
+        belief = self.prints.on_print(price, ts_event_ns, now_ns)
+        if belief is Belief.BELIEVED and not self._closed[0]:
+            return []
+        broken = belief is Belief.BROKEN
+        return self._judge(
+            (GateCode.ZERO_PRICE, broken, f"not a price: trade at {price}"),
+            (GateCode.OUTLIER_PRINT, self.prints.is_doubting(now_ns), self._doubt(price)),
+            now_ns=now_ns,
+        )
+
+    def on_index(self, mid: float, index: float, now_ns: int) -> list[GateEvent]:
+        """Mid against the venue's index price."""
+        bps = divergence_bps(mid, index) if isfinite(mid + index) else inf
+        limit = self.limits.index_divergence_bps
+        if bps <= limit and not self._closed[0]:
+            return []
+        cause = f"mid {mid} is {bps:.1f} bps from index {index}, limit {limit} bps"
+        return self._judge((GateCode.INDEX_DIVERGENCE, bps > limit, cause), now_ns=now_ns)
+
+    def on_second(self, mid: float, other: float | None, source: str, now_ns: int) -> list[GateEvent]:
+        """Mid against that of ``source``, another venue's book of the same base and quote.
+
+        None (or what is no price) says that no such source is fresh: nothing is compared, and nothing held for it.
+        """
+        limit = self.limits.second_source_bps
+        bps = 0.0
+        if other is not None and 0.0 < other < inf:  # What is wrong with the other book is that book's matter.
+            bps = abs(self.second.apart_bps(mid, other, now_ns))
+        if bps <= limit and not self._closed[0]:
+            return []
+        cause = f"mid {mid} is {bps:.1f} bps from {other} of {source} beyond the usual, limit {limit} bps"
+        return self._judge((GateCode.SECOND_SOURCE, bps > limit, cause), now_ns=now_ns)
+
+    def on_moved(self, bids: bool, asks: bool, now_ns: int) -> list[GateEvent]:
+        """The book changed: which of its sides did."""
+        self.sides.on_moved(bids, asks)
+        return self._judge_sides(now_ns)
+
+    def on_trade_through(self, aggressor: Aggressor, price_ticks: int, best_ticks: int, now_ns: int) -> list[GateEvent]:
+        """A trade while the side that the taker took from had ``best_ticks`` as its best."""
+        self.sides.on_trade(aggressor, price_ticks, best_ticks, now_ns)
+        return self._judge_sides(now_ns)
+
+    def on_rules(self, told: str, built: str, now_ns: int) -> list[GateEvent]:
+        """Which version of the instrument's rules the venue told and on which the book was built: held until equal."""
+        if told == built and not self._closed[0]:
+            return []
+        cause = f"rules {told} hold, but the book was built on {built}"
+        return self._judge((GateCode.RULES_CHANGED, told != built, cause), now_ns=now_ns)
+
+    def on_funding_time(self, next_funding_ns: int, now_ns: int) -> list[GateEvent]:
+        """When funding settles next (UTC ns); the settlement before it is remembered for its own window."""
+        if next_funding_ns != self._funding_ns:
+            before_ns = self.limits.funding_before_ms * MS
+            if self._funding_ns and self._funding_ns <= now_ns + before_ns:
+                self._settled_ns = self._funding_ns
+            self._funding_ns = next_funding_ns
+        return self.on_time(now_ns)
+
+    def on_time(self, now_ns: int) -> list[GateEvent]:
+        """What time alone changes: the window around a settlement of funding, and a doubt that nothing confirmed.
+
+        To be called every now and then.
+        """
+        if not (self._funding_ns or self._closed[0]):
+            return []  # Nothing that time could change.
+        before_ns, after_ns = self.limits.funding_before_ms * MS, self.limits.funding_after_ms * MS
+        rolling = any(ns - before_ns <= now_ns <= ns + after_ns for ns in (self._funding_ns, self._settled_ns) if ns)
+        if not rolling and not self._closed[0]:
+            return []
+        left_s = (self._funding_ns - now_ns) / (1000 * MS)
+        soon = 0 < left_s <= self.limits.funding_before_ms / 1000
+        cause = f"funding settles in {left_s:.0f} s" if soon else "funding has just settled"
+        return self._judge(
+            (GateCode.FUNDING_ROLL, rolling, cause),
+            (GateCode.OUTLIER_PRINT, self.prints.is_doubting(now_ns), self._doubt(self.prints.doubted_px)),
+            now_ns=now_ns,
+        )
+
+    def _doubt(self, price: float | None) -> str:
+        return f"a print at {price} is far from {self.prints.last_px} and not confirmed"
+
+    def _judge_sides(self, now_ns: int) -> list[GateEvent]:
+        frozen = self.sides.is_frozen
+        if not frozen and not self._closed[0]:
+            return []
+        return self._judge((GateCode.FROZEN_SIDE, frozen, self.sides.frozen()), now_ns=now_ns)
+
     def _judge(self, *verdicts: tuple[GateCode, bool, str], now_ns: int) -> list[GateEvent]:
         changes = (self._gates[code].judge(bad, cause, now_ns) for code, bad, cause in verdicts)
         return [change for change in changes if change is not None]
@@ -276,10 +291,27 @@ def divergence_bps(a: float, b: float) -> float:
     return (high - low) / low * 10_000 if low > 0 else float("inf")
 
 
-class VenueGates:
-    """The gates of one venue: its clock against ours, and the holes in its stream."""
+def time_unit(ts_event_ns: int, ts_recv_ns: int) -> str | None:
+    """The unit that a time was really in when it was read as nanoseconds' worth of another; None when none fits.
 
-    __slots__ = ("_closed", "_gates", "_skew_ms", "limits", "on_message", "stream", "venue")
+    A venue that states milliseconds where microseconds were agreed is read as a time a thousand times too small. Units
+    fit when the mended time is within a day of ours.
+    """
+    for power, text in _SLIPS:
+        mended = ts_event_ns * 10**power if power > 0 else ts_event_ns // 10**-power
+        if abs(mended - ts_recv_ns) < _DAY_NS:
+            return text
+    return None
+
+
+class VenueGates:
+    """The gates of one venue: its clock against ours, and the holes in its stream.
+
+    Where somebody asked the venue for its time (`on_clock`), that answer counts for ``_CLOCK_OLD_MS``; otherwise
+    the times of ordinary messages do, which hold the delay on the way too.
+    """
+
+    __slots__ = ("_clock", "_closed", "_gates", "_skew_ms", "_slips_ns", "limits", "on_message", "stream", "venue")
 
     def __init__(self, venue: str, limits: GateLimits | None = None) -> None:
         self.venue = venue
@@ -297,6 +329,8 @@ class VenueGates:
         self._closed = [0]
         self._gates = {code: Gate(code, venue, self._closed) for code in codes}
         self._skew_ms = min(self.limits.notice_clock_skew_ms, self.limits.max_clock_skew_ms)
+        self._clock: ClockVerdict | None = None
+        self._slips_ns: deque[int] = deque(maxlen=self.limits.unit_slips)
 
     @property
     def tripped(self) -> frozenset[GateCode]:
@@ -311,13 +345,13 @@ class VenueGates:
         """The gates that changed; to be called every now and then."""
         limits = self.limits
         stream = self.stream
-        skew = stream.skew_ms
+        skew, stepped = self._clock_says(now_ns)
         size = abs(skew) if skew is not None else 0.0
         n = stream.gaps
         # The 95th percentile exceeds the limit when too few gaps are within it: no sorting needed.
         holey = n >= _GAPS_MIN and n - stream.wide <= n * 95 // 100
         gates = self._gates
-        if not (holey or size >= self._skew_ms or stream.is_stepped) and not self._closed[0]:
+        if not (holey or size >= self._skew_ms or stepped) and not self._closed[0]:
             return []
         side = "behind" if skew is not None and skew < 0 else "ahead of"
         cause = f"our clock is {size:.0f} ms {side} {self.venue}'s"
@@ -325,11 +359,39 @@ class VenueGates:
         verdicts = (
             (GateCode.CLOCK_SKEW, size > limits.max_clock_skew_ms, f"{cause}, limit {limits.max_clock_skew_ms} ms"),
             (GateCode.CLOCK_SKEW_NOTICE, size >= limits.notice_clock_skew_ms, cause),
-            (GateCode.CLOCK_STEP, stream.is_stepped, f"a clock stepped: {cause}"),
+            (GateCode.CLOCK_STEP, stepped, f"a clock stepped: {cause}"),
             (GateCode.WS_GAP, holey, gap_text),
+            (GateCode.TIME_UNIT, False, ""),
         )
         changes = (gates[code].judge(bad, text, now_ns) for code, bad, text in verdicts)
         return [change for change in changes if change is not None]
+
+    def on_clock(self, verdict: ClockVerdict) -> None:
+        """What asking the venue for its time showed; `check` draws the conclusions."""
+        self._clock = verdict
+
+    def on_event_time(self, what: str, ts_event_ns: int, ts_recv_ns: int) -> list[GateEvent]:
+        """The venue's time of any message (0: it states none): one in a wrong unit is off by a thousand or more.
+
+        Three of them within 10 s close TIME_UNIT; ``what`` names the topic or the instrument.
+        """
+        if -_PLAUSIBLE_NS < ts_recv_ns - ts_event_ns < _PLAUSIBLE_NS or ts_event_ns == 0:
+            return []
+        unit = time_unit(ts_event_ns, ts_recv_ns)
+        if unit is None:
+            return []  # A clock that is off, not a unit: the other gates measure it.
+        slips, limits = self._slips_ns, self.limits
+        slips.append(ts_recv_ns)
+        bad = len(slips) == limits.unit_slips and ts_recv_ns - slips[0] <= limits.unit_slip_window_ms * MS
+        cause = f"{self.venue} states times of {what} in {unit}, not in the unit that was agreed: {ts_event_ns} ns"
+        change = self._gates[GateCode.TIME_UNIT].judge(bad, cause, ts_recv_ns) if bad else None
+        return [] if change is None else [change]
+
+    def _clock_says(self, now_ns: int) -> tuple[float | None, bool]:
+        clock, stream = self._clock, self.stream
+        if clock is None or now_ns - clock.ts_ns > _CLOCK_OLD_MS * MS:
+            return stream.skew_ms, stream.is_stepped
+        return clock.skew_ms, clock.is_stepped or stream.is_stepped
 
     def ws_gap_p95_ms(self) -> float:
         """The 95th percentile of the time between the last 200 messages; 0 before twenty."""

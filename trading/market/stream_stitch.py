@@ -15,6 +15,9 @@ Bybit v5, orderbook.{depth} ("Orderbook", bybit-exchange.github.io/docs/v5/webso
 a delta's ``u`` is the last ``u`` + 1; a snapshot, or ``u == 1`` after a restart of the service, replaces the book at
 once; ``seq`` never goes back. Depth 1 is snapshots only, repeated after 3 s with the same ``u``.
 
+Numbers never go back (Bybit's ``seq``, OKX's ``seqId`` but for a reset), so a snapshot of the stream that is older than
+what the stream has said is not believed, a few times in a row: a venue that numbers anew without a word is, after that.
+
 How codecs fill `DepthUpdate`: OKX ``first_update_id = prevSeqId + 1``, ``final_update_id = seqId``,
 ``prev_final_update_id = prevSeqId`` (all -1 where there are no numbers); Bybit
 ``first_update_id = final_update_id = u`` and ``seq``. `BookTicker.update_id` is ``seqId`` of OKX's bbo-tbt and ``seq``
@@ -35,6 +38,7 @@ ChecksumOf = Callable[[PyBook], int]
 
 _APPLIED = SyncResult.APPLIED
 _PROVED = frozenset({SyncResult.APPLIED, SyncResult.BRIDGED})
+_OLD_IN_A_ROW = 3
 
 
 class StreamSync(BookSync):
@@ -45,7 +49,7 @@ class StreamSync(BookSync):
     ``checksum_of`` is None where the venue's checksum cannot be computed: numbered diffs are then believed without it.
     """
 
-    __slots__ = ("_bybit", "_checksum_of", "_seq", "_ticker_seq")
+    __slots__ = ("_bybit", "_checksum_of", "_old_left", "_seq", "_ticker_seq")
 
     RULES: ClassVar[frozenset[SequenceRule]] = frozenset({SequenceRule.OKX, SequenceRule.BYBIT})
 
@@ -74,6 +78,7 @@ class StreamSync(BookSync):
         self._checksum_of = checksum_of
         self._seq = -1
         self._ticker_seq = -1
+        self._old_left = _OLD_IN_A_ROW
 
     # --- What the feed says --------------------------------------------------------------------------
 
@@ -104,9 +109,15 @@ class StreamSync(BookSync):
         if self._bbo or was is BookState.HALT:
             counters.ignored += 1
             return SyncResult.IGNORED
-        if self._bybit and was is BookState.SYNCED and snapshot.last_update_id != 1 and snapshot.seq < self._seq:
-            counters.dropped_old += 1
-            return SyncResult.DROPPED_OLD
+        if self._is_old(snapshot):
+            if was is BookState.SYNCED:
+                counters.dropped_old += 1
+                return SyncResult.DROPPED_OLD
+            self._old_left -= 1
+            self.wants_snapshot = True
+            counters.snapshots_too_old += 1
+            return SyncResult.SNAPSHOT_TOO_OLD
+        self._old_left = _OLD_IN_A_ROW
         book.apply_snapshot(snapshot)
         book.partial = False
         self._restart()
@@ -122,6 +133,12 @@ class StreamSync(BookSync):
             return SyncResult.BRIDGED
         return result
 
+    def _is_old(self, snapshot: DepthSnapshot) -> bool:
+        """Whether a snapshot of the stream is of a time before what the stream has said already."""
+        if self._bybit:
+            return snapshot.last_update_id != 1 and 0 <= snapshot.seq < self._seq and self._old_left > 0
+        return 0 <= snapshot.last_update_id < self.book.update_id and self._old_left > 0
+
     def on_ticker(self, ticker: BookTicker) -> SyncResult:
         """The venue's best bid and ask; without an id (-1) it can be compared with nothing."""
         if self._bbo or not self._bybit:
@@ -133,6 +150,11 @@ class StreamSync(BookSync):
             return self._audit(SyncResult.AUDITED)
         return SyncResult.IGNORED
 
+    def on_disconnected(self, now_ns: int) -> None:
+        """The stream broke; numbers are compared within one life of a stream only."""
+        self._old_left = 0
+        super().on_disconnected(now_ns)
+
     # --- OKX -----------------------------------------------------------------------------------------
 
     def _without_progress(self, update: DepthUpdate) -> SyncResult:
@@ -141,6 +163,7 @@ class StreamSync(BookSync):
         final, prev = update.final_update_id, update.prev_final_update_id
         if final < prev:
             counters.resets += 1
+            self._old_left = 0
             self._restart()
             self._move(SyncEvent.RESET, f"venue numbers anew: {final} after {prev}", update.ts_recv_ns)
             return SyncResult.RESET

@@ -12,6 +12,8 @@ from decimal import Decimal
 
 import msgspec
 
+from trading.instruments import InstrumentKind
+from trading.orders import stp, triggers
 from trading.orders.effects import Effect, Emit, Journal, Reconciled, SendToVenue
 from trading.orders.fsm import OrderEvent
 from trading.orders.inbox import VenueAccount
@@ -24,6 +26,7 @@ from trading.orders.journal_rows import (
     JournalRow,
     NoteBody,
     PlaceBody,
+    ProtectBody,
     ReconcileBody,
     ReportBody,
     decode_body,
@@ -41,17 +44,21 @@ from trading.orders.messages import (
     OrderStatusReport,
     OrdStatus,
     ProposedCancel,
+    ProposedOrder,
+    Side,
     VenueEvent,
 )
 from trading.orders.order import Order
 from trading.orders.reconcile import Reconciliation
-from trading.orders.state import MS, Exposure, OrderCoreConfig
+from trading.orders.reduce_only import leaves_of, room
+from trading.orders.state import MS, Exposure, OrderCoreConfig, may_rest_closing
+from trading.orders.triggers import WAITING
 from trading.orders.turn import PlaceHeld, Turn
 
 __all__ = ["Effect", "Emit", "Exposure", "Journal", "OrderCore", "OrderCoreConfig", "Reconciled", "SendToVenue"]
 
 _ZERO = Decimal(0)
-REPLACEABLE = frozenset({OrdStatus.PENDING_NEW, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
+REPLACEABLE = frozenset({OrdStatus.PENDING_NEW, OrdStatus.PENDING_TRIGGER, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
 class OrderCore(Reconciliation):
@@ -87,8 +94,20 @@ class OrderCore(Reconciliation):
         order.story.append((now_ns, "approved", "proposed", "journaled", ""))
         kind = JournalKind.REPLACE if m.order.replaces else JournalKind.PLACE
         self._row(turn, kind, order, PlaceBody(m))
+        if m.order.replaces is not None and self._by_cancel(order, m.order.replaces, turn):
+            return self._close(turn)
         turn.held.append(PlaceHeld(key))
         return self._close(turn)
+
+    def _by_cancel(self, order: Order, replaces: str, turn: Turn) -> bool:
+        """Where the venue does not amend: cancel the original now; the new order waits for the proof of its end."""
+        original = self._open[order.venue, replaces]
+        if not (original.no_amend or order.venue in self._no_amend):
+            return False
+        order.as_new, order.waits_for, order.cum_then = True, replaces, original.cum_qty
+        self.amends_by_cancel += 1
+        self._cancel_again(original, f"replaced by {order.cl_ord_id}: the venue does not amend", turn)
+        return True
 
     def on_cancel(self, m: ProposedCancel, now_ns: int) -> list[Effect]:
         """Journal the cancel and send it; nothing when the order is gone or its cancel is on the way."""
@@ -267,6 +286,7 @@ class OrderCore(Reconciliation):
         self._open = {(order.venue, order.cl_ord_id): order for order in state.open}
         self._done = OrderedDict(((order.venue, order.cl_ord_id), order) for order in state.done)
         self._accounts = state.accounts
+        self._closing = {key: None for key, order in self._open.items() if may_rest_closing(order.proposed)}
         return state.seq
 
     def _replay(self, row: JournalRow) -> None:
@@ -298,6 +318,7 @@ class OrderCore(Reconciliation):
             case CrossBody():
                 self._account(row.venue).inbox.first_time(f"cross:{body.cross.cross_id}", 0, row.ts_ns, counts=False)
             case ReconcileBody():
+                self._account(row.venue).listed_ns = max(self._account(row.venue).listed_ns, body.asked_ns)
                 if body.baseline:
                     self._rebase(row.venue, body)
                 else:
@@ -307,6 +328,8 @@ class OrderCore(Reconciliation):
                     self._doubt(row.venue, row.ts_ns)
                 elif order is not None and "event" in body.facts:
                     self._noted(row.kind, order, body, turn)
+            case ProtectBody():
+                pass  # the exits' own: trading.protection rebuilds itself from it
 
     def _replay_place(self, approved: ApprovedOrder, row: JournalRow) -> None:
         self._register(approved)
@@ -319,19 +342,47 @@ class OrderCore(Reconciliation):
     # Refusals
 
     def _refusal(self, m: ApprovedOrder) -> tuple[DenyReason, str] | None:
-        if m.order.instrument_id not in self._instruments:
-            return DenyReason.UNKNOWN_INSTRUMENT, m.order.instrument_id
+        o = m.order
+        if o.instrument_id not in self._instruments:
+            return DenyReason.UNKNOWN_INSTRUMENT, o.instrument_id
         if m.epoch < self._epoch:
             return DenyReason.PERMIT_EPOCH, f"approved under epoch {m.epoch}, now {self._epoch}"
         if len(self._open) >= self._config.open_orders_max:
             return DenyReason.MAX_INFLIGHT, f"{len(self._open)} orders are open"
-        if m.order.replaces is not None:
-            original = self._open.get((m.order.venue, m.order.replaces))
+        if o.trigger is not None or o.ord_type in WAITING:
+            text = triggers.refusal(o, self._instruments[o.instrument_id].kind)
+            if text is not None:
+                return DenyReason.TRIGGER, text
+        if o.stp is not None:
+            text = stp.refusal(o.venue, o.stp)
+            if text is not None:
+                return DenyReason.STP_MODE, text
+        if o.reduce_only:
+            text = self._flips(o)
+            if text is not None:
+                return DenyReason.REDUCE_ONLY, text
+        if o.replaces is not None:
+            original = self._open.get((o.venue, o.replaces))
             ready = original is not None and original.ord_status in REPLACEABLE
             if original is None or not ready or original.cancel_id or original.replaced_by:
                 # Placing it anyway could execute one intent twice.
-                return DenyReason.DUPLICATE, f"{m.order.replaces} cannot be replaced any more"
+                return DenyReason.DUPLICATE, f"{o.replaces} cannot be replaced any more"
         return None
+
+    def _flips(self, o: ProposedOrder) -> str | None:
+        """Why a reduce-only order could turn the position round if all that is on its way executed first.
+
+        The governor asks the same of what it was told; here are the executions and ends that are not told yet. A spot
+        account cannot be turned round, and what it held before us is not known here.
+        """
+        if self._instruments[o.instrument_id].kind is InstrumentKind.SPOT:
+            return None
+        position = self._account(o.venue).net.get(o.instrument_id, _ZERO)
+        leaves = leaves_of(self._open.values(), o.venue, o.instrument_id, o.side) if self._open else _ZERO
+        if o.order_qty <= (position if o.side is Side.SELL else -position) - leaves:
+            return None
+        closable = room(position, o.side, leaves)
+        return f"{o.side.value} {o.order_qty} could flip {position}: {leaves} are on their way, {closable} may go"
 
     def _deny(self, m: ApprovedOrder, reason: DenyReason, text: str, turn: Turn) -> None:
         o = m.order
@@ -347,12 +398,6 @@ class OrderCore(Reconciliation):
         )
         self._row(turn, JournalKind.DENIED, None, DeniedBody(denied=denied), venue=o.venue, ref=o.cl_ord_id)
         turn.held.append(Emit(message=denied))
-
-    def _denied(self, order: Order, m: OrderDenied, turn: Turn) -> None:
-        self._row(turn, JournalKind.DENIED, order, DeniedBody(denied=m))
-        self._apply(order, OrderEvent.DENIED, turn, m.text)
-        self._reopen_original(order, turn, m.text)
-        turn.held.append(Emit(message=m))
 
 
 class _Checkpoint(msgspec.Struct, kw_only=True):

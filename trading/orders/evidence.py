@@ -26,6 +26,7 @@ from trading.orders.messages import (
     OrdStatus,
 )
 from trading.orders.order import EXTERNAL, Order, filled
+from trading.orders.reduce_only import surplus
 from trading.orders.state import MS, CoreState, refused
 from trading.orders.turn import Turn
 
@@ -35,6 +36,10 @@ TERMINAL_EVENT = {
     OrdStatus.REJECTED: OrderEvent.REJECTED,
     OrdStatus.REPLACED: OrderEvent.REPLACED,
 }
+
+
+ZERO = Decimal(0)
+_ON_BOOK = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
 class Evidence(CoreState):
@@ -47,7 +52,8 @@ class Evidence(CoreState):
                 self._status(order, m, turn)
             return
         counts = m.exec_type is ExecType.TRADE
-        if not self._account(m.venue).inbox.first_time(m.exec_id, m.exec_seq, turn.now, counts=counts):
+        inbox = self._account(m.venue).inbox
+        if not inbox.first_time(m.exec_id, m.exec_seq, turn.now, counts=counts, event_ns=m.ts_event_ns):
             return
         order = self.order(m.venue, m.cl_ord_id)
         if order is None and m.orig_cl_ord_id is not None:
@@ -64,7 +70,10 @@ class Evidence(CoreState):
                 self._trade(order, m, turn)
             case ExecType.NEW:
                 self._record(JournalKind.ACK, order, m, turn)
-                self._acked(order, turn)
+                self._acked(order, turn, m.ord_status)
+            case ExecType.TRIGGERED:
+                self._record(JournalKind.ACK, order, m, turn)
+                self._triggered(order, turn)
             case ExecType.REPLACED:
                 mine = order.cl_ord_id == m.cl_ord_id
                 self._record(JournalKind.ACK if mine else JournalKind.CANCELED, order, m, turn)
@@ -99,10 +108,32 @@ class Evidence(CoreState):
         body = ReportBody(report=m, legs=legs, sent_ns=order.sent_ns, from_status=from_status)
         self._row(turn, kind, order, body, exec_id="" if from_status else m.exec_id)
 
-    def _acked(self, order: Order, turn: Turn) -> None:
-        order.acked = True
-        order.next_query_ns = None
+    @staticmethod
+    def _proved(order: Order, turn: Turn) -> None:
+        """It lives. What was asked before the first proof of that proves nothing, however late the answers come."""
+        if not order.acked:
+            order.acked = True
+            order.early_queries, order.proved_ns = order.queries, turn.now
         order.absent = False
+
+    def _triggered(self, order: Order, turn: Turn) -> None:
+        order.held = False
+        if order.acked and not order.never_found:
+            self._apply(order, OrderEvent.TRIGGERED, turn)
+        else:
+            self._acked(order, turn)
+
+    def _acked(self, order: Order, turn: Turn, ord_status: OrdStatus = OrdStatus.NEW) -> None:
+        if ord_status is OrdStatus.PENDING_TRIGGER and _unproved(order):
+            self._proved(order, turn)
+            order.held = True
+            order.next_query_ns = None
+            self._apply(order, OrderEvent.HELD, turn)
+            if order.is_open and order.cancel_id and order.cancel_sent_ns:
+                self._apply(order, OrderEvent.CANCEL_SENT, turn, order.cancel_id)
+            return
+        self._proved(order, turn)
+        order.next_query_ns = None
         self._apply(order, OrderEvent.FOUND if order.never_found else OrderEvent.ACKED, turn)
         if order.is_open and order.never_found:
             # Its strategies were told it was rejected and have decided anew: nobody wants it.
@@ -116,7 +147,7 @@ class Evidence(CoreState):
         """The report of a replacement is the ack of the new leg and the end of the old one."""
         original = self.order(m.venue, m.orig_cl_ord_id or "")
         if order.proposed.replaces is not None and order.cl_ord_id == m.cl_ord_id:
-            self._acked(order, turn)
+            self._acked(order, turn, m.ord_status)
             if original is not None:
                 self._apply(original, OrderEvent.REPLACED, turn, order.cl_ord_id)
         else:
@@ -127,8 +158,9 @@ class Evidence(CoreState):
         legs = order.share(m.last_qty, self._instruments[o.instrument_id].lot_size)
         order.cum_qty += m.last_qty
         order.cum_cost += m.last_qty * m.last_px
-        order.acked = True
-        order.absent = False
+        if not order.acked:
+            self._proved(order, turn)
+        order.absent = order.held = False
         whole = order.cum_qty >= o.order_qty
         self._record(JournalKind.FILL if whole else JournalKind.PARTIAL, order, m, turn, legs)
         self._moved(m, turn)
@@ -144,12 +176,24 @@ class Evidence(CoreState):
                 self._apply(order, order.awaited, turn)
             elif order.cancel_id and order.cancel_sent_ns and order.ord_status is OrdStatus.PARTIALLY_FILLED:
                 self._apply(order, OrderEvent.CANCEL_SENT, turn, order.cancel_id)
+        if self._closing:
+            self._trim(m, turn)
+
+    def _trim(self, m: ExecutionReport, turn: Turn) -> None:
+        """A reduce-only order for which no position is left must not wait for one: it would open the next."""
+        if self._restoring:
+            return
+        mine = [self._open[key] for key in self._closing if key in self._open and key[0] == m.venue]
+        mine = [order for order in mine if order.proposed.instrument_id == m.instrument_id]
+        for order in surplus(self._account(m.venue).net.get(m.instrument_id, ZERO), mine):
+            if not order.cancel_id:
+                self._cancel_again(order, "reduce-only: no position is left for it", turn)
 
     def _moved(self, m: ExecutionReport, turn: Turn) -> None:
-        net = self._account(m.venue).net
-        net[m.instrument_id] = net.get(m.instrument_id, Decimal(0)) + m.side.sign * m.last_qty
-        if not self._restoring and self._account(m.venue).next_audit_ns is None:
-            self._account(m.venue).next_audit_ns = turn.now + self._config.audit_ms * MS
+        account = self._account(m.venue)
+        account.move(m.instrument_id, m.side.sign * m.last_qty, turn.now)
+        if not self._restoring and account.next_audit_ns is None:
+            account.next_audit_ns = turn.now + self._config.audit_ms * MS
 
     def _foreign(self, m: ExecutionReport, turn: Turn) -> None:
         """An execution of no order of ours: a liquidation, a manual order.
@@ -163,6 +207,8 @@ class Evidence(CoreState):
         self._row(turn, JournalKind.FILL, None, body, exec_id=m.exec_id, venue=m.venue, ref=m.cl_ord_id)
         self._moved(m, turn)
         turn.held.append(Emit(message=filled(m, legs)))
+        if self._closing:
+            self._trim(m, turn)
         text = f"execution {m.exec_id} of {m.cl_ord_id or 'no order'}, which is not ours: {m.text}"
         self._judged(m.venue, turn, ok=False, text=text)
 
@@ -181,7 +227,8 @@ class Evidence(CoreState):
 
     def _funding(self, m: FundingPayment, turn: Turn) -> None:
         exec_id = event_id(m)
-        if not self._account(m.venue).inbox.first_time(exec_id, m.exec_seq, turn.now, counts=True):
+        inbox = self._account(m.venue).inbox
+        if not inbox.first_time(exec_id, m.exec_seq, turn.now, counts=True, event_ns=m.ts_event_ns):
             return
         self._row(turn, JournalKind.FUNDING, None, FundingBody(funding=m), exec_id=exec_id, venue=m.venue)
         turn.held.append(Emit(message=m))
@@ -195,7 +242,12 @@ class Evidence(CoreState):
             return
         # Queries of the time when the order may have been invisible prove nothing, however late their answers come.
         order.not_found += 1
-        if not order.is_open or order.not_found <= order.early_queries:
+        if m.asked_ns:
+            seen_by_ns = order.sent_ns + self._config.visibility_ms * MS
+            too_early = not order.sent_ns or m.asked_ns < max(seen_by_ns, order.proved_ns)
+        else:
+            too_early = order.not_found <= order.early_queries
+        if not order.is_open or too_early:
             return
         if order.ord_status is OrdStatus.UNKNOWN and not order.acked:
             note = NoteBody(text="not found at venue", facts={"event": OrderEvent.NOT_FOUND.value})
@@ -220,9 +272,12 @@ class Evidence(CoreState):
         unconfirmed = order.is_open and (not order.acked or order.ord_status is OrdStatus.UNKNOWN)
         if unconfirmed or (order.never_found and not order.is_open):
             self._record(JournalKind.ACK, order, m, turn, from_status=True)
-            self._acked(order, turn)
+            self._acked(order, turn, m.ord_status)
         elif order.is_open:
             order.next_query_ns = None
+            if order.held and m.ord_status in _ON_BOOK:
+                self._record(JournalKind.ACK, order, m, turn, from_status=True)
+                self._triggered(order, turn)
         if order.venue_cum_qty > order.cum_qty:
             self._ask_account(order.venue, "gap", turn)
 
@@ -232,6 +287,7 @@ class Evidence(CoreState):
         if replacement is not None and ours and replacement.is_open and not replacement.acked:
             event = OrderEvent.UNANSWERED if is_duplicate(m.text) else OrderEvent.REJECTED
             kind = JournalKind.UNKNOWN if event is OrderEvent.UNANSWERED else JournalKind.REJECT
+            self._learn_amends(m)
             self._noted(kind, replacement, NoteBody(text=m.text, facts={"event": event.value}), turn)
         original = self.order(m.venue, m.orig_cl_ord_id)
         if original is None or not original.is_open:
@@ -243,6 +299,15 @@ class Evidence(CoreState):
         # Why it was refused (filled? canceled? unknown?) only the venue's record can tell; the words are no evidence.
         self._query(original, turn)
 
+    def _learn_amends(self, m: OrderCancelReject) -> None:
+        """What a refusal says of amending itself: this order will not be amended, or no order at this venue."""
+        words = m.text.lower()
+        original = self._open.get((m.venue, m.orig_cl_ord_id))
+        if any(word in words for word in NEVER_AMENDS):
+            self._no_amend.add(m.venue)
+        elif original is not None and any(word in words for word in WILL_NOT_AMEND):
+            original.no_amend = True
+
     def _check_deadlines(self, order: Order, turn: Turn) -> None:
         waited_ns = turn.now - order.sent_ns
         pending = order.ord_status in {OrdStatus.PENDING_NEW, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE}
@@ -250,6 +315,9 @@ class Evidence(CoreState):
             text = f"no answer in {waited_ns // MS} ms"
             self._noted(JournalKind.UNKNOWN, order, NoteBody(text=text, facts={"event": "unanswered"}), turn)
             self._query(order, turn)
+        elif order.waits_for and order.ord_status is OrdStatus.JOURNALED:
+            if turn.now - order.approved.ts_init_ns > self._config.amend_wait_ms * MS:
+                self._give_up(order, f"{order.waits_for} is still not gone", turn)
         elif order.next_query_ns is not None:
             if turn.now >= order.next_query_ns:
                 self._query(order, turn)
@@ -265,6 +333,17 @@ class Evidence(CoreState):
             if replacement is None or replacement.acked:
                 # The new leg is settled, the word about the old one is missing.
                 self._query(order, turn)
+
+
+NEVER_AMENDS = ("not support", "unsupported")
+"""A refusal with these words is of amending as such: a venue, or an account's mode, that has no such request."""
+WILL_NOT_AMEND = ("modif", "amend")
+"""A refusal with these is of amending one order: Binance -5026 "Exceed maximum modify order limit" and its kind."""
+
+
+def _unproved(order: Order) -> bool:
+    """Whether its life is not proved yet: a late word of an earlier state must not put a live order back there."""
+    return not order.never_found and (not order.acked or order.ord_status is OrdStatus.UNKNOWN)
 
 
 def is_duplicate(text: str) -> bool:

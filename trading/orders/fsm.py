@@ -20,11 +20,14 @@ class OrderEvent(Enum):
 
     RELEASED = "released"  # its place row is durable, it goes out
     ACKED = "acked"
+    HELD = "held"  # the ack of an order that waits for its trigger
+    TRIGGERED = "triggered"  # the trigger price was seen: it is an order like any other now
     PARTIAL = "partial"  # an execution, something is left
     FILL = "fill"  # the execution after which nothing is left
     CANCEL_SENT = "cancel_sent"
     CANCEL_REFUSED = "cancel_refused"
     CANCEL_REFUSED_PARTIAL = "cancel_refused_partial"  # the same of an order that is partially filled
+    CANCEL_REFUSED_HELD = "cancel_refused_held"  # the same of an order that waits for its trigger
     REPLACE_SENT = "replace_sent"
     CANCELED = "canceled"
     EXPIRED = "expired"
@@ -46,6 +49,8 @@ TRANSITIONS: dict[tuple[OrdStatus, OrderEvent], OrdStatus] = {
     (S.JOURNALED, E.UNANSWERED): S.UNKNOWN,  # a restart: the process may have died after the send
     (S.JOURNALED, E.DENIED): S.DENIED,
     (S.PENDING_NEW, E.ACKED): S.NEW,
+    (S.PENDING_NEW, E.HELD): S.PENDING_TRIGGER,
+    (S.PENDING_NEW, E.TRIGGERED): S.NEW,  # the trigger was reached when it came, or the word overtook the ack
     (S.PENDING_NEW, E.PARTIAL): S.PARTIALLY_FILLED,  # the fill overtook the ack
     (S.PENDING_NEW, E.FILL): S.FILLED,  # as above
     (S.PENDING_NEW, E.CANCEL_SENT): S.PENDING_CANCEL,  # we changed our mind before the ack
@@ -61,12 +66,15 @@ TRANSITIONS: dict[tuple[OrdStatus, OrderEvent], OrdStatus] = {
     (S.PENDING_NEW, E.CANCEL_REFUSED): S.PENDING_NEW,  # a cancel of an earlier process is refused
     (S.UNKNOWN, E.RELEASED): S.UNKNOWN,
     (S.UNKNOWN, E.ACKED): S.NEW,
+    (S.UNKNOWN, E.HELD): S.PENDING_TRIGGER,
+    (S.UNKNOWN, E.TRIGGERED): S.NEW,
     (S.UNKNOWN, E.PARTIAL): S.PARTIALLY_FILLED,
     (S.UNKNOWN, E.FILL): S.FILLED,
     (S.UNKNOWN, E.CANCEL_SENT): S.UNKNOWN,  # a cancel does not tell whether the order exists
     (S.UNKNOWN, E.REPLACE_SENT): S.UNKNOWN,  # as above
     (S.UNKNOWN, E.CANCEL_REFUSED): S.UNKNOWN,  # "unknown order" today may be a fill tomorrow
     (S.UNKNOWN, E.CANCEL_REFUSED_PARTIAL): S.UNKNOWN,  # as above
+    (S.UNKNOWN, E.CANCEL_REFUSED_HELD): S.UNKNOWN,  # as above
     (S.UNKNOWN, E.CANCELED): S.CANCELED,
     (S.UNKNOWN, E.EXPIRED): S.EXPIRED,
     (S.UNKNOWN, E.REPLACED): S.REPLACED,
@@ -75,7 +83,23 @@ TRANSITIONS: dict[tuple[OrdStatus, OrderEvent], OrdStatus] = {
     (S.UNKNOWN, E.FOUND): S.NEW,
     (S.UNKNOWN, E.DENIED): S.DENIED,  # the gateway's word came after the deadline
     (S.UNKNOWN, E.UNANSWERED): S.UNKNOWN,
+    (S.PENDING_TRIGGER, E.ACKED): S.PENDING_TRIGGER,  # an ack says nothing of the trigger
+    (S.PENDING_TRIGGER, E.HELD): S.PENDING_TRIGGER,  # a status answer repeats the ack
+    (S.PENDING_TRIGGER, E.TRIGGERED): S.NEW,
+    (S.PENDING_TRIGGER, E.PARTIAL): S.PARTIALLY_FILLED,  # the fill overtook the trigger's report
+    (S.PENDING_TRIGGER, E.FILL): S.FILLED,  # as above
+    (S.PENDING_TRIGGER, E.CANCEL_SENT): S.PENDING_CANCEL,
+    (S.PENDING_TRIGGER, E.CANCEL_REFUSED_HELD): S.PENDING_TRIGGER,  # a cancel of an earlier process is refused
+    (S.PENDING_TRIGGER, E.REPLACE_SENT): S.PENDING_REPLACE,
+    (S.PENDING_TRIGGER, E.CANCELED): S.CANCELED,
+    (S.PENDING_TRIGGER, E.EXPIRED): S.EXPIRED,  # the position it was to close is gone
+    (S.PENDING_TRIGGER, E.REPLACED): S.REPLACED,
+    (S.PENDING_TRIGGER, E.REJECTED): S.REJECTED,  # triggered, then refused by the engine (margin, price limits)
+    (S.PENDING_TRIGGER, E.FOUND): S.PENDING_TRIGGER,
+    (S.PENDING_TRIGGER, E.UNANSWERED): S.UNKNOWN,  # a restart: as for NEW
     (S.NEW, E.ACKED): S.NEW,  # a status answer repeats the ack
+    (S.NEW, E.HELD): S.NEW,  # a late word of the time before the trigger
+    (S.NEW, E.TRIGGERED): S.NEW,  # said again
     (S.NEW, E.PARTIAL): S.PARTIALLY_FILLED,
     (S.NEW, E.FILL): S.FILLED,
     (S.NEW, E.CANCEL_SENT): S.PENDING_CANCEL,
@@ -88,6 +112,8 @@ TRANSITIONS: dict[tuple[OrdStatus, OrderEvent], OrdStatus] = {
     (S.NEW, E.FOUND): S.NEW,
     (S.NEW, E.UNANSWERED): S.UNKNOWN,  # a restart: what happened meanwhile is not known
     (S.PARTIALLY_FILLED, E.ACKED): S.PARTIALLY_FILLED,  # the ack came after the fill
+    (S.PARTIALLY_FILLED, E.HELD): S.PARTIALLY_FILLED,  # as above
+    (S.PARTIALLY_FILLED, E.TRIGGERED): S.PARTIALLY_FILLED,  # as above
     (S.PARTIALLY_FILLED, E.PARTIAL): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, E.FILL): S.FILLED,
     (S.PARTIALLY_FILLED, E.CANCEL_SENT): S.PENDING_CANCEL,
@@ -105,12 +131,15 @@ TRANSITIONS: dict[tuple[OrdStatus, OrderEvent], OrdStatus] = {
         for event, after in {
             E.ACKED: pending,  # the ack of the order itself, overtaken by our request
             E.FOUND: pending,
+            E.HELD: pending,
+            E.TRIGGERED: pending,  # it goes on the book while our request is on its way
             E.PARTIAL: pending,  # executed while our request was on its way
             E.FILL: S.FILLED,  # as above, all of it
             E.CANCEL_SENT: S.PENDING_CANCEL,
             E.REPLACE_SENT: pending,  # the cancel stands
             E.CANCEL_REFUSED: S.NEW,
             E.CANCEL_REFUSED_PARTIAL: S.PARTIALLY_FILLED,
+            E.CANCEL_REFUSED_HELD: S.PENDING_TRIGGER,
             E.CANCELED: S.CANCELED,
             E.EXPIRED: S.EXPIRED,
             E.REPLACED: S.REPLACED,
@@ -136,9 +165,12 @@ TRANSITIONS: dict[tuple[OrdStatus, OrderEvent], OrdStatus] = {
         for done in TERMINAL
         for event in (
             E.ACKED,  # the ack of a dead order, late or repeated
+            E.HELD,  # as above
+            E.TRIGGERED,  # as above
             E.CANCEL_SENT,  # our cancel was already on its way
             E.CANCEL_REFUSED,  # and comes too late
             E.CANCEL_REFUSED_PARTIAL,
+            E.CANCEL_REFUSED_HELD,
             E.REPLACE_SENT,
             E.CANCELED,
             E.EXPIRED,

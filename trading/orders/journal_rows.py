@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from decimal import Decimal
 from enum import Enum
 
 import msgspec
@@ -47,6 +48,7 @@ class JournalKind(Enum):
     RECONCILE = "reconcile"
     BRAKE = "brake"
     NOTE = "note"
+    PROTECT = "protect"
 
 
 PLACING = frozenset({JournalKind.PLACE, JournalKind.REPLACE})
@@ -135,7 +137,9 @@ class CrossBody(msgspec.Struct, frozen=True, kw_only=True, tag="cross"):
 class ReconcileBody(msgspec.Struct, frozen=True, kw_only=True, tag="reconcile"):
     """A comparison with the venue.
 
-    ``baseline`` marks the first ever: its positions and balances are what the desk opened with.
+    ``baseline`` marks the first ever: its positions and balances are what the desk opened with. Of a venue that does
+    not number its events ``exec_ids`` and ``floor_ns`` say what happened before; what was executed before ``asked_ns``
+    was listed in what was compared.
     """
 
     ok: bool
@@ -144,6 +148,40 @@ class ReconcileBody(msgspec.Struct, frozen=True, kw_only=True, tag="reconcile"):
     baseline: bool
     positions: dict[str, str]
     balances: dict[str, str]
+    exec_ids: tuple[str, ...] = ()
+    floor_ns: int = 0
+    asked_ns: int = 0
+
+
+class ProtectEvent(Enum):
+    """What a row of kind protect records."""
+
+    PLAN = "plan"
+    LEVELS = "levels"
+    TRIGGER = "trigger"
+
+
+class ProtectBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="protect"):
+    """The exits of one strategy's position in one instrument.
+
+    A plan holds the distances that the levels of the next entry will have, in per cent or in price where ``*_atr`` is
+    set; levels are prices; a trigger is the decision to close, ``serial`` names it.
+    """
+
+    event: ProtectEvent
+    strategy_id: str
+    instrument_id: str
+    stop_loss_pct: Decimal = Decimal(0)
+    take_profit_pct: Decimal = Decimal(0)
+    stop_loss_atr: Decimal | None = None
+    take_profit_atr: Decimal | None = None
+    position: Decimal = Decimal(0)
+    entry_px: Decimal = Decimal(0)
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    reason: str = ""
+    text: str = ""
+    serial: int = 0
 
 
 class NoteBody(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
@@ -153,7 +191,9 @@ class NoteBody(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
     facts: dict[str, str] = {}
 
 
-RowBody = PlaceBody | CancelBody | ReportBody | DeniedBody | FundingBody | CrossBody | ReconcileBody | NoteBody
+RowBody = (
+    PlaceBody | CancelBody | ReportBody | DeniedBody | FundingBody | CrossBody | ReconcileBody | NoteBody | ProtectBody
+)
 
 
 def event_id(m: OrderFilled | InternalCross | FundingPayment) -> str:

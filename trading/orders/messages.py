@@ -35,8 +35,33 @@ Side.BUY.opposite, Side.SELL.opposite = Side.SELL, Side.BUY
 class OrdType(Enum):
     """FIX 40."""
 
+    # The hash of their identity costs no call; members are keys on the order path.
+    __hash__ = object.__hash__
+
     LIMIT = "limit"
     MARKET = "market"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TAKE_PROFIT = "take_profit"
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+
+
+class TriggerPriceType(Enum):
+    """FIX 1107: whose price sets off an order that waits for a trigger."""
+
+    MARK = "mark"
+    LAST = "last"
+    INDEX = "index"
+
+
+class SelfTradePrevention(Enum):
+    """FIX 2964 (SelfMatchPreventionInstruction): which of two own orders goes before they meet."""
+
+    CANCEL_NEWEST = "cancel_newest"  # FIX: cancel aggressive
+    CANCEL_OLDEST = "cancel_oldest"  # FIX: cancel passive
+    CANCEL_BOTH = "cancel_both"
+    DECREMENT = "decrement"  # both lose what they would have traded
+    NONE = "none"
 
 
 class TimeInForce(Enum):
@@ -52,13 +77,17 @@ class TimeInForce(Enum):
 
 
 class OrdStatus(Enum):
-    """FIX 39 plus the two states honesty needs: JOURNALED (durable, not sent) and UNKNOWN (sent, unanswered)."""
+    """FIX 39 plus the states honesty needs: JOURNALED (durable, not sent), UNKNOWN (sent, unanswered).
+
+    PENDING_TRIGGER: the venue holds it beside its book until its trigger price is seen.
+    """
 
     # The hash of their identity costs no call; members are keys on the order path.
     __hash__ = object.__hash__
 
     JOURNALED = "journaled"
     PENDING_NEW = "pending_new"
+    PENDING_TRIGGER = "pending_trigger"
     NEW = "new"
     PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
@@ -81,6 +110,7 @@ class ExecType(Enum):
     REPLACED = "replaced"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    TRIGGERED = "triggered"
     ORDER_STATUS = "order_status"
 
 
@@ -164,7 +194,21 @@ class OrderStory(msgspec.Struct, frozen=True, array_like=True):
     crossing: str
 
 
-class ProposedOrder(msgspec.Struct, frozen=True, tag=True):
+class TriggeringInstructions(msgspec.Struct, frozen=True, array_like=True):
+    """FIX TriggeringInstructions of a stop or take-profit order.
+
+    ``close_on_trigger``: it may always close what is held, whatever margin other orders bind, and never opens anything.
+    """
+
+    trigger_price: Decimal
+    trigger_price_type: TriggerPriceType
+    close_on_trigger: bool = False
+
+
+# What an order says beyond the plain is left out of its bytes where it is not said: journals stay as they were.
+
+
+class ProposedOrder(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The arbiter's order, before risk. ``replaces`` names the working order it amends (cancel-replace), if any.
 
     ``story`` explains it (top of book, netting, crossings) and is journalled with the order; journals of earlier
@@ -188,6 +232,8 @@ class ProposedOrder(msgspec.Struct, frozen=True, tag=True):
     story: OrderStory | dict[str, str]
     cause: str
     ts_init_ns: int
+    trigger: TriggeringInstructions | None = None
+    stp: SelfTradePrevention | None = None
 
 
 class ProposedCancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -257,6 +303,8 @@ class DenyReason(Enum):
     FILTER_MIN_NOTIONAL = "filter_min_notional"
     REDUCE_ONLY = "reduce_only"
     SELF_TRADE = "self_trade"
+    STP_MODE = "stp_mode"
+    TRIGGER = "trigger"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     POST_ONLY_STALE = "post_only_stale"
@@ -285,7 +333,7 @@ class OrderDenied(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 # --- To the venue ------------------------------------------------------------------------------------
 
 
-class NewOrderSingle(msgspec.Struct, frozen=True, tag=True):
+class NewOrderSingle(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """FIX D. ``epoch`` is the fencing token it was approved under."""
 
     venue: str
@@ -301,6 +349,8 @@ class NewOrderSingle(msgspec.Struct, frozen=True, tag=True):
     epoch: int
     cause: str
     ts_init_ns: int
+    trigger: TriggeringInstructions | None = None
+    stp: SelfTradePrevention | None = None
 
 
 class OrderCancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -315,7 +365,7 @@ class OrderCancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ts_init_ns: int
 
 
-class OrderCancelReplaceRequest(msgspec.Struct, frozen=True, tag=True):
+class OrderCancelReplaceRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """FIX G: the new order ``cl_ord_id`` takes the place of ``orig_cl_ord_id`` or nothing changes."""
 
     venue: str
@@ -332,6 +382,8 @@ class OrderCancelReplaceRequest(msgspec.Struct, frozen=True, tag=True):
     epoch: int
     cause: str
     ts_init_ns: int
+    trigger: TriggeringInstructions | None = None
+    stp: SelfTradePrevention | None = None
 
 
 class OrderStatusRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -345,12 +397,17 @@ class OrderStatusRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class AccountStateRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Everything needed to reconcile: open orders, executions after ``since_exec_seq``, positions, balances."""
+    """Everything needed to reconcile: open orders, executions after ``since_exec_seq``, positions, balances.
+
+    A venue that does not number its events is asked for those since ``since_ns`` (UTC): what was executed before was
+    listed and applied. 0: nothing was, and what was executed before now is not ours.
+    """
 
     venue: str
     since_exec_seq: int
     cause: str
     ts_init_ns: int
+    since_ns: int = 0
 
 
 VenueCommand = (
@@ -361,7 +418,7 @@ VenueCommand = (
 # --- From the venue ------------------------------------------------------------------------------------
 
 
-class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     """FIX 8. ``exec_id`` is unique per venue; ``exec_seq`` grows by one per execution event of the venue's account.
 
     ``fee`` is positive when paid, in ``fee_asset``.
@@ -392,6 +449,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     text: str
     ts_event_ns: int
     ts_init_ns: int
+    trigger: TriggeringInstructions | None = None
 
 
 class OrderCancelReject(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -408,13 +466,17 @@ class OrderCancelReject(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class OrderStatusReport(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answer to OrderStatusRequest; ``report`` is None when the venue does not know the order."""
+    """The answer to OrderStatusRequest; ``report`` is None when the venue does not know the order.
+
+    ``asked_ns`` is the request's ``ts_init_ns``, 0 where the answer does not show to which request it belongs.
+    """
 
     venue: str
     instrument_id: str
     cl_ord_id: str
     report: ExecutionReport | None
     ts_init_ns: int
+    asked_ns: int = 0
 
 
 class FundingPayment(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -438,6 +500,10 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     ``positions`` maps instrument_id to signed quantity (derivatives); ``balances`` maps asset to amount.
     ``executions`` and ``fundings`` are those after the asked ``since_exec_seq``.
+
+    ``numbered`` False: the venue has no sequence of account events, ``exec_seq`` is 0 everywhere. Open orders,
+    positions and balances were then read at some time after ``asked_ns`` (of the request), executions after all of
+    these.
     """
 
     venue: str
@@ -449,6 +515,8 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     balances: dict[str, Decimal]
     cause: str
     ts_init_ns: int
+    numbered: bool = True
+    asked_ns: int = 0
 
 
 VenueEvent = ExecutionReport | OrderCancelReject | OrderStatusReport | FundingPayment | AccountState

@@ -38,6 +38,9 @@ class Order(msgspec.Struct, kw_only=True):
 
     ``venue_cum_qty`` is the most the venue ever said was executed; ``awaited`` the terminal event that waits until the
     executions up to it have come in.
+    ``held``: the venue keeps it until its trigger. ``as_new``: it takes the place of ``replaces`` as an order of its
+    own, and ``waits_for`` that one's end, at which it must not have executed more than ``cum_then``. ``no_amend``: the
+    venue will not amend it. ``proved_ns`` is when its life was first proved.
     """
 
     approved: ApprovedOrder
@@ -52,12 +55,18 @@ class Order(msgspec.Struct, kw_only=True):
     cancel_count: int = 0
     cancel_sent_ns: int = 0
     replaced_by: str = ""
+    held: bool = False
+    as_new: bool = False
+    waits_for: str = ""
+    cum_then: Decimal = Decimal(0)
+    no_amend: bool = False
     never_found: bool = False
     absent: bool = False
     venue_cum_qty: Decimal = Decimal(0)
     awaited: fsm.OrderEvent | None = None
     queries: int = 0
     early_queries: int = 0
+    proved_ns: int = 0
     not_found: int = 0
     next_query_ns: int | None = None
     story: list[tuple[int, str, str, str, str]] = []
@@ -100,6 +109,11 @@ class Order(msgspec.Struct, kw_only=True):
             del story[:-STORY_LINES]
         self.ord_status = status
 
+    @property
+    def moved_ns(self) -> int:
+        """When its status last changed, UTC; 0 when it never did."""
+        return self.story[-1][0] if self.story else 0
+
     def told(self) -> tuple[str, ...]:
         """The story in lines: when, what happened, from which status to which, why."""
         lines = [f"{at} {what}: {old} -> {new} {text}" for at, what, old, new, text in self.story]
@@ -111,6 +125,12 @@ class Order(msgspec.Struct, kw_only=True):
         No leg ever gets more than it asked for; what nobody asked for goes to EXTERNAL.
         """
         legs = self.approved.order.legs
+        if len(legs) == 1 and last_qty:
+            # Nearly every order is of one strategy, and needs no arithmetic of shares.
+            leg, had = legs[0], self.leg_filled[0] if self.leg_filled else _ZERO
+            if last_qty <= leg.qty - had:
+                self.leg_filled = [had + last_qty]
+                return (Leg(leg.strategy_id, leg.intent_id, last_qty),)
         if not self.leg_filled:
             self.leg_filled = [Decimal(0)] * len(legs)
         lacking = [leg.qty - filled for leg, filled in zip(legs, self.leg_filled, strict=True)]
@@ -153,7 +173,7 @@ class Order(msgspec.Struct, kw_only=True):
         strategy_ids = tuple([leg.strategy_id for leg in o.legs])
         if len(strategy_ids) > 1:
             strategy_ids = tuple(dict.fromkeys(strategy_ids))
-        if o.replaces is not None:
+        if o.replaces is not None and not self.as_new:
             return OrderCancelReplaceRequest(
                 venue=o.venue,
                 instrument_id=o.instrument_id,
@@ -169,6 +189,8 @@ class Order(msgspec.Struct, kw_only=True):
                 epoch=self.approved.epoch,
                 cause=o.cause,
                 ts_init_ns=now_ns,
+                trigger=o.trigger,
+                stp=o.stp,
             )
         return NewOrderSingle(
             o.venue,
@@ -184,6 +206,8 @@ class Order(msgspec.Struct, kw_only=True):
             self.approved.epoch,
             o.cause,
             now_ns,
+            o.trigger,
+            o.stp,
         )
 
     def cancel_request(self, epoch: int, now_ns: int) -> OrderCancelRequest:

@@ -32,24 +32,36 @@ class Reconciliation(Evidence):
 
     def _account_state(self, m: AccountState, turn: Turn) -> None:
         account = self._account(m.venue)
+        compared = account.reconciling
         if account.reconciling and not account.has_baseline and not self._knows(m.venue):
             self._baseline(m, turn)
-        for report in sorted(m.executions, key=lambda r: r.exec_seq):
+        for report in sorted(m.executions, key=lambda r: (r.exec_seq, r.ts_event_ns)):
             self._execution(report, turn)
-        for funding in sorted(m.fundings, key=lambda f: f.exec_seq):
+        for funding in sorted(m.fundings, key=lambda f: (f.exec_seq, f.ts_event_ns)):
             self._funding(funding, turn)
         account.inbox.covered(m.exec_seq)
-        account.wanted_since_ns = None
-        troubles = self._open_orders_compared(m, turn)
-        if account.inbox.newest <= m.exec_seq:
+        account.listed_ns = max(account.listed_ns, m.asked_ns)
+        wanted_ns = account.wanted_since_ns
+        complete = m.exec_seq >= account.inbox.newest if m.numbered else wanted_ns is None or m.asked_ns >= wanted_ns
+        if m.numbered or complete:
+            account.wanted_since_ns = None
+        troubles = self._open_orders_compared(m, turn, complete=complete)
+        if not m.numbered:
+            troubles += positions_never_held(m, account, self._instruments)
+        elif complete:
             troubles += position_mismatches(m, account.net, self._instruments)
         elif account.reconciling:
             troubles.append("the snapshot is older than what was applied")
-        self._verdict(m, account, troubles, turn)
+        if compared or not account.reconciling:
+            self._verdict(m, account, troubles, turn)
+        # Else something in it was not as it must be: what is said of that stands until the next comparison.
 
     def _knows(self, venue: str) -> bool:
         account = self._account(venue)
-        return bool(account.net or account.inbox.newest) or any(key[0] == venue for key in (*self._open, *self._done))
+        inbox = account.inbox
+        return bool(account.net or inbox.newest or inbox.newest_ns) or any(
+            key[0] == venue for key in (*self._open, *self._done)
+        )
 
     def _baseline(self, m: AccountState, turn: Turn) -> None:
         """The journal knows nothing of this venue: what is there now is what the desk opens with."""
@@ -60,6 +72,9 @@ class Reconciliation(Evidence):
             baseline=True,
             positions={k: str(v) for k, v in m.positions.items()},
             balances={k: str(v) for k, v in m.balances.items()},
+            exec_ids=() if m.numbered else tuple(report.exec_id for report in m.executions),
+            floor_ns=0 if m.numbered else max((report.ts_event_ns for report in m.executions), default=0),
+            asked_ns=m.asked_ns,
         )
         self._row(turn, JournalKind.RECONCILE, None, body, venue=m.venue)
         self._rebase(m.venue, body)
@@ -70,8 +85,10 @@ class Reconciliation(Evidence):
         account.net = {k: Decimal(v) for k, v in body.positions.items()}
         account.inbox.floor = body.exec_seq
         account.inbox.covered(body.exec_seq)
+        account.inbox.before_us(body.exec_ids, body.floor_ns)
 
-    def _open_orders_compared(self, m: AccountState, turn: Turn) -> list[str]:
+    def _open_orders_compared(self, m: AccountState, turn: Turn, *, complete: bool) -> list[str]:
+        """``complete``: every execution up to the snapshot is applied."""
         troubles: list[str] = []
         listed = set()
         for report in m.open_orders:
@@ -79,7 +96,8 @@ class Reconciliation(Evidence):
             order = self.order(m.venue, report.cl_ord_id)
             if order is not None:
                 self._status(order, report, turn)
-                if not order.is_open and not order.never_found and m.exec_seq >= self._account(m.venue).inbox.newest:
+                ended_before = complete if m.numbered else order.moved_ns < m.asked_ns
+                if not order.is_open and not order.never_found and ended_before:
                     troubles.append(f"{report.cl_ord_id} is open at the venue, here {order.ord_status.value}")
             else:
                 troubles.append(f"open order {report.cl_ord_id} is not in the journal")
@@ -88,13 +106,13 @@ class Reconciliation(Evidence):
             if order.venue != m.venue or order.cl_ord_id in listed:
                 continue
             if order.awaited is not None:
-                if m.exec_seq >= self._account(m.venue).inbox.newest:
-                    # Every execution up to the snapshot is applied and the sum still is not what the venue counted.
+                if complete:
+                    # The sum of what was executed still is not what the venue counted.
                     text = f"{order.cl_ord_id}: venue counted {order.venue_cum_qty}, executions give {order.cum_qty}"
                     self._judged(m.venue, turn, ok=False, text=text)
                     note = NoteBody(text=text, facts={"event": order.awaited.value})
                     self._noted(JournalKind.CANCELED, order, note, turn)
-            elif order.acked and order.sent_ns < self._account(m.venue).asked_ns:
+            elif order.acked and order.sent_ns < (m.asked_ns or self._account(m.venue).asked_ns):
                 order.absent = True
                 if order.next_query_ns is None:
                     self._query(order, turn)
@@ -132,7 +150,7 @@ class Reconciliation(Evidence):
             if stale and not order.cancel_id:
                 self._cancel_again(order, "stale: of an older epoch", turn)
         if not troubles:
-            account.reconciling, account.next_ask_ns = False, None
+            account.reconciling, account.next_ask_ns, account.audit_misses = False, None, 0
             self._judge(m, ok=True, text=f"clean at {m.exec_seq} in round {account.round + 1}", turn=turn)
             return
         ladder = self._config.reconcile_ladder_ms
@@ -150,6 +168,7 @@ class Reconciliation(Evidence):
             baseline=False,
             positions={k: str(v) for k, v in m.positions.items()},
             balances={k: str(v) for k, v in m.balances.items()},
+            asked_ns=m.asked_ns,
         )
         self._row(turn, JournalKind.RECONCILE, None, body, venue=m.venue)
         self._judged(m.venue, turn, ok=ok, text=text)
@@ -168,6 +187,24 @@ def position_mismatches(
         theirs = state.positions.get(instrument_id, Decimal(0))
         if ours != theirs:
             words.append(f"{instrument_id}: venue {theirs}, ours {ours}")
+    return words
+
+
+def positions_never_held(
+    state: AccountState, account: VenueAccount, instruments: Mapping[str, Instrument]
+) -> list[str]:
+    """Where a venue that does not number its events names a position that was not ours at any time since the question.
+
+    Executions may come in between the question and the answer; a position that we passed through is no difference.
+    """
+    words = []
+    for instrument_id in sorted(set(state.positions) | set(account.net)):
+        instrument = instruments.get(instrument_id)
+        if instrument is not None and instrument.kind is InstrumentKind.SPOT:
+            continue
+        theirs = state.positions.get(instrument_id, Decimal(0))
+        if theirs not in account.held_since(instrument_id, state.asked_ns):
+            words.append(f"{instrument_id}: venue {theirs}, ours {account.net.get(instrument_id, Decimal(0))}")
     return words
 
 

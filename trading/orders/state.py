@@ -17,6 +17,7 @@ from trading.orders.fsm import OrderEvent
 from trading.orders.inbox import Inbox, VenueAccount
 from trading.orders.journal_rows import (
     CancelBody,
+    DeniedBody,
     JournalKind,
     NoteBody,
     RowBody,
@@ -26,13 +27,21 @@ from trading.orders.journal_rows import (
 from trading.orders.messages import (
     AccountStateRequest,
     ApprovedOrder,
+    DenyReason,
+    OrderDenied,
     OrdStatus,
     ProposedCancel,
+    ProposedOrder,
+    TimeInForce,
 )
 from trading.orders.order import Order
 from trading.orders.turn import CancelHeld, Held, PlaceHeld, Turn
 
 MS = 1_000_000
+_IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+CANCEL_REFUSALS = frozenset(
+    {OrderEvent.CANCEL_REFUSED, OrderEvent.CANCEL_REFUSED_PARTIAL, OrderEvent.CANCEL_REFUSED_HELD}
+)
 
 
 class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +49,8 @@ class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``visibility_ms`` is how long an accepted order may stay invisible to the venue's queries.
     ``id_prefix`` marks our ClOrdIDs: an open order with it that the journal does not know is canceled, others are only
-    reported; empty means none are ours.
+    reported; empty means none are ours. At venues ``amend_unsupported`` an order is replaced by its cancel and, when
+    that is proved, a new one, if the proof comes within ``amend_wait_ms``.
     """
 
     place_deadline_ms: int = 400
@@ -55,6 +65,8 @@ class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     open_orders_max: int = 2_000
     terminal_orders_max: int = 1_000
     id_prefix: str = "pd"
+    amend_unsupported: tuple[str, ...] = ()
+    amend_wait_ms: int = 2_000
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +91,11 @@ class CoreState:
         self._held: deque[tuple[int, list[Held]]] = deque()
         self._commit_id = 0
         self._restoring = False
+        self._no_amend: set[str] = set(config.amend_unsupported)
+        # Reduce-only orders that may rest, in the order they came: a shrinking position may leave them without cause.
+        self._closing: dict[tuple[str, str], None] = {}
         self.duplicates_suppressed = 0
+        self.amends_by_cancel = 0
 
     @property
     def epoch(self) -> int:
@@ -144,8 +160,16 @@ class CoreState:
         turn.rows.append(RowDraft(turn.now, kind, venue, ref, exec_id or None, parent, self._epoch, encode_body(body)))
 
     def _judged(self, venue: str, turn: Turn, *, ok: bool, text: str) -> None:
-        """A verdict on the life of the venue that was compared; it may be said only when another has begun."""
-        turn.held.append(Reconciled(venue=venue, incarnation=self._account(venue).incarnation, ok=ok, text=text))
+        """A verdict on the life of the venue that was compared; it may be said only when another has begun.
+
+        A bad one is not the last: the comparison goes on, slowly, until it is clean and that can be said.
+        """
+        account = self._account(venue)
+        if not ok and not account.reconciling and not self._restoring:
+            account.reconciling, account.refused = True, True
+            account.round = len(self._config.reconcile_ladder_ms)
+            account.next_ask_ns = turn.now + self._config.reconcile_ladder_ms[-1] * MS
+        turn.held.append(Reconciled(venue=venue, incarnation=account.incarnation, ok=ok, text=text))
 
     def _close(self, turn: Turn) -> list[Effect]:
         if turn.rows:
@@ -168,7 +192,7 @@ class CoreState:
                     return
                 order.apply(OrderEvent.RELEASED, turn.now)
                 order.sent_ns = turn.now
-                replaces = order.proposed.replaces
+                replaces = None if order.as_new else order.proposed.replaces
                 original = self._open.get((order.venue, replaces)) if replaces is not None else None
                 if original is not None:
                     original.apply(OrderEvent.REPLACE_SENT, turn.now, order.cl_ord_id)
@@ -193,7 +217,10 @@ class CoreState:
 
     def _register(self, m: ApprovedOrder) -> Order:
         order = Order(approved=m)
-        self._open[m.order.venue, m.order.cl_ord_id] = order
+        key = (m.order.venue, m.order.cl_ord_id)
+        self._open[key] = order
+        if m.order.reduce_only and may_rest_closing(m.order):
+            self._closing[key] = None
         self._account(m.order.venue)
         if m.order.replaces is not None:
             original = self._open.get((m.order.venue, m.order.replaces))
@@ -213,19 +240,27 @@ class CoreState:
             order.awaited = None
             _forget_words(order)
             self._done[key] = order
+            if self._closing:
+                self._closing.pop(key, None)
             if len(self._done) > self._config.terminal_orders_max:
                 self._done.popitem(last=False)
+            if order.replaced_by and not self._restoring:
+                turn.held.append(Emit(order.updated(turn.now, text)))
+                self._gone(order, turn)
+                return
         turn.held.append(Emit(order.updated(turn.now, text)))
 
     def _noted(self, kind: JournalKind, order: Order, note: NoteBody, turn: Turn) -> None:
         """An event without a venue's report behind it: journalled with its words, replayed the same way."""
         event = OrderEvent(note.facts["event"])
         self._row(turn, kind, order, note)
-        if event in {OrderEvent.CANCEL_REFUSED, OrderEvent.CANCEL_REFUSED_PARTIAL}:
+        if event in CANCEL_REFUSALS:
             order.cancel_id = ""
         if event is OrderEvent.NOT_FOUND:
             order.never_found = True
         self._apply(order, event, turn, note.text)
+        if event in CANCEL_REFUSALS and order.replaced_by and not self._restoring:
+            self._gone(order, turn)
         if event in {OrderEvent.NOT_FOUND, OrderEvent.REJECTED}:
             self._reopen_original(order, turn, note.text)
 
@@ -237,7 +272,49 @@ class CoreState:
             if original.ord_status is OrdStatus.PENDING_REPLACE:
                 self._apply(original, refused(original), turn, text)
 
+    def _gone(self, original: Order, turn: Turn) -> None:
+        """The fate of an order whose successor may be waiting for it: the successor goes out, or is given up."""
+        successor = self._open.get((original.venue, original.replaced_by))
+        if successor is None or successor.waits_for != original.cl_ord_id:
+            return
+        if successor.ord_status is not OrdStatus.JOURNALED:
+            # Doubted meanwhile: that it was never sent, the venue's answer will prove.
+            successor.waits_for = ""
+        elif original.is_open:
+            self._give_up(successor, f"{original.cl_ord_id} could not be canceled", turn)
+        elif original.cum_qty != successor.cum_then:
+            # What is still wanted only whoever wanted it can tell.
+            self._give_up(successor, f"{original.cl_ord_id} executed {original.cum_qty} meanwhile", turn)
+        else:
+            successor.waits_for = ""
+            turn.held.append(PlaceHeld((successor.venue, successor.cl_ord_id)))
+
+    def _give_up(self, order: Order, text: str, turn: Turn) -> None:
+        """Deny an order that was never sent."""
+        o = order.proposed
+        order.waits_for = ""
+        denied = OrderDenied(
+            cl_ord_id=o.cl_ord_id,
+            venue=o.venue,
+            instrument_id=o.instrument_id,
+            reason=DenyReason.DUPLICATE,
+            text=text,
+            legs=o.legs,
+            cause=o.cause,
+            ts_init_ns=turn.now,
+        )
+        self._denied(order, denied, turn)
+
+    def _denied(self, order: Order, m: OrderDenied, turn: Turn) -> None:
+        self._row(turn, JournalKind.DENIED, order, DeniedBody(denied=m))
+        self._apply(order, OrderEvent.DENIED, turn, m.text)
+        self._reopen_original(order, turn, m.text)
+        turn.held.append(Emit(message=m))
+
     def _cancel(self, order: Order, m: ProposedCancel, turn: Turn) -> None:
+        if order.waits_for and order.ord_status is OrdStatus.JOURNALED:
+            self._give_up(order, m.reason, turn)
+            return
         order.cancel_count += 1
         order.cancel_id = f"{order.cl_ord_id}-c{order.cancel_count}"
         self._row(turn, JournalKind.CANCEL, order, CancelBody(cancel=m, cancel_id=order.cancel_id))
@@ -279,7 +356,11 @@ class CoreState:
             # The answer may be lost, or nobody there yet to give it.
             account.next_ask_ns = turn.now + self._config.reconcile_retry_ms * MS
         return AccountStateRequest(
-            venue=venue, since_exec_seq=account.inbox.watermark, cause=cause, ts_init_ns=turn.now
+            venue=venue,
+            since_exec_seq=account.inbox.watermark,
+            cause=cause,
+            ts_init_ns=turn.now,
+            since_ns=account.listed_ns,
         )
 
     def _ask_account(self, venue: str, cause: str, turn: Turn) -> None:
@@ -294,11 +375,18 @@ class CoreState:
         turn.said.append(SendToVenue(command=self._account_request(venue, cause, turn)))
 
 
+def may_rest_closing(o: ProposedOrder) -> bool:
+    """Whether a reduce-only order may outlive the position that it was to close."""
+    return o.reduce_only and o.time_in_force not in _IMMEDIATE
+
+
 def refused(order: Order) -> OrderEvent:
     """What it means for an order that a request about it was refused."""
     if not order.acked:
         # Our request may have overtaken the order itself: that it still stands is not known.
         return OrderEvent.UNANSWERED
+    if order.held:
+        return OrderEvent.CANCEL_REFUSED_HELD
     return OrderEvent.CANCEL_REFUSED_PARTIAL if order.cum_qty else OrderEvent.CANCEL_REFUSED
 
 

@@ -252,6 +252,9 @@ class RiskGovernor:
         self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, level: Level, checks: RiskChecks
     ) -> Refusal | None:
         instrument, price, qty = exposure.instrument, order.price, order.order_qty
+        if order.trigger is not None:
+            # Limits are measured against the price now, and this order trades at another time.
+            return DenyReason.TRIGGER, f"exits are watched by the desk, no venue holds them for it ({exposure.scope})"
         if price is None:
             return DenyReason.PRICE_BAND, f"a market order has no price to protect ({exposure.scope})"
         refusal = check_grid(instrument, qty, price)

@@ -12,6 +12,9 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``queue_cancel_ahead`` is the share of the lots cancelled at our price that is assumed to have stood ahead of
     us: 0 is the most pessimistic, 1 the most optimistic. ``taker_depth`` is how many levels a taker may walk.
+    ``post_only_expires``: a post-only order that would take is accepted and expires, as on OKX and Bybit; else it is
+    refused, as on Binance. ``reuse_closed_ids``: a client order id may be used again once its order is closed, so a
+    resent order whose first copy has filled trades again, as on Binance.
     ``write_ahead`` is False where nobody persists the venue (backtests); then `drain_log` is always empty.
     """
 
@@ -25,6 +28,8 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_finished_orders: int = 5_000
     max_executions: int = 20_000
     taker_depth: int = 1_000
+    post_only_expires: bool = False
+    reuse_closed_ids: bool = False
     write_ahead: bool = True
 
     def __post_init__(self) -> None:

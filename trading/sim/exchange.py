@@ -31,13 +31,14 @@ from trading.orders.messages import (
     TimeInForce,
     VenueEvent,
 )
+from trading.orders.refusals import cancel_reject, rejected
 from trading.sim import filters, queue
 from trading.sim.account import Account, funding_amount
 from trading.sim.config import SimConfig
 from trading.sim.fees import fee_of, value_of
 from trading.sim.funds import free_balance, free_margin_after, grows_exposure
 from trading.sim.matching import Market
-from trading.sim.reports import cancel_reject, execution_report, rejected
+from trading.sim.reports import execution_report
 from trading.sim.state import SimOrder
 
 OrderEntry = NewOrderSingle | OrderCancelReplaceRequest
@@ -68,6 +69,7 @@ class Exchange:
         self.fundings: deque[FundingPayment] = deque(maxlen=config.max_executions)
         self.exec_seq = 0
         self.next_order_no = 1
+        self.leverage: dict[str, Decimal] = {}
         self.changed: dict[str, SimOrder] = {}
         self.executed: list[ExecutionReport] = []
         self.paid: list[FundingPayment] = []
@@ -127,7 +129,7 @@ class Exchange:
         order = self.open.get(cmd.cl_ord_id) or self.finished.get(cmd.cl_ord_id)
         report = None
         if order is not None:
-            self._touch(order)
+            self._touch(order, order.updated_ns)
             exec_id = f"{order.order_id}-{order.reports}"
             instrument = self.markets[order.instrument_id].instrument
             report = execution_report(
@@ -140,6 +142,7 @@ class Exchange:
                 cl_ord_id=cmd.cl_ord_id,
                 report=report,
                 ts_init_ns=ts_ns,
+                asked_ns=cmd.ts_init_ns,
             )
         )
 
@@ -255,7 +258,7 @@ class Exchange:
     # Refusals.
 
     def _replace_refusal(self, cmd: OrderCancelReplaceRequest, orig: SimOrder | None) -> str | None:
-        if self._is_known(cmd.cl_ord_id):
+        if self._is_taken(cmd.cl_ord_id):
             return filters.duplicate_text(self.markets[self._known(cmd.cl_ord_id).instrument_id].instrument)
         if orig is None:
             return filters.NO_SUCH_ORDER
@@ -269,7 +272,7 @@ class Exchange:
         if market is None:
             return filters.INVALID_SYMBOL
         instrument = market.instrument
-        if self._is_known(cmd.cl_ord_id):
+        if self._is_taken(cmd.cl_ord_id):
             return filters.duplicate_text(instrument)
         best = market.best_opposite(cmd.side)
         ref_price = None if best is None else instrument.price(best[0])
@@ -285,7 +288,8 @@ class Exchange:
         limit = instrument.ticks(cmd.price) if cmd.ord_type is OrdType.LIMIT and cmd.price is not None else None
         if cmd.reduce_only and self._reducible(market, cmd.side, lots) == 0:
             return filters.REDUCE_ONLY
-        if cmd.time_in_force is TimeInForce.GTX and limit is not None and _would_take(market, cmd.side, limit):
+        post_only = cmd.time_in_force is TimeInForce.GTX and not self.config.post_only_expires
+        if post_only and limit is not None and would_take(market, cmd.side, limit):
             return filters.post_only_text(instrument)
         return self._funds_refusal(market, cmd, limit, lots, replaced)
 
@@ -315,6 +319,10 @@ class Exchange:
 
     def _match(self, market: Market, order: SimOrder, ts_ns: int) -> None:
         """Take what the order may take now; then rest it, or expire what is left."""
+        limit = order.price_ticks if order.time_in_force is TimeInForce.GTX else None
+        if limit is not None and would_take(market, order.side, limit):
+            self._expire(order, filters.post_only_text(market.instrument), ts_ns)
+            return
         wanted = self._reducible(market, order.side, order.open_lots) if order.reduce_only else order.open_lots
         takes, met_own = market.plan(order.side, order.price_ticks, wanted, self.config.taker_depth)
         fill_or_kill = order.time_in_force is TimeInForce.FOK
@@ -347,6 +355,7 @@ class Exchange:
         self.account.fill(instrument, order.side, qty, px, fee=fee, fee_asset=fee_asset)
         order.cum_lots += lots
         order.cum_value += qty * px
+        order.updated_ns = ts_ns
         order.status = OrdStatus.PARTIALLY_FILLED
         if order.open_lots == 0:
             self._finish(order, OrdStatus.FILLED)
@@ -413,6 +422,10 @@ class Exchange:
     def _is_known(self, cl_ord_id: str) -> bool:
         return cl_ord_id in self.open or cl_ord_id in self.finished
 
+    def _is_taken(self, cl_ord_id: str) -> bool:
+        """Whether a new order cannot have this id."""
+        return cl_ord_id in self.open or (cl_ord_id in self.finished and not self.config.reuse_closed_ids)
+
     def _known(self, cl_ord_id: str) -> SimOrder:
         return self.open[cl_ord_id] if cl_ord_id in self.open else self.finished[cl_ord_id]
 
@@ -434,9 +447,10 @@ class Exchange:
             self.finished.popitem(last=False)
         self._note(order)
 
-    def _touch(self, order: SimOrder) -> None:
+    def _touch(self, order: SimOrder, ts_ns: int) -> None:
         """Number one more report of the order."""
         order.reports += 1
+        order.updated_ns = ts_ns
         self._note(order)
 
     def _note(self, order: SimOrder) -> None:
@@ -453,7 +467,7 @@ class Exchange:
         orig_cl_ord_id: str | None = None,
         text: str = "",
     ) -> None:
-        self._touch(order)
+        self._touch(order, ts_ns)
         self._emit(
             execution_report(
                 order,
@@ -469,7 +483,7 @@ class Exchange:
         )
 
 
-def _would_take(market: Market, side: Side, limit_ticks: int) -> bool:
+def would_take(market: Market, side: Side, limit_ticks: int) -> bool:
     """Whether a limit would meet the displayed market or an order of our own."""
     best = market.best_opposite(side)
     own = market.own_best_opposite(side)

@@ -12,6 +12,7 @@ from trading.instruments import Instrument, InstrumentKind
 from trading.orders.messages import OrdType
 
 INVALID_SYMBOL = "-1121 Invalid symbol."
+INVALID_ORDER_TYPE = "-1116 Invalid orderType."
 PRICE_MISSING = "-1102 Mandatory parameter 'price' was not sent, was empty/null, or malformed."
 PRECISION = "-1111 Precision is over the maximum defined for this asset."
 UNKNOWN_ORDER = "-2011 Unknown order sent."
@@ -50,6 +51,9 @@ def shape_refusal(
     reduce_only: bool,
 ) -> str | None:
     """Why the venue refuses an order of this shape, or None. ``ref_price`` values a market order when known."""
+    if ord_type is not OrdType.LIMIT and ord_type is not OrdType.MARKET:
+        # It holds no orders that wait for a trigger; taken for something else they would trade at once.
+        return INVALID_ORDER_TYPE
     refusal = _qty_refusal(instrument, qty)
     if refusal is not None:
         return refusal

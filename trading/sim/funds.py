@@ -26,6 +26,8 @@ class Purse(Protocol):
     config: SimConfig
     markets: dict[str, Market]
     marks: dict[str, MarkPrice]
+    leverage: dict[str, Decimal]
+    """By instrument, where it is not the configured one."""
 
 
 def free_balance(purse: Purse, asset: str, orders: Iterable[SimOrder]) -> Decimal:
@@ -83,7 +85,7 @@ def free_margin_after(
             buy_leaves=buys,
             sell_leaves=sells,
             px=px,
-            leverage=purse.config.leverage,
+            leverage=purse.leverage.get(instrument.instrument_id, purse.config.leverage),
         )
         free += unrealised(position, instrument, px) if instrument.instrument_id in purse.marks else ZERO
     return free

@@ -1,4 +1,4 @@
-"""Execution reports and refusals in the words of `trading.orders.messages`.
+"""Execution reports of simulated orders in the words of `trading.orders.messages`.
 
 Follows FIX: a CANCELED or REPLACED report that answers a request carries the request's id as ``cl_ord_id`` and the
 order's as ``orig_cl_ord_id``; every other report carries the order's own id and no ``orig_cl_ord_id``.
@@ -13,11 +13,6 @@ from trading.orders.messages import (
     ExecType,
     ExecutionReport,
     Liquidity,
-    NewOrderSingle,
-    OrderCancelReject,
-    OrderCancelReplaceRequest,
-    OrderCancelRequest,
-    OrdStatus,
 )
 from trading.sim.state import SimOrder
 
@@ -68,53 +63,6 @@ def execution_report(
         liquidity=liquidity,
         fee=fee,
         fee_asset=fee_asset,
-        text=text,
-        ts_event_ns=ts_ns,
-        ts_init_ns=ts_ns,
-    )
-
-
-def rejected(cmd: NewOrderSingle, exec_id: str, exec_seq: int, text: str, ts_ns: int) -> ExecutionReport:
-    """The venue's refusal of a new order: it has no ``order_id`` and never existed."""
-    return ExecutionReport(
-        venue=cmd.venue,
-        instrument_id=cmd.instrument_id,
-        cl_ord_id=cmd.cl_ord_id,
-        orig_cl_ord_id=None,
-        order_id="",
-        exec_id=exec_id,
-        exec_seq=exec_seq,
-        exec_type=ExecType.REJECTED,
-        ord_status=OrdStatus.REJECTED,
-        side=cmd.side,
-        ord_type=cmd.ord_type,
-        time_in_force=cmd.time_in_force,
-        order_qty=cmd.order_qty,
-        price=cmd.price,
-        last_qty=ZERO,
-        last_px=ZERO,
-        cum_qty=ZERO,
-        leaves_qty=ZERO,
-        avg_px=ZERO,
-        liquidity=None,
-        fee=ZERO,
-        fee_asset="",
-        text=text,
-        ts_event_ns=ts_ns,
-        ts_init_ns=ts_ns,
-    )
-
-
-def cancel_reject(
-    cmd: OrderCancelRequest | OrderCancelReplaceRequest, status: OrdStatus, text: str, ts_ns: int
-) -> OrderCancelReject:
-    """The refusal of a cancel or replace; ``status`` is that of the original order, REJECTED when it is unknown."""
-    return OrderCancelReject(
-        venue=cmd.venue,
-        instrument_id=cmd.instrument_id,
-        cl_ord_id=cmd.cl_ord_id,
-        orig_cl_ord_id=cmd.orig_cl_ord_id,
-        ord_status=status,
         text=text,
         ts_event_ns=ts_ns,
         ts_init_ns=ts_ns,

@@ -31,7 +31,7 @@ class SimOrder(msgspec.Struct, kw_only=True):
 
     ``queue_ahead`` is how many market lots stand before it (`UNKNOWN_QUEUE` until its level is seen);
     ``displayed`` the lots last displayed at its price, ``traded`` those traded there since. ``cum_value`` is the sum
-    of quantity times price; ``reports`` numbers its own exec ids.
+    of quantity times price; ``reports`` numbers its own exec ids; ``updated_ns`` is when it last changed.
     """
 
     order_no: int
@@ -52,6 +52,7 @@ class SimOrder(msgspec.Struct, kw_only=True):
     queue_ahead: int = UNKNOWN_QUEUE
     displayed: int = 0
     traded: int = 0
+    updated_ns: int = 0
 
     @property
     def order_id(self) -> str:

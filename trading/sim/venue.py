@@ -28,7 +28,7 @@ from trading.orders.messages import (
 )
 from trading.sim.book_view import BookView
 from trading.sim.config import SimConfig, SimFaults
-from trading.sim.exchange import Exchange
+from trading.sim.inplace import InPlaceExchange
 from trading.sim.matching import Market
 from trading.sim.state import (
     DUMP_VERSION,
@@ -69,7 +69,7 @@ class SimVenue:
         self.venue = venue
         self.config = config
         self.faults = SimFaults()
-        self._exchange = Exchange(venue, instruments, config, self._emit)
+        self._exchange = InPlaceExchange(venue, instruments, config, self._emit)
         self._markets = self._exchange.markets
         self._random_state = seed & _MASK
         self._commands: deque[tuple[int, VenueCommand]] = deque()
@@ -153,6 +153,16 @@ class SimVenue:
         exchange.marks[mark.instrument_id] = mark
         self._find_effect_due()
 
+    def in_place(self, now_ns: int) -> InPlaceExchange:
+        """The exchange itself, for what a venue does at once and without a command: amend, liquidate, look things up.
+
+        What was due happens first; the reports of what is done now leave as those of commands do.
+        """
+        if now_ns >= self._effect_due_ns:
+            self._advance(now_ns)
+        self._act_ns = now_ns
+        return self._exchange
+
     # Time and outputs.
 
     def poll(self, now_ns: int) -> list[VenueEvent]:
@@ -175,6 +185,10 @@ class SimVenue:
     def state_now(self, since_exec_seq: int, cause: str, ts_ns: int) -> AccountState:
         """The account without latency or message: for tests, drills and displays."""
         return self._exchange.state_now(since_exec_seq, cause, ts_ns)
+
+    def open_ids(self) -> tuple[str, ...]:
+        """ClOrdIDs of the orders that are live here, oldest first: for audits."""
+        return tuple(self._exchange.open)
 
     def queue_of(self, cl_ord_id: str) -> tuple[int, int] | None:
         """(lots ahead, lots displayed at the price) of a resting order; None when not resting or not known."""
@@ -383,7 +397,8 @@ class SimVenue:
     def _put_order(self, order: SimOrder) -> None:
         exchange = self._exchange
         if order.is_open:
-            if order.cl_ord_id not in exchange.finished:
+            closed = exchange.finished.get(order.cl_ord_id)
+            if closed is None or closed.order_no < order.order_no:
                 exchange.open[order.cl_ord_id] = order
             return
         exchange.open.pop(order.cl_ord_id, None)

@@ -130,6 +130,46 @@ def test_a_crossed_snapshot_is_not_believed():
     assert sync.wants_snapshot
 
 
+def _okx_after_a_gap():
+    sync = okx()
+    sync.on_snapshot(snapshot(100))
+    assert sync.on_update(okx_diff(104, 105)) is SyncResult.GAP
+    return sync
+
+
+def _bybit_after_a_gap():
+    sync = bybit()
+    sync.on_snapshot(snapshot(100, seq=1000))
+    assert sync.on_update(delta(105, 1050)) is SyncResult.GAP
+    return sync
+
+
+@pytest.mark.req("P-MD-2")
+@pytest.mark.parametrize(
+    ("sync", "old", "fresh"),
+    [
+        (_okx_after_a_gap(), snapshot(90), snapshot(110)),
+        (_bybit_after_a_gap(), snapshot(105, seq=900), snapshot(106, seq=1060)),
+    ],
+)
+def test_a_snapshot_of_the_stream_that_is_older_than_the_stream_is_not_believed(sync, old, fresh):
+    assert sync.on_snapshot(old) is SyncResult.SNAPSHOT_TOO_OLD
+    assert sync.state is not BookState.SYNCED
+    assert sync.wants_snapshot
+    assert sync.on_snapshot(fresh) is SyncResult.BRIDGED
+    assert sync.counters.snapshots_too_old == 1
+
+
+@pytest.mark.req("P-MD-2")
+@pytest.mark.parametrize(
+    ("sync", "old"),
+    [(_okx_after_a_gap(), snapshot(90)), (_bybit_after_a_gap(), snapshot(105, seq=900))],
+)
+def test_a_venue_that_numbers_anew_without_a_word_is_believed_at_last(sync, old):
+    found = [sync.on_snapshot(old) for _ in range(4)]
+    assert found == [SyncResult.SNAPSHOT_TOO_OLD] * 3 + [SyncResult.BRIDGED]
+
+
 @pytest.mark.req("P-MD-2")
 @pytest.mark.parametrize("sync", [okx(), bybit()])
 def test_a_disconnected_book_waits_for_the_next_snapshot(sync):

@@ -90,6 +90,7 @@ def report() -> Callable[..., ExecutionReport]:
             ExecType.REPLACED: OrdStatus.NEW,
             ExecType.REJECTED: OrdStatus.REJECTED,
             ExecType.EXPIRED: OrdStatus.EXPIRED,
+            ExecType.TRIGGERED: OrdStatus.NEW,
             ExecType.ORDER_STATUS: OrdStatus.NEW,
         }[exec_type]
         base = ExecutionReport(
