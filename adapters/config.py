@@ -19,13 +19,18 @@ from pydantic import BaseModel, ValidationError
 
 from adapters.config_error import ConfigError
 from adapters.config_model import PROJECT_ROOT, DeskConfig
+from adapters.context_model import CONTEXT_VARIABLES
 
 __all__ = ["PROJECT_ROOT", "ConfigError", "DeskConfig", "load_config"]
 
 PREFIX: Final = "PROPDESK_"
 CONFIG_VARIABLE: Final = "PROPDESK_CONFIG"
 NATIVE_VARIABLE: Final = "PROPDESK_NATIVE"  # read by `native` when the process starts
-SPEC_VARIABLES: Final = {"API_HOST": "server.host", "API_PORT": "server.port"}
+SPEC_VARIABLES: Final = {
+    "API_HOST": "server.host",
+    "API_PORT": "server.port",
+    **{variable: f"context.{key}" for variable, key in CONTEXT_VARIABLES.items()},
+}
 PROFILE_VARIABLE: Final = "DEFAULT_PROFILE"
 
 _UNITS: Final = {

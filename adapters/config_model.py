@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from adapters.ccxt_venues.config import CcxtConfig
+from adapters.ccxt_venues.instruments import VENUES as CCXT_VENUES
+from adapters.context_model import ContextConfig
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[1]
 DEFAULT: Final = "default"
 LOOPBACK: Final = "127.0.0.1"
+SIMVENUE: Final = "simvenue"
+"""The role, and by default the cell, of the loopback servers."""
 
 
 def _decimal(value: object) -> object:
@@ -71,6 +77,56 @@ class VenueConfig(_Model):
     sim: SimConfig = SimConfig()
 
 
+class MarketDataConfig(_Model):
+    """Where market data comes from when no recording is played.
+
+    ``sim``: loopback servers of ours that speak the venues' protocols, fed by the generator. ``embedded``: the
+    generator inside each venue's cell, without a network. ``live``: the venues' own public streams; no key is needed.
+    ``views`` is how many parallel connections each venue is watched by; ``sim_port`` is the first port of the loopback
+    servers, 0 takes free ones. ``reserve``: when a venue's own streams are lost for ten seconds, ccxt shows its market
+    meanwhile; nothing is traded on what comes that way.
+    """
+
+    source: Literal["sim", "embedded", "live"] = "sim"
+    views: Annotated[int, Field(ge=1, le=4)] = 1
+    sim_port: Annotated[int, Field(ge=0, le=65_000)] = 0
+    reserve: bool = True
+    ccxt: CcxtConfig = CcxtConfig()
+
+
+class RecorderConfig(_Model):
+    """Wire logs of everything inbound, in ``history/wire`` of the data directory.
+
+    All sessions together hold at most ``total_gb_max``, the oldest go first, and ``free_gb_min`` of the disk are left
+    to others.
+    """
+
+    enabled: bool = True
+    total_gb_max: Annotated[int, Field(ge=1, le=100_000)] = 20
+    free_gb_min: Annotated[int, Field(ge=0, le=100_000)] = 2
+
+
+class JournalConfig(_Model):
+    """Where the order journal lies: without ``url`` in ``journal.db`` of the data directory, else in PostgreSQL.
+
+    A password does not stand in the URL: libpq finds it in ``~/.pgpass`` or ``PGPASSWORD``.
+    """
+
+    url: Annotated[str, Field(max_length=500)] = ""
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgresql(cls, url: str) -> str:
+        if not url:
+            return url
+        scheme, separator, rest = url.partition("://")
+        if scheme not in {"postgresql", "postgresql+psycopg"} or not separator:
+            raise ValueError("write postgresql://user@host:5432/database, or nothing for the file in data_dir")
+        if ":" in rest.rpartition("@")[0] or "password=" in rest:
+            raise ValueError("a password does not stand in the configuration: put it into ~/.pgpass or PGPASSWORD")
+        return url
+
+
 class GeneratorConfig(_Model):
     """The synthetic market; equal seeds, equal markets. Activity, volatility and basis multiply the calibrated ones."""
 
@@ -82,13 +138,17 @@ class GeneratorConfig(_Model):
 
 
 class StrategyConfig(_Model):
-    """One strategy. ``params`` belong to its kind, which validates them; a smaller ``priority`` goes first."""
+    """One strategy. ``params`` belong to its kind, which validates them; a smaller ``priority`` goes first.
+
+    ``protective_exits`` closes its positions by ``risk.protective_exits``, also where that is not enabled for all.
+    """
 
     kind: Name
     instruments: Annotated[list[InstrumentId], Field(min_length=1, max_length=16)]
     params: Annotated[dict[str, Scalar], Field(max_length=64)] = {}
     priority: Annotated[int, Field(ge=0, le=1000)] = 100
     budget_usd: Money = Decimal(1000)
+    protective_exits: bool = False
 
 
 class NotionalCaps(_Model):
@@ -114,6 +174,28 @@ class NotionalCaps(_Model):
         return self.per_venue.get(venue, self.per_venue[DEFAULT])
 
 
+class ProtectiveExitsConfig(_Model):
+    """When a position is closed by itself; ``enabled`` asks it for every strategy.
+
+    Distances are per cent of the average entry, 0 leaves one out; a named ``policy`` measures them in average true
+    ranges as soon as these are known, and has its own pause. ``watched`` is whose price is compared.
+    """
+
+    enabled: bool = False
+    policy: Literal["percent", "conservative", "moderate", "aggressive"] = "percent"
+    stop_loss_pct: Annotated[Money, Field(lt=100)] = Decimal(2)
+    take_profit_pct: Annotated[Money, Field(lt=100)] = Decimal(4)
+    watched: Literal["mark", "last", "index", "touch"] = "mark"
+    cooldown_s: Annotated[int, Field(ge=1, le=86_400)] = 30
+    stuck_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+
+    @model_validator(mode="after")
+    def _protects(self) -> Self:
+        if not (self.stop_loss_pct or self.take_profit_pct):
+            raise ValueError("protective_exits.stop_loss_pct: it and take_profit_pct are both 0; name one")
+        return self
+
+
 class RiskConfig(_Model):
     """Limits. 0 allows nothing; there is no value for "unlimited", and a live profile refuses 0."""
 
@@ -126,6 +208,7 @@ class RiskConfig(_Model):
     daily_loss_cap_usd: Money = Decimal(500)
     stale_ms: Ms = 1200
     max_clock_skew_ms: Ms = 2000
+    protective_exits: ProtectiveExitsConfig = ProtectiveExitsConfig()
 
 
 class DeadlinesMs(_Model):
@@ -150,11 +233,32 @@ class PaceConfig(_Model):
 
 
 class ExecutionConfig(_Model):
-    """Orders on their way."""
+    """Orders on their way.
 
+    ``orders``: ``simulated`` fills them inside the venue's own cell; ``wire`` sends signed requests to the loopback
+    server that stands for the venue and hears its private stream, as with a real one.
+    """
+
+    orders: Literal["simulated", "wire"] = "simulated"
     deadlines_ms: DeadlinesMs = DeadlinesMs()
     post_only: PostOnlyConfig = PostOnlyConfig()
     pace: PaceConfig = PaceConfig()
+
+
+class LimitsConfig(_Model):
+    """What we use of the venues' rate limits, and with whom we count them together.
+
+    ``share`` of each limit is used at most, ``venue_shares`` where a venue's differs; ``queue_max`` requests of one
+    priority may wait. ``redis_url`` shares the counts between hosts (none: those of one host only); its password is in
+    the variable that ``redis_password_env`` names. Hosts behind one address have the same ``address``.
+    """
+
+    share: Annotated[Ratio, Field(gt=0, le=1)] = 0.95
+    venue_shares: Annotated[dict[Name, Annotated[Ratio, Field(gt=0, le=1)]], Field(max_length=16)] = {}
+    queue_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+    redis_url: Annotated[str, Field(pattern=r"^$|^(redis|rediss|unix)://[^@]+$")] = ""
+    redis_password_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] = "REDIS_PASSWORD"  # noqa: S105
+    address: Name = DEFAULT
 
 
 class BackoffConfig(_Model):
@@ -256,6 +360,23 @@ def _default_strategies() -> dict[str, StrategyConfig]:
     }
 
 
+def _wants_simvenue(given: Mapping[str, Any]) -> bool:
+    data = given.get("market_data") or {}
+    source = data.get("source", "sim") if isinstance(data, Mapping) else getattr(data, "source", "sim")
+    return source == "sim" and given.get("session", DEFAULT) == DEFAULT
+
+
+def _with_simvenue(placement: Any, *, wanted: bool) -> Any:  # pydantic has not looked at it yet
+    """The placement with a cell for the loopback servers exactly where they are wanted: they are not the user's."""
+    if not isinstance(placement, Mapping) or not all(isinstance(roles, list | tuple) for roles in placement.values()):
+        return placement
+    placed = any(SIMVENUE in roles for roles in placement.values())
+    if wanted:
+        return placement if placed else {**placement, SIMVENUE: [SIMVENUE]}
+    kept = {cell: [role for role in roles if role != SIMVENUE] for cell, roles in placement.items()}
+    return {cell: roles for cell, roles in kept.items() if roles}
+
+
 class DeskConfig(_Model):
     """Everything that can be configured. ``speed`` multiplies the session's time; 1 is real time."""
 
@@ -269,10 +390,15 @@ class DeskConfig(_Model):
     venues: Annotated[dict[Name, VenueConfig], Field(min_length=1, max_length=16)] = Field(
         default_factory=_default_venues
     )
+    market_data: MarketDataConfig = MarketDataConfig()
+    recorder: RecorderConfig = RecorderConfig()
+    journal: JournalConfig = JournalConfig()
     generator: GeneratorConfig = GeneratorConfig()
+    context: ContextConfig = ContextConfig()
     strategies: Annotated[dict[Name, StrategyConfig], Field(max_length=64)] = Field(default_factory=_default_strategies)
     risk: RiskConfig = RiskConfig()
     execution: ExecutionConfig = ExecutionConfig()
+    limits: LimitsConfig = LimitsConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     permit: PermitConfig = PermitConfig()
     telegram: TelegramConfig = TelegramConfig()
@@ -281,19 +407,34 @@ class DeskConfig(_Model):
     @model_validator(mode="before")
     @classmethod
     def _place_by_default(cls, given: Any) -> Any:  # pydantic hands over whatever it was given
-        if isinstance(given, Mapping) and not given.get("placement"):
+        if not isinstance(given, Mapping):
+            return given
+        placement = given.get("placement")
+        if not placement:
             venues = given.get("venues") or _default_venues()
-            if isinstance(venues, Mapping):
-                cells = {f"venue-{venue}": [f"venue:{venue}"] for venue in venues}
-                return {**given, "placement": {"desk": ["desk"], **cells, "ops": ["ops"]}}
-        return given
+            if not isinstance(venues, Mapping):
+                return given
+            cells = {f"venue-{venue}": [f"venue:{venue}"] for venue in venues}
+            placement = {"desk": ["desk"], **cells, "ops": ["ops"]}
+        return {**given, "placement": _with_simvenue(placement, wanted=_wants_simvenue(given))}
 
     @model_validator(mode="after")
     def _whole(self) -> DeskConfig:
         self._check_placement()
         self._check_instruments()
+        self._check_ways()
         self._check_caps()
         return self
+
+    @property
+    def from_simvenue(self) -> bool:
+        """Whether market data comes from the loopback servers."""
+        return self.session == DEFAULT and self.market_data.source == "sim"
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the market is our own generator."""
+        return self.session == DEFAULT and self.market_data.source != "live"
 
     @property
     def data_path(self) -> Path:
@@ -317,6 +458,8 @@ class DeskConfig(_Model):
 
     def _check_placement(self) -> None:
         wanted = {"desk", "ops", *(f"venue:{venue}" for venue in self.venues)}
+        if self.from_simvenue:
+            wanted.add(SIMVENUE)
         placed = [role for roles in self.placement.values() for role in roles]
         for role in placed:
             if role not in wanted:
@@ -343,6 +486,20 @@ class DeskConfig(_Model):
         for venue in self.risk.notional_caps.per_venue:
             if venue not in {*self.venues, DEFAULT}:
                 raise ValueError(f"risk.notional_caps.per_venue: no venue {venue!r}")
+
+    def _check_ways(self) -> None:
+        source = self.market_data.source
+        if self.execution.orders == "wire" and (source != "sim" or self.session != DEFAULT):
+            raise ValueError(
+                "execution.orders: wire needs the loopback servers, which stand for the venues only with "
+                "market_data.source sim and the default session; set it to simulated"
+            )
+        for venue in self.venues:
+            if venue in CCXT_VENUES and self.session == DEFAULT and source != "live":
+                raise ValueError(
+                    f"venues.{venue}: it is read through ccxt, which has no {source} source; "
+                    "set market_data.source to live, or leave the venue out"
+                )
 
     def _check_caps(self) -> None:
         if self.profile != "live":

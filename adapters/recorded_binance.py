@@ -16,7 +16,7 @@ from adapters.binance.exchange_info import decode_exchange_info
 from adapters.binance.instruments import SPOT, instruments_of
 from adapters.recorded_venue import Facts, Survey
 from adapters.recordings import Kind, Recorded
-from adapters.wirelog import VENUE_OF_PREFIX
+from adapters.wirelog import log_file
 from trading.instruments import Instrument
 from trading.market.events import VenueEvent
 from trading.market.stitch import BookSync, SequenceRule
@@ -151,8 +151,10 @@ def symbol_of(item: Recorded) -> str:
     """The symbol of a REST book: its URL's, else that of ``<market>_<symbol>_<day>``, else empty."""
     if item.url:
         return parse_qs(urlsplit(item.url).query).get("symbol", [""])[0].upper()
-    market, *symbol, day = item.path.name.partition(".")[0].split("_") if "_" in item.path.name else ("", "")
-    return "_".join(symbol).upper() if market in VENUE_OF_PREFIX and day.isdigit() else ""
+    try:
+        return log_file(item.path).symbol
+    except ValueError:
+        return ""
 
 
 def _note(message: _Message, facts: Facts) -> None:

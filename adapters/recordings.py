@@ -18,10 +18,14 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
+import zstandard
+
+from adapters.wirelog import TIMES_END_NS, ZstdFrames, is_note
+
 MAX_LINE_BYTES = 64 << 20
 EXCERPT_CHARS = 120
 
-_DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error)
+_DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
 _ARROWS = {b"<->", b"<-", b"->"}
 
 
@@ -90,6 +94,8 @@ def read_recording(path: Path) -> Iterator[Recorded | Unreadable]:
                     yield Unreadable(ts_ns, "garbled_line", _excerpt(line), path, number)
                     continue
                 ts_ns = read[0]
+                if is_note(read[3]):
+                    continue
                 yield Recorded(*read, path, number)
     except _DAMAGE as damage:
         yield Unreadable(ts_ns, "file_ends_early", f"{type(damage).__name__}: {damage}", path, number + 1)
@@ -101,6 +107,8 @@ def open_text(path: Path) -> IO[bytes]:
         return cast("IO[bytes]", BufferedReader(lzma.LZMAFile(path), 1 << 16))
     if path.suffix == ".gz":
         return cast("IO[bytes]", BufferedReader(gzip.GzipFile(path), 1 << 16))
+    if path.suffix == ".zst":
+        return cast("IO[bytes]", BufferedReader(ZstdFrames(path), 1 << 16))
     return path.open("rb")
 
 
@@ -127,11 +135,13 @@ def _read_line(line: bytes, last_ns: int) -> tuple[int, Kind, str, bytes] | None
 def _stamp_ns(word: bytes) -> int | None:
     """Nanoseconds of ``<19 digits>``, ``<16 digits>`` (microseconds) or ``<10 digits>[.<fraction>][:]`` (seconds)."""
     if word.isdigit() and len(word) in {16, 19}:
-        return int(word) * (1 if len(word) == 19 else 1000)
+        found = int(word) * (1 if len(word) == 19 else 1000)
+        return found if found < TIMES_END_NS else None
     seconds, _, fraction = word.removesuffix(b":").partition(b".")
     if len(seconds) != 10 or not seconds.isdigit() or not (fraction or b"0").isdigit():
         return None
-    return int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
+    found = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
+    return found if found < TIMES_END_NS else None
 
 
 def _excerpt(line: bytes) -> str:

@@ -6,13 +6,12 @@ Reads only; works beside a running writer. What the journal does not hold it doe
 from __future__ import annotations
 
 import difflib
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from adapters.journal.store import open_reader, read_rows, rows_of
+from adapters.journal.reader import JournalReader, chained_seq, open_journal, read_rows, rows_of
 from trading.arbiter.story import tell_story
 from trading.orders.journal_rows import (
     CancelBody,
@@ -23,6 +22,7 @@ from trading.orders.journal_rows import (
     JournalRow,
     NoteBody,
     PlaceBody,
+    ProtectBody,
     ReconcileBody,
     ReportBody,
     decode_body,
@@ -79,35 +79,23 @@ class UnknownOrder(Exception):  # noqa: N818 - named for what happened
         return (UnknownOrder, (self.cl_ord_id, self.nearest))
 
 
-def why(journal_path: Path, cl_ord_id: str) -> Story:
+def why(where: Path | str, cl_ord_id: str) -> Story:
     """The story of an order. `UnknownOrder` when there is none, ``FileNotFoundError`` when there is no journal."""
-    db = open_reader(journal_path)
+    journal = open_journal(where)
     try:
-        rows = rows_of(db, cl_ord_id)
+        rows = rows_of(journal, cl_ord_id)
         if not rows:
-            ids = sorted(_candidates(db, cl_ord_id))
+            ids = sorted(_candidates(journal, cl_ord_id))
             raise UnknownOrder(cl_ord_id, tuple(difflib.get_close_matches(cl_ord_id, ids, NEAREST_IDS, 0.0)))
     finally:
-        db.close()
+        journal.close()
     return story_of(cl_ord_id, rows)
 
 
-def _candidates(db: sqlite3.Connection, cl_ord_id: str) -> set[str]:
+def _candidates(journal: JournalReader, cl_ord_id: str) -> set[str]:
     """Ids worth comparing: the neighbours by name and the newest; a year's journal is not compared whole."""
-    asked = (
-        ("SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id >= ? ORDER BY cl_ord_id LIMIT 50", (cl_ord_id,)),
-        (
-            (
-                "SELECT DISTINCT cl_ord_id FROM order_row WHERE cl_ord_id < ? AND cl_ord_id <> '' "
-                "ORDER BY cl_ord_id DESC LIMIT 50"
-            ),
-            (cl_ord_id,),
-        ),
-        ("SELECT cl_ord_id FROM order_row WHERE cl_ord_id <> '' ORDER BY seq DESC LIMIT ?", (_NEWEST_ROWS,)),
-    )
-    ids = {row[0] for statement, values in asked for row in db.execute(statement, values)}
-    indexed = db.execute("SELECT coalesce(max(last_seq), 0) FROM journal_chain").fetchone()[0]
-    return ids | {row.cl_ord_id for row in read_rows(db, indexed + 1) if row.cl_ord_id}
+    ids = journal.ids_near(cl_ord_id, _NEWEST_ROWS)
+    return ids | {row.cl_ord_id for row in read_rows(journal, chained_seq(journal) + 1) if row.cl_ord_id}
 
 
 def story_of(cl_ord_id: str, rows: Iterable[JournalRow]) -> Story:
@@ -174,7 +162,7 @@ def _told(row: JournalRow) -> list[Step]:
             return [step("denied", f"{body.denied.reason.value}: {body.denied.text}")]
         case NoteBody():
             return [step("unknown" if row.kind is JournalKind.UNKNOWN else row.kind.value, body.text)]
-        case FundingBody() | CrossBody() | ReconcileBody():
+        case FundingBody() | CrossBody() | ReconcileBody() | ProtectBody():
             return [step(row.kind.value, "")]
 
 

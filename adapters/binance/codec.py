@@ -1,7 +1,8 @@
-"""Binance public market data: bytes to events, for spot, USD-M and COIN-M. Pure, and no input makes it raise.
+"""Binance public streams: bytes to events, for spot, USD-M and COIN-M. Pure, and no input makes it raise.
 
-Does not look at sequence between messages (`trading.market.stitch` does) and does not open connections. Depth diffs
-that are spelled as ever are read by the native parser, where there is one; it leaves all others to this module.
+Does not look at sequence between messages (`trading.market.stitch` does), does not open connections, and leaves
+liquidations and the day's figures to `market_facts` and REST replies beside books to `replies`. Depth diffs that are
+spelled as ever are read by the native parser, where there is one; it leaves all others to this module.
 Formats: binance-spot-api-docs/web-socket-streams.md and developers.binance.com "USDS-Margined Futures" and
 "COIN-Margined Futures", websocket market streams (read 2026-11), checked against recordings of 2023 and 2024.
 """
@@ -9,12 +10,12 @@ Formats: binance-spot-api-docs/web-socket-streams.md and developers.binance.com 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 
 from adapters.binance.grid import Grid, RejectReason, WireFault
+from adapters.binance.market_facts import SymbolFacts, liquidated_symbol, price_of, rate_of
 from native import marketdata
 from trading.instruments import Instrument
 from trading.market.events import (
@@ -22,9 +23,9 @@ from trading.market.events import (
     BookTicker,
     DepthSnapshot,
     DepthUpdate,
-    MarketEvent,
     MarkPrice,
     Trade,
+    VenueEvent,
     WireRejected,
 )
 
@@ -32,8 +33,10 @@ MAX_PAYLOAD_BYTES = 4 << 20
 EXCERPT_CHARS = 200
 MS = 1_000_000
 
-# Milliseconds since 1970 between 2001 and 2255: a stream that changes its unit is refused, not believed.
-_Ms = Annotated[int, msgspec.Meta(ge=10**12, lt=9 * 10**12)]
+# Milliseconds since 1970 between 2001 and 2096: a stream that changes its unit is refused, not believed.
+# In ns it is below 2**62, as every number of a book is.
+_FIRST_MS, _END_MS = 10**12, 4 * 10**12
+_Ms = Annotated[int, msgspec.Meta(ge=_FIRST_MS, lt=_END_MS)]
 _Id = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 _Pairs = Annotated[list[tuple[str, str]], msgspec.Meta(max_length=20_000)]
 
@@ -143,7 +146,7 @@ class SubscriptionAck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     error: str
 
 
-_Decode = Callable[[bytes, int], MarketEvent | None]
+_Decode = Callable[[bytes, int], VenueEvent | None]
 _UNSTATED_MS = 10**12
 _FAULTS = (WireFault, msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 
@@ -181,7 +184,7 @@ class BinanceCodec:
         for channel in self._channels.values():
             self._routes.update(channel.routes())
 
-    def decode(self, payload: bytes, ts_recv_ns: int) -> MarketEvent | None:
+    def decode(self, payload: bytes, ts_recv_ns: int) -> VenueEvent | None:
         """One message as an event, `WireRejected`, or None for what says nothing of a market.
 
         None: a granted subscription, and futures trades that did not happen in the book (``X`` is INSURANCE_FUND,
@@ -208,7 +211,7 @@ class BinanceCodec:
         except _FAULTS as fault:
             return self._rejected(fault, payload, ts_recv_ns)
 
-    def decode_recorded(self, payload: bytes, symbol: str, ts_recv_ns: int) -> MarketEvent | None:
+    def decode_recorded(self, payload: bytes, symbol: str, ts_recv_ns: int) -> VenueEvent | None:
         """One line of a recording of ``symbol`` (any case): a frame, or a snapshot, whose symbol is the file's."""
         if payload[:15] == b'{"lastUpdateId"':
             channel = self._channels.get(symbol.upper())
@@ -232,7 +235,7 @@ class BinanceCodec:
         """By instrument_id: how many quantities were finer than the lot (see `Grid`)."""
         return {channel.instrument_id: channel.grid.finer_quantities for channel in self._channels.values()}
 
-    def _decode_unusual(self, payload: bytes, ts_recv_ns: int) -> MarketEvent | None:
+    def _decode_unusual(self, payload: bytes, ts_recv_ns: int) -> VenueEvent | None:
         """Bare messages, frames in another spelling, answers and strangers."""
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise WireFault(RejectReason.TOO_LARGE, f"{len(payload)} bytes")
@@ -256,11 +259,12 @@ class BinanceCodec:
             raise WireFault(RejectReason.VENUE_ERROR, f"{probe.code} {probe.msg}")
         if probe.id is not None and not probe.e:
             return None
-        if not probe.s or not (probe.e or probe.u >= 0):
+        symbol = probe.s or (liquidated_symbol(payload) if probe.e == "forceOrder" else "")
+        if not symbol or not (probe.e or probe.u >= 0):
             raise WireFault(RejectReason.UNKNOWN_EVENT, probe.e or "no event type")
-        channel = self._channels.get(probe.s)
+        channel = self._channels.get(symbol)
         if channel is None:
-            raise WireFault(RejectReason.UNKNOWN_SYMBOL, probe.s)
+            raise WireFault(RejectReason.UNKNOWN_SYMBOL, symbol)
         decode = channel.bare(probe.e)
         if decode is None:
             raise WireFault(RejectReason.UNKNOWN_EVENT, probe.e)
@@ -281,12 +285,13 @@ class BinanceCodec:
 class _Channel:
     """Everything one symbol sends."""
 
-    __slots__ = ("grid", "instrument_id", "parser", "symbol")
+    __slots__ = ("facts", "grid", "instrument_id", "parser", "symbol")
 
     def __init__(self, instrument: Instrument, *, native: bool) -> None:
         self.grid = Grid(instrument)
         self.instrument_id = instrument.instrument_id
         self.symbol = instrument.symbol
+        self.facts = SymbolFacts(instrument)
         self.parser: marketdata.DepthParser[DepthUpdate] | None = None
         if native and marketdata is not None:
             self.parser = marketdata.DepthParser(self.symbol, self.instrument_id, *self.grid.scales, DepthUpdate)
@@ -301,7 +306,10 @@ class _Channel:
             b"aggTrade": lambda payload, ts: self.agg_trade(_agg_trade_frame(payload).data, ts),
             b"markPrice": lambda payload, ts: self.mark(_mark_frame(payload).data, ts),
             b"markPrice@1s": lambda payload, ts: self.mark(_mark_frame(payload).data, ts),
+            b"ticker": self.facts.ticker_frame,
         }
+        if self.facts.has_liquidations:
+            frames[b"forceOrder"] = self.facts.liquidation_frame
         depth = self.depth_frame if self.parser is None else _native_first(self.parser.frame, self.depth_frame)
         for speed in (b"", b"@0ms", b"@100ms", b"@250ms", b"@500ms", b"@1000ms"):
             frames[b"depth" + speed] = depth
@@ -320,6 +328,10 @@ class _Channel:
                 return lambda payload, ts: self.agg_trade(_agg_trade_bare(payload), ts)
             case "markPriceUpdate":
                 return lambda payload, ts: self.mark(_mark_bare(payload), ts)
+            case "24hrTicker":
+                return self.facts.ticker_bare
+            case "forceOrder" if self.facts.has_liquidations:
+                return self.facts.liquidation_bare
             case _:
                 return None
 
@@ -387,12 +399,14 @@ class _Channel:
         """``T`` is the next funding time; COIN-M delivery contracts state neither rate nor time (empty, 0)."""
         if m.s != self.symbol:
             raise WireFault(RejectReason.SYMBOL_MISMATCH, m.s)
+        if m.T and not _FIRST_MS <= m.T < _END_MS:
+            raise WireFault(RejectReason.BAD_NUMBER, f"{m.T} is not a time in milliseconds")
         return MarkPrice(
             instrument_id=self.instrument_id,
-            mark_price=_price(m.p),
-            index_price=_price(m.i) if m.i else None,
-            funding_rate=_rate(m.r) if m.r else None,
-            next_funding_ns=m.T * MS if m.T > 0 else None,
+            mark_price=price_of(m.p),
+            index_price=price_of(m.i) if m.i else None,
+            funding_rate=rate_of(m.r) if m.r else None,
+            next_funding_ns=m.T * MS if m.T else None,
             ts_event_ns=m.E * MS,
             ts_recv_ns=ts_recv_ns,
         )
@@ -414,22 +428,8 @@ class _Channel:
 
 
 def _native_first(parse: Callable[[bytes, int], DepthUpdate | None], decode: _Decode) -> _Decode:
-    def either(payload: bytes, ts_recv_ns: int) -> MarketEvent | None:
+    def either(payload: bytes, ts_recv_ns: int) -> VenueEvent | None:
         update = parse(payload, ts_recv_ns)
         return decode(payload, ts_recv_ns) if update is None else update
 
     return either
-
-
-def _price(text: str) -> Decimal:
-    price = _rate(text)
-    if price <= 0:
-        raise WireFault(RejectReason.ZERO_PRICE, f"price {text[:40]}")
-    return price
-
-
-def _rate(text: str) -> Decimal:
-    plain = text.removeprefix("-").replace(".", "", 1)
-    if not (plain.isdigit() and plain.isascii()) or len(plain) > 24:
-        raise WireFault(RejectReason.BAD_NUMBER, f"{text[:40]!r} is not a plain decimal number")
-    return Decimal(text)

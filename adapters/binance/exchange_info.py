@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from adapters.binance.instruments import COINM, SPOT, USDM
-from adapters.rule_text import above_zero, amount
+from adapters.rule_text import above_zero, amount, step
 from trading.instruments import Instrument, InstrumentKind
 
 _FEES = {
@@ -83,6 +83,8 @@ def decode_exchange_info(payload: bytes, venue: str) -> Listing | None:
 def _instrument(venue: str, stated: _Symbol, rules: str) -> Instrument:
     filters = {one.filterType: one for one in stated.filters}
     price, lot = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
+    if not (stated.symbol and stated.baseAsset and stated.quoteAsset):
+        raise ValueError("no symbol, baseAsset or quoteAsset")
     if price is None or lot is None:
         raise ValueError("no PRICE_FILTER or no LOT_SIZE")
     floor = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL")
@@ -98,12 +100,12 @@ def _instrument(venue: str, stated: _Symbol, rules: str) -> Instrument:
         base=stated.baseAsset,
         quote=stated.quoteAsset,
         settle=stated.marginAsset or stated.quoteAsset,
-        tick_size=above_zero(price.tickSize, "tickSize"),
-        lot_size=above_zero(lot.stepSize, "stepSize"),
+        tick_size=step(price.tickSize, "tickSize"),
+        lot_size=step(lot.stepSize, "stepSize"),
         min_qty=amount(lot.minQty, "minQty"),
         max_qty=above_zero(lot.maxQty, "maxQty"),
         min_notional=amount(floor.minNotional or floor.notional, "minNotional") if floor else Decimal(0),
-        multiplier=Decimal(stated.contractSize) if venue == COINM else Decimal(1),
+        multiplier=above_zero(str(stated.contractSize), "contractSize") if venue == COINM else Decimal(1),
         maker_fee=maker_fee,
         taker_fee=taker_fee,
         rules_version=rules,

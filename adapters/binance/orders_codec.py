@@ -125,6 +125,8 @@ def encode_status(request: OrderStatusRequest, instrument: Instrument) -> bytes:
 def _terms(order: _Amending, instrument: Instrument) -> str:
     spot = instrument.venue == SPOT
     price, time_in_force = order.price, order.time_in_force
+    if order.trigger is not None:
+        raise ValueError(f"{order.cl_ord_id}: an order that waits for a trigger is not said by these words")
     limit = order.ord_type is OrdType.LIMIT
     post_only = time_in_force is TimeInForce.GTX
     if limit != (price is not None) or (post_only and not limit):

@@ -25,7 +25,7 @@ import msgspec
 from adapters.binance.grid import Grid, RejectReason, WireFault
 from adapters.bybit import wire
 from adapters.bybit.instruments import BYBIT
-from adapters.bybit.tickers import TickerState, decimal
+from adapters.bybit.tickers import TickerState, decimal, time_ns
 from adapters.rule_text import MS
 from native import marketdata
 from trading.instruments import Instrument
@@ -45,6 +45,7 @@ from trading.market.events import (
 
 MAX_PAYLOAD_BYTES = 4 << 20
 EXCERPT_CHARS = 200
+TRADE_ID_END = 1 << 63
 TEXTS = 2
 """Strings in a level: price, quantity."""
 
@@ -192,17 +193,15 @@ class _Channel:
         return {f"{topic}.{self.symbol}".encode(): decode for topic, decode in topics.items()}
 
     def depth(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
-        if self._parser is not None:
-            quick = wire.raw_depth_frame(payload)
-            if quick is not None and quick.type == "delta" and quick.data.u != 1:
-                bids, asks = self._parser.levels(quick.data.b), self._parser.levels(quick.data.a)
-                if bids is not None and asks is not None and max(len(bids), len(asks)) <= wire.LEVELS_MAX:
-                    return (self._update(quick, bids, asks, ts_recv_ns),)
-        frame = wire.depth_frame(payload)
+        frame = wire.raw_depth_frame(payload)
         m = frame.data
         self._check(m.s)
         whole = frame.type == "snapshot"
-        bids_read, asks_read = self.grid.sides(m.b, m.a, whole=whole or m.u == 1)
+        if self._parser is not None and not whole and m.u != 1:
+            bids, asks = self._parser.levels(m.b), self._parser.levels(m.a)
+            if bids is not None and asks is not None and max(len(bids), len(asks)) <= wire.LEVELS_MAX:
+                return (self._update(frame, bids, asks, ts_recv_ns),)
+        bids_read, asks_read = self.grid.sides(wire.levels(m.b), wire.levels(m.a), whole=whole or m.u == 1)
         if not whole:
             return (self._update(frame, bids_read, asks_read, ts_recv_ns),)
         snapshot = DepthSnapshot(
@@ -218,14 +217,9 @@ class _Channel:
         return (snapshot,)
 
     def _update(
-        self,
-        frame: wire.DepthFrame | wire.RawDepthFrame,
-        bids: Sequence[Level],
-        asks: Sequence[Level],
-        ts_recv_ns: int,
+        self, frame: wire.RawDepthFrame, bids: Sequence[Level], asks: Sequence[Level], ts_recv_ns: int
     ) -> DepthUpdate:
         m = frame.data
-        self._check(m.s)
         return DepthUpdate(
             instrument_id=self.instrument_id,
             first_update_id=m.u,
@@ -313,13 +307,12 @@ class _Channel:
 
     def ratio(self, m: wire.Ratio, ts_recv_ns: int) -> LongShortRatio:
         long, short = decimal(m.buy_ratio), decimal(m.sell_ratio)
-        stamp = m.timestamp
-        if long < 0 or short <= 0 or not (stamp.isascii() and stamp.isdigit() and len(stamp) == 13):
-            raise WireFault(RejectReason.BAD_NUMBER, f"{m.buy_ratio[:20]} to {m.sell_ratio[:20]} at {stamp[:20]}")
+        if long < 0 or short <= 0:
+            raise WireFault(RejectReason.BAD_NUMBER, f"{m.buy_ratio[:20]} to {m.sell_ratio[:20]}")
         return LongShortRatio(
             instrument_id=self.instrument_id,
             ratio=long / short,
-            ts_event_ns=int(stamp) * MS,
+            ts_event_ns=time_ns(m.timestamp, "timestamp"),
             ts_recv_ns=ts_recv_ns,
         )
 
@@ -360,7 +353,7 @@ def _sized(payload: bytes) -> bytes:
 
 def _trade_id(text: str) -> int:
     """Spot numbers its trades; contracts name them by UUID, of which 60 bits (without the version's) are the id."""
-    if text.isascii() and text.isdigit() and len(text) <= 19:
+    if text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < TRADE_ID_END:
         return int(text)
     digits = text.replace("-", "")
     if len(digits) != 32 or not digits.isascii() or not digits.isalnum():

@@ -15,7 +15,7 @@ from enum import Enum
 
 import msgspec
 
-from adapters.rule_text import above_zero, amount, time_ns
+from adapters.rule_text import above_zero, amount, step, time_ns
 from trading.instruments import Instrument, InstrumentKind
 
 BYBIT = "bybit"
@@ -160,6 +160,8 @@ def rules_version(entry: bytes) -> str:
 
 def _listed(category: Category, entry: _Entry, rules: str) -> ListedInstrument:
     lot, spot = entry.lot_size_filter, category is Category.SPOT
+    if not (entry.symbol and entry.base_coin and entry.quote_coin):
+        raise ValueError("no symbol, baseCoin or quoteCoin")
     max_qty = (spot and lot.max_limit_order_qty) or lot.max_order_qty
     max_market = lot.max_market_order_qty if spot else lot.max_mkt_order_qty
     post_only = lot.post_only_max_limit_order_size if spot else lot.post_only_max_order_qty
@@ -172,8 +174,8 @@ def _listed(category: Category, entry: _Entry, rules: str) -> ListedInstrument:
         base=entry.base_coin,
         quote=entry.quote_coin,
         settle=entry.settle_coin or entry.quote_coin,
-        tick_size=above_zero(entry.price_filter.tick_size, "tickSize"),
-        lot_size=above_zero(lot.base_precision if spot else lot.qty_step, "basePrecision" if spot else "qtyStep"),
+        tick_size=step(entry.price_filter.tick_size, "tickSize"),
+        lot_size=step(lot.base_precision if spot else lot.qty_step, "basePrecision" if spot else "qtyStep"),
         min_qty=amount(lot.min_order_qty, "minOrderQty"),
         max_qty=above_zero(max_qty, "maxOrderQty"),
         min_notional=_min_notional(category, lot),

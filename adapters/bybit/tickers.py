@@ -20,6 +20,7 @@ from trading.market.events import FundingRate, IndexPrice, MarkPrice, OpenIntere
 MS = 1_000_000
 HOUR_NS = 3_600_000_000_000
 MAX_DIGITS = 24
+INTERVAL_HOURS_MAX = 168
 
 
 class TickerFields(msgspec.Struct, gc=False, rename="camel", omit_defaults=True):
@@ -111,6 +112,8 @@ class TickerState:
             )
         if rate is not None and funding_ns is not None and named & _FUNDING:
             hours, cap = number(known, "funding_interval_hour"), number(known, "funding_cap")
+            if hours is not None and not 0 <= hours <= INTERVAL_HOURS_MAX:
+                raise WireFault(RejectReason.BAD_NUMBER, f"a funding interval of {hours} h")
             events.append(
                 FundingRate(
                     instrument_id=name,
@@ -123,7 +126,7 @@ class TickerState:
                     ts_recv_ns=ts_recv_ns,
                 )
             )
-        interest, value = number(known, "open_interest"), number(known, "open_interest_value")
+        interest, value = unsigned(known, "open_interest"), unsigned(known, "open_interest_value")
         if interest is not None and named & _INTEREST:
             events.append(
                 OpenInterest(
@@ -152,19 +155,19 @@ class TickerState:
 
     def _ticker(self, last: Decimal, known: dict[str, str], ts_event_ns: int, ts_recv_ns: int) -> Ticker:
         inverse = self._instrument.kind is InstrumentKind.INVERSE
-        bid, ask = number(known, "bid1_price"), number(known, "ask1_price")
+        bid, ask = unsigned(known, "bid1_price"), unsigned(known, "ask1_price")
         return Ticker(
             instrument_id=self._instrument.instrument_id,
             last_price=last,
             bid_price=bid or None,
-            bid_qty=number(known, "bid1_size") if bid else None,
+            bid_qty=unsigned(known, "bid1_size") if bid else None,
             ask_price=ask or None,
-            ask_qty=number(known, "ask1_size") if ask else None,
-            open_24h=number(known, "prev_price24h"),
-            high_24h=number(known, "high_price24h"),
-            low_24h=number(known, "low_price24h"),
-            volume_24h=number(known, "volume24h"),
-            turnover_24h=None if inverse else number(known, "turnover24h"),  # inverse: in base currency
+            ask_qty=unsigned(known, "ask1_size") if ask else None,
+            open_24h=unsigned(known, "prev_price24h"),
+            high_24h=unsigned(known, "high_price24h"),
+            low_24h=unsigned(known, "low_price24h"),
+            volume_24h=unsigned(known, "volume24h"),
+            turnover_24h=None if inverse else unsigned(known, "turnover24h"),  # inverse: in base currency
             ts_event_ns=ts_event_ns,
             ts_recv_ns=ts_recv_ns,
         )
@@ -174,6 +177,14 @@ def number(known: dict[str, str], name: str) -> Decimal | None:
     """A plain decimal number; None when it was never stated, or stated as empty."""
     text = known.get(name)
     return decimal(text) if text else None
+
+
+def unsigned(known: dict[str, str], name: str) -> Decimal | None:
+    """A number of zero or more."""
+    found = number(known, name)
+    if found is not None and found < 0:
+        raise WireFault(RejectReason.BAD_NUMBER, f"{name} {known[name][:40]}")
+    return found
 
 
 def price(known: dict[str, str], name: str) -> Decimal | None:
@@ -195,8 +206,11 @@ def decimal(text: str) -> Decimal:
 def _time(known: dict[str, str], name: str) -> int | None:
     """UTC ns of a text of milliseconds; None for empty and for 0."""
     text = known.get(name)
-    if not text or text == "0":
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) == 13):
+    return None if not text or text == "0" else time_ns(text, name)
+
+
+def time_ns(text: str, name: str) -> int:
+    """Milliseconds between 2001 and 2096 as ns: a stream that changes its unit is refused, not believed."""
+    if not (text.isascii() and text.isdigit() and len(text) == 13 and "1" <= text[0] < "4"):
         raise WireFault(RejectReason.BAD_NUMBER, f"{name} {text[:40]!r}")
     return int(text) * MS

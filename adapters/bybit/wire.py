@@ -17,8 +17,9 @@ UNSTATED_MS = 10**12
 LEVELS_MAX = 2_000
 """Levels of a side; the deepest stream has 1000."""
 
-# Milliseconds since 1970 between 2001 and 2255: a stream that changes its unit is refused, not believed.
-_Ms = Annotated[int, msgspec.Meta(ge=10**12, lt=9 * 10**12)]
+# Milliseconds since 1970 between 2001 and 2096: a stream that changes its unit is refused, not believed.
+# In ns it is below 2**62, as every number of a book is.
+_Ms = Annotated[int, msgspec.Meta(ge=10**12, lt=4 * 10**12)]
 _Id = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 _Pairs = Annotated[list[tuple[str, str]], msgspec.Meta(max_length=LEVELS_MAX)]
 
@@ -43,7 +44,7 @@ class DepthFrame(msgspec.Struct, gc=False):
 
 
 class RawDepth(msgspec.Struct, gc=False):
-    """`Depth` whose sides are still JSON, for the native parser."""
+    """`Depth` whose sides are still JSON: see `levels`."""
 
     s: str
     b: msgspec.Raw
@@ -174,7 +175,10 @@ class Probe(msgspec.Struct, gc=False):
     ret_text: str = msgspec.field(default="", name="retMsg")
 
 
-_raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
+raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
+levels = msgspec.json.Decoder(_Pairs).decode
+"""One side of a book that the native parser did not read."""
+
 depth_frame = msgspec.json.Decoder(DepthFrame).decode
 trade_frame = msgspec.json.Decoder(TradeFrame).decode
 ticker_frame = msgspec.json.Decoder(TickerFrame).decode
@@ -183,11 +187,3 @@ old_liquidation_frame = msgspec.json.Decoder(OldLiquidationFrame).decode
 book_reply = msgspec.json.Decoder(BookReply).decode
 ratio_reply = msgspec.json.Decoder(RatioReply).decode
 probe = msgspec.json.Decoder(Probe).decode
-
-
-def raw_depth_frame(payload: bytes) -> RawDepthFrame | None:
-    """A depth message with its sides unread; None for what `depth_frame` must refuse, in its own words."""
-    try:
-        return _raw_depth_frame(payload)
-    except (msgspec.MsgspecError, ValueError):
-        return None

@@ -11,12 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from adapters.journal.store import JournalFailed, JournalFailure, Prepared, SqliteJournal
+from adapters.journal.base import JournalFailed, JournalFailure, Prepared, TendedStore
 from trading.orders.journal_rows import RowDraft
 
 GROUP_ROWS_MAX = 1_000
 QUEUE_ROWS_MAX = 100_000
 IDLE_S = 0.05
+CHECKPOINT_NAMES_MAX = 16
 
 CommittedCallback = Callable[[list[int]], None]
 FailedCallback = Callable[[JournalFailed], None]
@@ -30,12 +31,13 @@ class JournalWriter:
     `submit` took.
     """
 
-    def __init__(self, store: SqliteJournal, on_committed: CommittedCallback, on_failed: FailedCallback) -> None:
+    def __init__(self, store: TendedStore, on_committed: CommittedCallback, on_failed: FailedCallback) -> None:
         self._store = store
         self._on_committed = on_committed
         self._on_failed = on_failed
         self._queue: deque[tuple[int, Prepared]] = deque()
         self._queued_rows = 0
+        self._checkpoints: dict[str, tuple[int, bytes, int]] = {}
         self._wake = threading.Condition()
         self._closing = False
         self._drain = True
@@ -66,6 +68,16 @@ class JournalWriter:
             self._queued_rows += prepared.count
             self._wake.notify()
 
+    def save_checkpoint(self, name: str, seq: int, blob: bytes, taken_ns: int) -> None:
+        """Keep a state after row ``seq`` when the disk is idle and the row is chained; a later one takes its place.
+
+        ``ValueError`` for more names than anybody has.
+        """
+        with self._wake:
+            if name not in self._checkpoints and len(self._checkpoints) >= CHECKPOINT_NAMES_MAX:
+                raise ValueError(f"checkpoint {name!r}: {CHECKPOINT_NAMES_MAX} names wait already")
+            self._checkpoints[name] = (seq, blob, taken_ns)
+
     def close(self, *, drain: bool = True) -> None:
         """Stop the thread and the store; with ``drain`` what is queued is committed first, else it fails as CLOSED."""
         with self._wake:
@@ -82,10 +94,14 @@ class JournalWriter:
                 self._tend(idle=not group)
         except JournalFailed as error:
             self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a thread that ends in silence leaves the desk waiting for commits
+            self._fail(JournalFailed(JournalFailure.CORRUPT, f"{type(error).__name__}: {error}"))
         try:
             self._store.close()
         except JournalFailed as error:
             self._fail(error)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(JournalFailed(JournalFailure.IO, f"{type(error).__name__}: {error}"))
 
     def _next_group(self) -> list[tuple[int, Prepared]] | None:
         with self._wake:
@@ -125,6 +141,18 @@ class JournalWriter:
             with self._wake:
                 if self._queue or self._closing:
                     return
+        if idle:
+            self._keep_checkpoints()
+
+    def _keep_checkpoints(self) -> None:
+        with self._wake:
+            waiting = list(self._checkpoints.items())
+        for name, state in waiting:
+            if not self._store.save_checkpoint(name, *state):
+                continue
+            with self._wake:
+                if self._checkpoints.get(name) == state:
+                    del self._checkpoints[name]
 
     def _fail(self, error: JournalFailed) -> None:
         with self._wake:

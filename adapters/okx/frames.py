@@ -13,11 +13,15 @@ import msgspec
 R = TypeVar("R")
 """The row of a `Frame`."""
 
-_Level = tuple[str, str, str, str]
+LEVELS_MAX = 20_000
+"""Levels of a side that are believed."""
+
+Level = tuple[str, str, str, str]
+"""Price, size, "0" (was: liquidated orders), number of orders."""
+
 _Seq = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
 _Signed32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
-_Rows = Annotated[list[_Level], msgspec.Meta(max_length=20_000)]
-_One = Annotated[list[_Level], msgspec.Meta(max_length=1)]
+_One = Annotated[list[Level], msgspec.Meta(max_length=1)]
 # The full REST book has three texts a level: price, size, orders.
 _RestRows = Annotated[
     list[Annotated[list[str], msgspec.Meta(min_length=2, max_length=4)]], msgspec.Meta(max_length=5_000)
@@ -32,10 +36,10 @@ class Arg(msgspec.Struct, gc=False, rename="camel"):
 
 
 class Depth(msgspec.Struct, gc=False, rename="camel"):
-    """A level is price, size, "0" (was: liquidated orders), number of orders. Recordings of 2022 have no seqId."""
+    """A book or a diff, whose sides are still JSON: see `levels`. Recordings of 2022 have no seqId."""
 
-    bids: _Rows
-    asks: _Rows
+    bids: msgspec.Raw
+    asks: msgspec.Raw
     ts: str
     seq_id: _Seq = -1
     prev_seq_id: _Seq = -1
@@ -47,24 +51,6 @@ class DepthFrame(msgspec.Struct, gc=False):
 
     action: Literal["snapshot", "update"]
     data: tuple[Depth]
-
-
-class RawDepth(msgspec.Struct, gc=False, rename="camel"):
-    """`Depth` whose sides are still JSON, for the native parser."""
-
-    bids: msgspec.Raw
-    asks: msgspec.Raw
-    ts: str
-    seq_id: _Seq = -1
-    prev_seq_id: _Seq = -1
-    checksum: _Signed32 = 0
-
-
-class RawDepthFrame(msgspec.Struct, gc=False):
-    """`DepthFrame` with such sides."""
-
-    action: Literal["snapshot", "update"]
-    data: tuple[RawDepth]
 
 
 class Best(msgspec.Struct, gc=False, rename="camel"):
@@ -218,8 +204,9 @@ class Probe(msgspec.Struct, gc=False):
     arg: Arg = msgspec.field(default_factory=Arg)
 
 
-_raw_depth_frame = msgspec.json.Decoder(RawDepthFrame).decode
 depth_frame = msgspec.json.Decoder(DepthFrame).decode
+levels = msgspec.json.Decoder(Annotated[list[Level], msgspec.Meta(max_length=LEVELS_MAX)]).decode
+"""One side of a book that the native parser did not read."""
 best_frame = msgspec.json.Decoder(BestFrame).decode
 rest_book_frame = msgspec.json.Decoder(RestBookFrame).decode
 trades = msgspec.json.Decoder(Frame[TradeRow]).decode
@@ -232,11 +219,3 @@ taken = msgspec.json.Decoder(Frame[TakenRow]).decode
 statuses = msgspec.json.Decoder(Frame[StatusRow]).decode
 pairs = msgspec.json.Decoder(Pairs).decode
 probe = msgspec.json.Decoder(Probe).decode
-
-
-def raw_depth_frame(payload: bytes) -> RawDepthFrame | None:
-    """A depth message with its sides unread; None for what `depth_frame` must refuse, in its own words."""
-    try:
-        return _raw_depth_frame(payload)
-    except (msgspec.MsgspecError, ValueError):
-        return None

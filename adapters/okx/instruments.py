@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from adapters.rule_text import above_zero, amount, time_ns
+from adapters.rule_text import above_zero, amount, step, time_ns
 from trading.instruments import Instrument, InstrumentKind
 
 OKX = "okx"
@@ -180,8 +180,8 @@ def _listed(entry: _Entry, rules: str) -> ListedInstrument:
         base=base,
         quote=quote,
         settle=entry.settle_ccy or quote,
-        tick_size=above_zero(entry.tick_sz, "tickSz"),
-        lot_size=above_zero(entry.lot_sz, "lotSz"),
+        tick_size=step(entry.tick_sz, "tickSz"),
+        lot_size=step(entry.lot_sz, "lotSz"),
         min_qty=amount(entry.min_sz, "minSz"),
         max_qty=max_qty,
         min_notional=Decimal(0),

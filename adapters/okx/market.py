@@ -44,20 +44,19 @@ class Market:
 
     def depth(self, payload: bytes, ts_recv_ns: int) -> Sequence[VenueEvent]:
         """A push of the book's channel: a snapshot or a diff."""
-        if self._parser is not None:
-            quick = frames.raw_depth_frame(payload)
-            # Where a checksum is stated, the venue's own spelling of every level is needed.
-            if quick is not None and quick.action == "update" and not quick.data[0].checksum:
-                (raw,) = quick.data
-                bids, asks = self._parser.levels(raw.bids), self._parser.levels(raw.asks)
-                if bids is not None and asks is not None:
-                    return (self._update(raw, bids, asks, ts_recv_ns),)
         frame = frames.depth_frame(payload)
         (m,) = frame.data
         whole = frame.action == "snapshot"
-        bids_read, asks_read = self.grid.sides(_pairs(m.bids), _pairs(m.asks), whole=whole)
+        # Where a checksum is stated, the venue's own spelling of every level is needed.
+        if self._parser is not None and not whole and not m.checksum:
+            bids, asks = self._parser.levels(m.bids), self._parser.levels(m.asks)
+            if bids is not None and asks is not None and max(len(bids), len(asks)) <= frames.LEVELS_MAX:
+                return (self._update(m, bids, asks, ts_recv_ns),)
+        bid_texts, ask_texts = frames.levels(m.bids), frames.levels(m.asks)
+        bids_read, asks_read = self.grid.sides(_pairs(bid_texts), _pairs(ask_texts), whole=whole)
         if m.checksum:
-            self._meet(m)
+            self._meet(bid_texts)
+            self._meet(ask_texts)
         if not whole:
             return (self._update(m, bids_read, asks_read, ts_recv_ns),)
         snapshot = DepthSnapshot(
@@ -72,9 +71,7 @@ class Market:
         )
         return (snapshot,)
 
-    def _update(
-        self, m: frames.Depth | frames.RawDepth, bids: Sequence[Level], asks: Sequence[Level], ts_recv_ns: int
-    ) -> DepthUpdate:
+    def _update(self, m: frames.Depth, bids: Sequence[Level], asks: Sequence[Level], ts_recv_ns: int) -> DepthUpdate:
         if (m.seq_id < 0) is not (m.prev_seq_id < 0):
             raise WireFault(RejectReason.BAD_SEQUENCE, f"seqId {m.seq_id} prevSeqId {m.prev_seq_id}")
         return DepthUpdate(
@@ -89,9 +86,9 @@ class Market:
             checksum=m.checksum,
         )
 
-    def _meet(self, m: frames.Depth) -> None:
+    def _meet(self, side: Sequence[frames.Level]) -> None:
         ticks, lots = self._ticks, self._lots
-        for price, size, _, _ in (*m.bids, *m.asks):
+        for price, size, _, _ in side:
             try:
                 level = ticks[price], lots[size]
             except WireFault:
@@ -149,9 +146,9 @@ class Market:
             instrument_id=self.instrument_id,
             last_price=price_of(row.last),
             last_qty=optional(row.last_sz),
-            bid_price=optional(row.bid_px),
+            bid_price=optional(row.bid_px) or None,
             bid_qty=optional(row.bid_sz),
-            ask_price=optional(row.ask_px),
+            ask_price=optional(row.ask_px) or None,
             ask_qty=optional(row.ask_sz),
             open_24h=optional(row.open24h),
             high_24h=optional(row.high24h),

@@ -8,11 +8,11 @@ from adapters.binance.grid import RejectReason, WireFault
 from adapters.rule_text import MS
 
 MAX_DIGITS = 40
-_FIRST_MS, _END_MS = 10**12, 9 * 10**12
+_FIRST_MS, _END_MS = 10**12, 4 * 10**12
 
 
 def time_ns(text: str) -> int:
-    """Milliseconds between 2001 and 2255 as ns: a stream that changes its unit is refused, not believed."""
+    """Milliseconds between 2001 and 2096 as ns: a stream that changes its unit is refused, not believed."""
     if not (len(text) == 13 and text.isascii() and text.isdigit()) or not _FIRST_MS <= int(text) < _END_MS:
         raise WireFault(RejectReason.BAD_NUMBER, f"{text[:40]!r} is not a time in milliseconds")
     return int(text) * MS

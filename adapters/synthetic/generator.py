@@ -28,6 +28,8 @@ class MarketGenerator:
         markets = [MARKETS[i] for i in sorted(set(spec.instruments)) if MARKETS[i].venue == venue]
         if not markets:
             raise ValueError(f"the spec has no instrument of venue {venue!r}: {spec.instruments}")
+        if len({market.symbol for market in markets}) < len(markets):
+            raise ValueError(f"two markets of {venue} have one symbol: a generator serves one category")
         self.spec = spec
         self.venue = venue
         self.latent = LatentMarket(spec)

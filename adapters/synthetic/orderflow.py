@@ -14,7 +14,7 @@ from random import Random
 from adapters.synthetic.ladder import DeepNoise, Side, interpolate, round_lots
 from adapters.synthetic.latent import LatentMarket
 from adapters.synthetic.params import Dialect, MarketParams
-from adapters.synthetic.wire import Wire
+from adapters.synthetic.wires import MarketWire, wire_of
 
 _MS = 1_000_000
 _NEVER = 1 << 62
@@ -32,7 +32,7 @@ class OrderFlow:
         self.frames: deque[tuple[int, bytes]] = deque()
         self._latent = latent
         self._rng = Random(seed)
-        self._wire = Wire(market)
+        self._wire: MarketWire = wire_of(market, start_ns)
         self._start_ns = self._now_ns = self._recv_ns = start_ns
         fair = latent.held(start_ns)[0] * latent.premium(market, start_ns) * market.ticks_per_unit
         self._bps_ticks = fair * 1e-4
@@ -45,7 +45,7 @@ class OrderFlow:
         self._excitement = 0.0
         self._excited_ns = start_ns
         self._market_share = market.market_rate / (market.touch_rate + market.market_rate)
-        self._flush_ns = market.flush_ms * _MS / (activity if market.dialect is not Dialect.SPOT else 1.0)
+        self._flush_ns = market.flush_ms * _MS / (1.0 if market.steady else activity)
         self._direction = 1
         self._impact = 0.0
         self._impact_ns = start_ns
@@ -254,7 +254,7 @@ class OrderFlow:
             self.ask.pending.clear()
             self._previous_final = self._update_id
             self._open_batch()
-        if self.market.dialect is Dialect.SPOT:
+        if self.market.steady:
             self._next_flush_ns = now_ns + int(self._flush_ns)
         else:
             self._next_flush_ns = now_ns + int(self._flush_ns * (0.85 + 0.3 * rng.random()))

@@ -6,7 +6,7 @@ table is in ``runbooks/market-generator.md``. Does not own state, randomness or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
 
@@ -64,14 +64,14 @@ class MarketParams:
     ``zero_share`` is the share of deep changes that remove a level. ``print_lots`` are quantiles of trade prints.
     ``branching`` is the mean number of events that one event excites (below 1), ``hold_bps`` the mean distance that
     the fair price goes before makers reprice, ``repair_ms`` how long a wide spread lasts, ``news_takers`` the share of
-    repricing steps in which takers come first.
+    repricing steps in which takers come first. ``dialect`` is None where the venue is not Binance.
     """
 
     instrument_id: str
     venue: str
     symbol: str
     pair: str
-    dialect: Dialect
+    dialect: Dialect | None
     ticks_per_unit: int
     lot_decimals: int
     flush_ms: float
@@ -103,7 +103,12 @@ class MarketParams:
     @property
     def perpetual(self) -> bool:
         """True where funding is paid and mark prices are streamed."""
-        return self.dialect is not Dialect.SPOT
+        return ":PERP:" in self.instrument_id
+
+    @property
+    def steady(self) -> bool:
+        """True where diffs come by the clock, whatever happens; Binance's futures send them as they can."""
+        return self.dialect not in {Dialect.USDM, Dialect.COINM}
 
 
 CHANGE_BANDS_BPS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 120.0)
@@ -253,4 +258,54 @@ COINM_BTC = MarketParams(
     basis_octaves=((30.0, 0.9), (120.0, 1.5), (600.0, 3.0)),
 )
 
-MARKETS: dict[str, MarketParams] = {m.instrument_id: m for m in (SPOT_BTC, USDM_BTC, COINM_BTC)}
+
+def _elsewhere(
+    base: MarketParams, instrument_id: str, symbol: str, *, flush_ms: float, lots: float, lot_decimals: int, busy: float
+) -> MarketParams:
+    """The order flow of a Binance market with another venue's tick, lot and cadence.
+
+    ``lots`` is how many of its lots make one of ``base``, ``busy`` its share of the events. No recording of these
+    venues was fitted: shapes are Binance's.
+    """
+    venue = instrument_id.partition(":")[0].lower()
+    spot = ":SPOT:" in instrument_id
+    return replace(
+        base,
+        instrument_id=instrument_id,
+        venue=venue,
+        symbol=symbol,
+        pair=symbol,
+        dialect=None,
+        lot_decimals=lot_decimals,
+        flush_ms=flush_ms,
+        touch_rate=base.touch_rate * busy,
+        market_rate=base.market_rate * busy,
+        deep_median=base.deep_median * busy * flush_ms / base.flush_ms,
+        level_lots=tuple((x, y * lots) for x, y in base.level_lots),
+        touch_lots=base.touch_lots * lots,
+        print_lots=tuple((q, max(1.0, y * lots)) for q, y in base.print_lots),
+        premium_bps=0.0 if spot else base.premium_bps,
+        basis_octaves=((20.0, 0.3),) if spot else base.basis_octaves,
+    )
+
+
+OKX_MARKETS = (
+    _elsewhere(USDM_BTC, "OKX:SPOT:BTC-USDT", "BTC-USDT", flush_ms=100.0, lots=1e5, lot_decimals=8, busy=0.4),
+    _elsewhere(
+        USDM_BTC, "OKX:PERP:BTC-USDT:LINEAR", "BTC-USDT-SWAP", flush_ms=100.0, lots=10.0, lot_decimals=2, busy=0.5
+    ),
+    _elsewhere(
+        COINM_BTC, "OKX:PERP:BTC-USD:INVERSE", "BTC-USD-SWAP", flush_ms=100.0, lots=10.0, lot_decimals=1, busy=0.8
+    ),
+)
+"""A contract of BTC-USDT-SWAP is 0.01 BTC, one of BTC-USD-SWAP 100 USD."""
+
+BYBIT_MARKETS = (
+    _elsewhere(USDM_BTC, "BYBIT:SPOT:BTC-USDT", "BTCUSDT", flush_ms=20.0, lots=1e3, lot_decimals=6, busy=0.3),
+    _elsewhere(USDM_BTC, "BYBIT:PERP:BTC-USDT:LINEAR", "BTCUSDT", flush_ms=20.0, lots=1.0, lot_decimals=3, busy=0.5),
+    _elsewhere(COINM_BTC, "BYBIT:PERP:BTC-USD:INVERSE", "BTCUSD", flush_ms=20.0, lots=100.0, lot_decimals=0, busy=0.8),
+)
+
+MARKETS: dict[str, MarketParams] = {
+    m.instrument_id: m for m in (SPOT_BTC, USDM_BTC, COINM_BTC, *OKX_MARKETS, *BYBIT_MARKETS)
+}

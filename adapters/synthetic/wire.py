@@ -17,6 +17,8 @@ class Wire:
     """Formats one market's messages. Prices come as integer ticks, quantities as integer lots, times as UTC ms."""
 
     def __init__(self, market: MarketParams) -> None:
+        if market.dialect is None:
+            raise ValueError(f"{market.instrument_id} is not Binance's")
         self._market = market
         self._dialect = market.dialect
         stream, self._symbol = market.symbol.lower(), market.symbol

@@ -142,8 +142,19 @@ def test_a_limit_of_zero_allows_nothing_in_paper_and_is_refused_in_live(written,
 
 
 def test_everything_may_share_one_cell():
-    roles = ["desk", "venue:binance", "venue:binanceusdm", "venue:binancecoinm", "ops"]
+    roles = ["desk", "venue:binance", "venue:binanceusdm", "venue:binancecoinm", "ops", "simvenue"]
     assert load_config(overrides={"placement": {"all": roles}}).placement == {"all": roles}
+
+
+def test_the_loopback_servers_have_a_cell_exactly_where_they_are_the_source(written):
+    roles = ["desk", "venue:binance", "venue:binanceusdm", "venue:binancecoinm", "ops"]
+    unplaced = load_config(overrides={"placement": {"all": roles}})
+    assert unplaced.placement == {"all": roles, "simvenue": ["simvenue"]}
+    for source in ("embedded", "live"):
+        config = load_config(overrides={"market_data.source": source})
+        assert not config.from_simvenue
+        assert "simvenue" not in config.placement
+        assert config.synthetic is (source == "embedded")
 
 
 def test_an_error_crosses_processes():

@@ -29,6 +29,8 @@ from trading.orders.messages import (
     OrdType,
     Side,
     TimeInForce,
+    TriggeringInstructions,
+    TriggerPriceType,
 )
 
 SPOT_BTC, USDM_BTC, COINM_BTC = instruments_of(SPOT)[0], instruments_of(USDM)[0], instruments_of(COINM)[0]
@@ -150,6 +152,9 @@ def test_cancels_and_questions_come_back(instrument):
     assert decode(encode_status(status, instrument), instrument, RequestKind.STATUS) == status
 
 
+TRIGGER = TriggeringInstructions(Decimal(60_000), TriggerPriceType.MARK)
+
+
 @pytest.mark.req("P-RSK-3")
 @pytest.mark.parametrize(
     "changes",
@@ -161,6 +166,8 @@ def test_cancels_and_questions_come_back(instrument):
         {"price": None},
         {"ord_type": OrdType.MARKET},
         {"ord_type": OrdType.MARKET, "price": None, "time_in_force": TimeInForce.GTX},
+        {"ord_type": OrdType.STOP, "price": None, "trigger": TRIGGER},
+        {"ord_type": OrdType.STOP_LIMIT, "trigger": TRIGGER},
         {"cl_ord_id": "a b"},
         {"cl_ord_id": "x" * 37},
         {"cl_ord_id": ""},

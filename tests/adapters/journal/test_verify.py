@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from adapters.journal.headfile import head_path
+from adapters.journal.merkle import HourTree, encode_open
 from adapters.journal.store import JournalFailed, SqliteJournal
 from adapters.journal.verify import verify
 from trading.orders.journal_rows import decode_group, encode_group
@@ -27,7 +29,7 @@ def tamper(path):
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             for table in ("order_journal", "order_row", "journal_chain"):
                 for verb in ("update", "delete"):
-                    db.execute(f"DROP TRIGGER {table}_no_{verb}")
+                    db.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
             for statement in statements:
                 db.execute(*statement)
 
@@ -76,9 +78,20 @@ def test_missing_reordered_and_broken_rows_are_found(path, tamper, statements, f
 
 
 @pytest.mark.req("P-ORD-14")
-def test_an_end_cut_off_with_its_links_is_found_by_a_head_known_from_elsewhere(path, tamper) -> None:
+def test_an_end_cut_off_with_all_that_knows_of_it_is_found_by_a_head_known_from_elsewhere(path, tamper) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        groups = db.execute("SELECT first_seq, row_count, rows FROM order_journal WHERE first_seq < 7").fetchall()
+    tree = HourTree()
+    for first, count, group in groups:
+        tree.add(first, count, 1, group)
     head = (9, verify(path).head_hash)
-    tamper(*((f"DELETE FROM {table} WHERE first_seq >= 7",) for table in ("order_journal", "journal_chain")))
+    tables = ("order_journal", "order_row", "journal_chain")
+    tamper(*((f"DELETE FROM {table} WHERE first_seq >= 7",) for table in tables))
+    report = verify(path)
+    assert (report.ok, report.first_bad_seq) == (False, 7), "the file beside it knows better"
+    head_path(path).unlink()
+    assert not verify(path).ok, "the open hour knows better"
+    tamper(("UPDATE journal_open_hour SET state = ?", (encode_open(tree.state),)))
     assert verify(path).ok
     report = verify(path, expect=head)
     assert (report.ok, report.first_bad_seq) == (False, 7)

@@ -1,0 +1,1 @@
+"""The journal's schema, version by version, for SQLite and PostgreSQL; `adapters.journal.migrate` runs it."""

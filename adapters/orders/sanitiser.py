@@ -1,0 +1,126 @@
+"""The last gate before a socket: what a key of this desk may be used for, request by request.
+
+An allow-list of method and path per venue. Nothing that moves funds (withdrawals, transfers between accounts,
+sub-accounts, loans, conversions), makes keys or changes an account's margin has an entry, so nothing of it can be sent,
+whatever a bug above does. Checked on the very URL that the socket gets.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from adapters.binance.instruments import COINM, SPOT, USDM
+from adapters.bybit.instruments import BYBIT
+from adapters.okx.instruments import OKX
+from adapters.orders.wire import OrderEndpoints, SignedRequest
+
+
+def _futures(prefix: str, balance: str, positions: str) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        {
+            ("POST", f"{prefix}/order"),
+            ("PUT", f"{prefix}/order"),
+            ("DELETE", f"{prefix}/order"),
+            ("GET", f"{prefix}/order"),
+            ("POST", f"{prefix}/batchOrders"),
+            ("PUT", f"{prefix}/batchOrders"),
+            ("DELETE", f"{prefix}/batchOrders"),
+            ("DELETE", f"{prefix}/allOpenOrders"),
+            ("POST", f"{prefix}/countdownCancelAll"),
+            ("GET", f"{prefix}/openOrders"),
+            ("GET", f"{prefix}/userTrades"),
+            ("GET", f"{prefix}/income"),
+            ("GET", f"{prefix}/positionSide/dual"),
+            ("GET", f"{prefix}/symbolConfig"),
+            ("GET", f"{prefix}/time"),
+            ("POST", f"{prefix}/listenKey"),
+            ("PUT", f"{prefix}/listenKey"),
+            ("GET", balance),
+            ("GET", positions),
+            ("GET", "/sapi/v1/account/apiRestrictions"),
+        }
+    )
+
+
+ALLOWED: dict[str, frozenset[tuple[str, str]]] = {
+    SPOT: frozenset(
+        {
+            ("POST", "/api/v3/order"),
+            ("DELETE", "/api/v3/order"),
+            ("GET", "/api/v3/order"),
+            ("POST", "/api/v3/order/cancelReplace"),
+            ("DELETE", "/api/v3/openOrders"),
+            ("GET", "/api/v3/openOrders"),
+            ("GET", "/api/v3/myTrades"),
+            ("GET", "/api/v3/account"),
+            ("GET", "/api/v3/time"),
+            ("GET", "/sapi/v1/account/apiRestrictions"),
+        }
+    ),
+    USDM: _futures("/fapi/v1", "/fapi/v3/balance", "/fapi/v3/positionRisk"),
+    COINM: _futures("/dapi/v1", "/dapi/v1/balance", "/dapi/v1/positionRisk"),
+    OKX: frozenset(
+        {
+            ("POST", "/api/v5/trade/order"),
+            ("POST", "/api/v5/trade/cancel-order"),
+            ("POST", "/api/v5/trade/amend-order"),
+            ("POST", "/api/v5/trade/batch-orders"),
+            ("POST", "/api/v5/trade/cancel-batch-orders"),
+            ("POST", "/api/v5/trade/amend-batch-orders"),
+            ("POST", "/api/v5/trade/cancel-all-after"),
+            ("GET", "/api/v5/trade/order"),
+            ("GET", "/api/v5/trade/orders-pending"),
+            ("GET", "/api/v5/trade/fills-history"),
+            ("GET", "/api/v5/account/balance"),
+            ("GET", "/api/v5/account/positions"),
+            ("GET", "/api/v5/account/bills"),
+            ("GET", "/api/v5/account/config"),
+            ("GET", "/api/v5/account/leverage-info"),
+            ("GET", "/api/v5/public/time"),
+        }
+    ),
+    BYBIT: frozenset(
+        {
+            ("POST", "/v5/order/create"),
+            ("POST", "/v5/order/cancel"),
+            ("POST", "/v5/order/amend"),
+            ("POST", "/v5/order/cancel-all"),
+            ("POST", "/v5/order/create-batch"),
+            ("POST", "/v5/order/cancel-batch"),
+            ("POST", "/v5/order/amend-batch"),
+            ("POST", "/v5/order/disconnected-cancel-all"),
+            ("GET", "/v5/order/realtime"),
+            ("GET", "/v5/execution/list"),
+            ("GET", "/v5/position/list"),
+            ("GET", "/v5/account/wallet-balance"),
+            ("GET", "/v5/account/info"),
+            ("GET", "/v5/user/query-api"),
+            ("GET", "/v5/market/time"),
+        }
+    ),
+}
+"""What each venue may be asked, and nothing else."""
+
+
+class ForbiddenRequestError(RuntimeError):
+    """Our bug: a request that this desk may never make. It did not reach a socket."""
+
+    def __init__(self, venue: str, method: str, path: str) -> None:
+        super().__init__(venue, method, path)
+        self.venue = venue
+        self.method = method
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} is not on the list of requests to {self.venue}: it was not sent"
+
+
+def check(venue: str, endpoints: OrderEndpoints, request: SignedRequest) -> None:
+    """`ForbiddenRequestError` unless ``request`` is on the venue's list and goes to one of its own hosts."""
+    parts = urlsplit(request.url)
+    base = f"{parts.scheme}://{parts.netloc}"
+    hosts = {endpoints.rest, endpoints.wallet} - {""}
+    # The path is compared as it stands: an encoded or doubled slash is not the path that was allowed.
+    known = (request.method, parts.path) in ALLOWED.get(venue, frozenset())
+    if not known or base not in hosts or parts.path != request.path or "@" in parts.netloc:
+        raise ForbiddenRequestError(venue, request.method, f"{base}{parts.path}")

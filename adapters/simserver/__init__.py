@@ -1,0 +1,1 @@
+"""Loopback servers that speak the venues' public market data, with faults on demand."""

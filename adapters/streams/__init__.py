@@ -1,0 +1,1 @@
+"""The live connection to venues: WebSocket connections, REST, and what they say to the desk."""
