@@ -6,178 +6,128 @@ against. Owns the books and the gates on them; knows no strategy and no position
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.messages import BrakeCleared, BrakeSet, LinkUp, RawFrame, SnapshotFrame, VenueUp, WireOut
-from actors.shell import Shell
-from adapters.binance.codec import BinanceCodec
+from actors.connector_base import ConnectorSetup, TapeSetup
+from actors.connector_reports import MAINTENANCE, ConnectorReports
+from actors.messages import (
+    BookProof,
+    BrakeCleared,
+    LinkUp,
+    ListingRead,
+    ListingWanted,
+    RawFrame,
+    SnapshotFrame,
+    WireOut,
+)
+from actors.venue_market import VenueMarket
 from adapters.binance.orders_codec import RequestKind, decode_order_request
-from adapters.paper_store import PaperStore, restore
-from adapters.sources import Frame, Source, SourceSpec, open_source
-from trading.instruments import Instrument, InstrumentKind
+from adapters.book_topics import book_symbol_of
+from adapters.recorder.drive import keep
+from adapters.recorder.wire import WireRecorder
+from adapters.sources import AWAITED, Frame, FramesReady, Origin, SourceSpec, open_feed, open_source
+from adapters.streams.events import (
+    Connected,
+    FallbackBegan,
+    FallbackEnded,
+    FeedEvent,
+    MaintenanceBegan,
+    MaintenanceEnded,
+    Polled,
+    ReserveSaid,
+    ServerTime,
+    ViewChanged,
+)
+from adapters.streams.news import news_of
+from trading.instruments import InstrumentKind
 from trading.market.events import (
     BookState,
     BookTicker,
-    BookTop,
     DepthSnapshot,
     DepthUpdate,
+    FundingRate,
+    IndexPrice,
+    InstrumentStatus,
+    Liquidation,
+    LongShortRatio,
     MarkPrice,
+    OpenInterest,
+    Ticker,
     Trade,
+    VenueEvent,
+    VenueNotice,
     WireRejected,
 )
-from trading.market.gates import GateCleared, GateEvent, GateLevel, GateLimits, GateTripped, SymbolGates, VenueGates
-from trading.market.stitch import BookSync, SequenceRule, SyncResult
-from trading.operators import Published, Topic
+from trading.market.shadow import ShadowAudit
+from trading.market.stitch import SequenceRule, SyncResult
 from trading.orders.messages import AccountStateRequest, NewOrderSingle
-from trading.sim.config import SimConfig
-from trading.sim.matching import Market as MarketAtVenue
-from trading.sim.venue import SimVenue
 
-_MILLISECOND_NS = 1_000_000
+__all__ = ["Connector", "ConnectorSetup", "TapeSetup"]
+
+if TYPE_CHECKING:
+    from adapters.streams.fallback import FallbackItem
+
 _SECOND_NS = 1_000_000_000
+_TAPE_CLOSE_S = 2.0
 _MAX_EVENTS_PER_S = 5
 _FUNDING_HOURS = 8.0
-_LEVELS = {GateLevel.SAFE: 1, GateLevel.PAUSE: 2, GateLevel.HOLD: 3}
 _REFRESH_NS = 100_000_000
 _CATCH_UP_NS = 1_000_000_000
-_CALM_NS = 100_000_000  # how often a closed gate is looked at
-_LOOK_NS = 1_000_000_000  # the longest time between two looks at the age of data
 _APPLIED = SyncResult.APPLIED
 _SYNCED = BookState.SYNCED
+_SHOWN = frozenset({OpenInterest, Liquidation, LongShortRatio, Ticker})
 _UNCHANGED = frozenset({SyncResult.BUFFERED, SyncResult.DROPPED_OLD, SyncResult.AUDITED, SyncResult.IGNORED})
 
 
-class ConnectorSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connector is built from. ``source`` None: frames are injected (virtual time)."""
-
-    venue: str
-    instruments: dict[str, Instrument]
-    sim: SimConfig
-    sim_seed: int
-    paper_dir: Path | None
-    source: SourceSpec | None
-    bbo_only: tuple[str, ...] = ()
-    synthetic: bool = False
-    incarnation: int = 0
-    poll_ns: int = 5_000_000
-    gates_ns: int = 500_000_000
-    publish_ns: int = 250_000_000
-    gates: GateLimits = GateLimits()
-    top_levels: int = 5
-    market: str = "market"
-    orders: str = "orders"
-    governor: str = "governor"
-    ops: str = "ops"
-
-
-class _Market:
-    """One instrument's book, gates and counters."""
-
-    __slots__ = (
-        "anchors_ns",
-        "at_venue",
-        "book",
-        "gates",
-        "instrument",
-        "last_ns",
-        "last_px",
-        "last_top",
-        "mark_px",
-        "marks",
-        "sync",
-        "told_ns",
-        "trades",
-    )
-
-    def __init__(self, instrument: Instrument, bbo_only: bool, limits: GateLimits, at_venue: MarketAtVenue) -> None:
-        self.instrument = instrument
-        self.at_venue = at_venue
-        rule = SequenceRule.SPOT if instrument.kind is InstrumentKind.SPOT else SequenceRule.FUTURES
-        self.sync = BookSync(instrument.instrument_id, rule, mode="bbo" if bbo_only else "depth")
-        self.book = self.sync.book
-        self.last_top: BookTop | None = None
-        self.trades = 0
-        self.marks = 0
-        self.gates = SymbolGates(instrument.instrument_id, limits)
-        self.last_ns = 0
-        self.told_ns = 0
-        self.anchors_ns = 0
-        self.last_px: float | None = None
-        self.mark_px: float | None = None
-
-
-class Connector(Shell):
+class Connector(ConnectorReports):
     """Decode, prove, gate, publish; and carry commands to the venue."""
 
-    def start(self, setup: ConnectorSetup) -> None:
-        """Build codec, books and the simulated venue; restore its account; open the source."""
-        self._setup = setup
-        self._top_levels, self._synthetic, self._market = setup.top_levels, setup.synthetic, setup.market
-        self._instruments = tuple(setup.instruments.values())
-        self._by_symbol = {x.symbol: i for i, x in setup.instruments.items()}
-        self._codec = BinanceCodec(setup.venue, list(setup.instruments.values()))
-        self._gates = VenueGates(setup.venue, setup.gates)
-        self._sim = SimVenue(setup.venue, list(setup.instruments.values()), setup.sim, setup.sim_seed)
-        self._markets = {
-            i: _Market(x, i in setup.bbo_only, setup.gates, self._sim.market(i)) for i, x in setup.instruments.items()
-        }
-        self._store: PaperStore | None = None
-        if setup.paper_dir is not None:
-            self._store = PaperStore(setup.paper_dir / f"{setup.venue}.wal")
-            restore(self._sim, self._store)
-        self._source: Source | None = None
-        self._offset_ns = 0
-        self._sim_due: int | None = None
-        self._armed_ns: int | None = None
-        self._catching_up = False
-        self.frames = 0
-        self.rejected = 0
-        self._events_ns, self._events_left = self.mono_ns(), _MAX_EVENTS_PER_S
-        self._last_frames = 0
-        if setup.source is not None:
-            self._source = open_source(setup.source, setup.venue, self.now_ns())
+    def _open(self, spec: SourceSpec) -> None:
+        """Open the source, and the tape; a feed wakes us, all others are polled."""
+        self._open_tape(spec)
+        venue, clock = self._setup.venue, self.clock
+        if spec.session is not None or spec.origin is Origin.EMBEDDED:
+            self._source = open_source(spec, venue, clock.wall_ns())
             self._offset_ns = self._source.offset_ns
             self.wake_after(0, "poll")
-        self._gates_ns = 0
-        self._fresh_ns = setup.gates.book_freshness_ms * _MILLISECOND_NS
-        self.wake_after(_CALM_NS, "gates")
-        self.wake_after(setup.publish_ns, "publish")
-        self._say_up()
+            return
+        inject, name = self.loop_tell(), self.name
+        self._source = source = open_feed(spec, venue, self._instruments, clock, lambda: inject(name, FramesReady()))
+        self._feed = source
+        self._feed_report = source.report()
+        if source.rest_snapshots:
+            for market in self._markets.values():
+                is_spot = market.instrument.kind is InstrumentKind.SPOT
+                market.audit = ShadowAudit(market.book, SequenceRule.SPOT if is_spot else SequenceRule.FUTURES)
+                market.audit_ns = clock.wall_ns() + self._setup.audit_ns
 
-    def _say_up(self) -> None:
-        """The desk reconciles with us anew whenever it, we or the link between us began again.
-
-        What it believes about our books may be of another life, so they are told at once, proved or not.
-        """
+    def _open_tape(self, spec: SourceSpec) -> None:
+        """Record what comes in. Without a tape trading goes on, and operators are told."""
         setup = self._setup
-        self.tell(setup.governor, VenueUp(venue=setup.venue, incarnation=setup.incarnation or self.mono_ns()))
-        for market in self._markets.values():
-            market.last_top = None
-            self._publish_top(market)
-
-    @property
-    def markets(self) -> dict[str, _Market]:
-        """For the replay's report."""
-        return self._markets
-
-    @property
-    def skew_ms(self) -> float | None:
-        """Our clock against the venue's; negative when ours is behind."""
-        return self._gates.stream.skew_ms
-
-    @property
-    def sim(self) -> SimVenue:
-        """For the replay's report: the venue's own account of us."""
-        return self._sim
+        if setup.tape is None:
+            return
+        try:
+            self._tape = WireRecorder(
+                setup.tape.wire,
+                started_ns=self.now_ns(),
+                source=f"{setup.venue} {spec.origin.value}",
+                synthetic=setup.synthetic,
+                software=setup.tape.software,
+                instruments=self._instruments,
+                limits=setup.tape.limits,
+            )
+        except OSError as error:
+            self._event("error", "NOT_RECORDED", f"{setup.tape.wire}: {error}")
 
     def on(self, msg: Any) -> None:
         """A frame from the venue or bytes for it."""
         kind = type(msg)
         if kind is RawFrame:
             self._frame(msg.payload, msg.ts_recv_ns)
+        elif kind is FramesReady:
+            self._read_source()
         elif kind is WireOut:
             self._out(msg)
         elif kind is SnapshotFrame:
@@ -185,6 +135,11 @@ class Connector(Shell):
             self._arm()
         elif kind is LinkUp:
             self._say_up()
+            if not self._setup.takes_orders:
+                self.tell(self._gateway, msg)
+        elif kind is ListingWanted:
+            if self._listing is not None:
+                self.tell(self._setup.universe, ListingRead(listing=self._listing))
         else:
             self.unknown(msg)
 
@@ -196,33 +151,89 @@ class Connector(Shell):
         kind = type(event)
         now = ts_recv_ns + self._offset_ns
         if kind is DepthUpdate:
-            self._gates.on_message(event.ts_event_ns, ts_recv_ns)  # type: ignore[union-attr]
-            if ts_recv_ns >= self._gates_ns:
-                self._check_venue(ts_recv_ns)
-            market = self._markets[event.instrument_id]  # type: ignore[union-attr]
-            market.last_ns = ts_recv_ns
-            self._synced(market, market.sync.on_update(event), now)  # type: ignore[arg-type]
-        elif kind is BookTicker:
-            market = self._markets[event.instrument_id]  # type: ignore[union-attr]
-            market.last_ns = ts_recv_ns
-            self._synced(market, market.sync.on_ticker(event), now)  # type: ignore[arg-type]
-        elif self._catching_up:
-            if kind is DepthSnapshot:
-                self._apply_snapshot(event, now)  # type: ignore[arg-type]
-        elif kind is Trade:
-            self._trade(event, now)  # type: ignore[arg-type]
-        elif kind is MarkPrice:
-            self._mark(event, now)  # type: ignore[arg-type]
+            self._depth(event, ts_recv_ns, now)  # type: ignore[arg-type]
+        elif kind is tuple or kind is list:
+            for one in event:  # type: ignore[union-attr]
+                if type(one) is WireRejected:
+                    self._refused(one, payload)
+                else:
+                    self._fact(one, ts_recv_ns, now)
         elif kind is WireRejected:
-            self._reject(event)  # type: ignore[arg-type]
-        elif kind is DepthSnapshot:
-            self._apply_snapshot(event, now)  # type: ignore[arg-type]
+            self._refused(event, payload)  # type: ignore[arg-type]
+        elif event is not None:
+            self._fact(event, ts_recv_ns, now)  # type: ignore[arg-type]
         due = self._sim_due
         if due is not None:
             if due <= now:
                 self._poll_sim(now)
             # What the venue says next may be due before the next frame comes.
             self._arm()
+
+    def _depth(self, event: DepthUpdate, ts_recv_ns: int, now: int) -> None:
+        self._gates.on_message(event.ts_event_ns, ts_recv_ns)
+        if ts_recv_ns >= self._gates_ns:
+            self._check_venue(ts_recv_ns)
+            for change in self._gates.on_event_time(event.instrument_id, event.ts_event_ns, ts_recv_ns):
+                self._gate(change)
+        market = self._markets[event.instrument_id]
+        market.last_ns = ts_recv_ns
+        result = market.sync.on_update(event)
+        self._synced(market, result, now)
+        if market.uneven or not (event.bids and event.asks):
+            self._moved(market, event, ts_recv_ns)
+        audit = market.audit
+        if audit is not None and audit.running:
+            self._audited(market, audit.on_update(event), now)
+
+    def _fact(self, event: VenueEvent, ts_recv_ns: int, now: int) -> None:
+        """Anything that a venue can say. What only shows how the market is, is counted by its kind."""
+        kind = type(event)
+        if kind is BookTicker:
+            self._ticked(self._markets[event.instrument_id], event, now)  # type: ignore[union-attr,arg-type]
+        elif kind is DepthUpdate:
+            self._depth(event, ts_recv_ns, now)  # type: ignore[arg-type]
+        elif kind is DepthSnapshot:
+            self._apply_snapshot(event, now)  # type: ignore[arg-type]
+        elif self._catching_up:
+            pass
+        elif kind is Trade:
+            self._trade(event, now)  # type: ignore[arg-type]
+        elif kind is MarkPrice:
+            self._mark(event, now)  # type: ignore[arg-type]
+        elif kind is FundingRate:
+            market = self._markets.get(event.instrument_id)  # type: ignore[union-attr]
+            if market is not None:
+                market.funding = event  # type: ignore[assignment]
+            self._shown(self._rebased(event))
+        elif kind in _SHOWN:
+            self._shown(self._rebased(event))
+        elif kind is IndexPrice:
+            self._indexed(event)  # type: ignore[arg-type]
+        elif kind is InstrumentStatus:
+            self._ruled(event)  # type: ignore[arg-type]
+        elif kind is VenueNotice:
+            self.tell(self._setup.universe, event)
+        elif kind is WireRejected:
+            self._reject(event)  # type: ignore[arg-type]
+
+    def _ticked(self, market: VenueMarket, event: BookTicker, now: int) -> None:
+        """The venue's best prices: a word on how fresh the book is only where the book holds that update already."""
+        if market.sync.mode == "bbo" or event.update_id <= market.book.update_id:
+            market.last_ns = event.ts_recv_ns
+        self._synced(market, market.sync.on_ticker(event), now)
+
+    def _indexed(self, event: IndexPrice) -> None:
+        """An index belongs to every instrument of its pair."""
+        for market in self._markets.values():
+            one = market.instrument
+            if event.instrument_id == f"{one.venue.upper()}:INDEX:{one.base}-{one.quote}":
+                market.index_px = float(event.index_price / one.tick_size)
+        self._shown(self._rebased(event))
+
+    def _shown(self, event: VenueEvent) -> None:
+        """Tell those who look on: features and the operators' reports."""
+        for name in self._watchers:
+            self.tell(name, event)
 
     def _snapshot(self, symbol: str, payload: bytes, ts_recv_ns: int) -> None:
         instrument_id = self._by_symbol.get(symbol)
@@ -241,19 +252,28 @@ class Connector(Shell):
             self._apply_snapshot(event, ts_recv_ns + self._offset_ns)
         elif type(event) is WireRejected:
             self._reject(event)
+            self._markets[instrument_id].sync.on_snapshot_failed()
 
     def _apply_snapshot(self, event: DepthSnapshot, now: int) -> None:
         market = self._markets[event.instrument_id]
+        if event.in_stream:
+            market.last_ns = event.ts_recv_ns
+        elif market.audit is not None and market.audit.running:
+            self._audited(market, market.audit.on_snapshot(event), now)
+            return
         self._synced(market, market.sync.on_snapshot(event), now)
 
-    def _synced(self, market: _Market, result: SyncResult, now: int) -> None:
+    def _synced(self, market: VenueMarket, result: SyncResult, now: int) -> None:
         """A message went through the book's proof: match against it, publish it, or ask for a snapshot."""
         if self._catching_up:
             return
         book = market.book
         if result is not _APPLIED and result in _UNCHANGED:
-            if market.last_ns - market.told_ns >= _REFRESH_NS and book.state is _SYNCED:
-                self._publish_top(market)
+            if book.state is _SYNCED:
+                if market.last_ns - market.told_ns >= _REFRESH_NS:
+                    self._publish_top(market)
+            elif market.sync.wants_snapshot:
+                self._want_snapshot(market)
             return
         if book.state is _SYNCED:
             at_venue = market.at_venue
@@ -266,9 +286,14 @@ class Connector(Shell):
                 self._want_snapshot(market)
         self._publish_top(market)
 
-    def _publish_top(self, market: _Market) -> None:
+    def _publish_top(self, market: VenueMarket) -> None:
         book = market.book
-        top = book.to_top(self._top_levels, self._synthetic, market.last_ns if book.state is _SYNCED else 0)
+        proved = book.state is _SYNCED
+        if proved is not market.proved:
+            # The gateway hears it before anybody else: what waits for the journal may have been approved on this book.
+            market.proved = proved
+            self.tell(self._gateway, BookProof(market.instrument.instrument_id, proved))
+        top = book.to_top(self._top_levels, self._synthetic, market.last_ns if proved else 0)
         now = top.ts_recv_ns
         last = market.last_top
         if (
@@ -290,19 +315,30 @@ class Connector(Shell):
                 top, ts_event_ns=top.ts_event_ns + self._offset_ns, ts_recv_ns=top.ts_recv_ns + self._offset_ns
             )
         self.tell(self._market, top)
+        for name in self._watchers:
+            self.tell(name, top)
 
     def _trade(self, event: Trade, now: int) -> None:
         market = self._markets[event.instrument_id]
         market.trades += 1
-        market.last_px = event.price_ticks
+        self._printed(market, event)
         self._sim.on_trade(event, now)
         self._sim_due = self._sim.next_due_ns()
-        self.tell(self._setup.market, self._rebased(event))
+        event = self._rebased(event)
+        self.tell(self._setup.market, event)
+        self._shown(event)
 
     def _mark(self, event: MarkPrice, now: int) -> None:
         market = self._markets[event.instrument_id]
         market.marks += 1
-        market.mark_px = float(event.mark_price / market.instrument.tick_size)
+        event = market.with_funding(event)
+        tick = market.instrument.tick_size
+        market.mark_px = float(event.mark_price / tick)
+        if event.index_price is not None:
+            market.index_px = float(event.index_price / tick)
+        if event.next_funding_ns is not None:
+            for change in market.gates.on_funding_time(event.next_funding_ns, event.ts_recv_ns):
+                self._gate(change)
         if event.funding_rate is not None:
             for change in market.gates.on_funding(float(event.funding_rate), _FUNDING_HOURS, event.ts_recv_ns):
                 self._gate(change)
@@ -310,6 +346,7 @@ class Connector(Shell):
         self._sim.on_mark(rebased, now)
         self._sim_due = self._sim.next_due_ns()
         self.tell(self._setup.market, rebased)
+        self._shown(rebased)
 
     def _rebased(self, event: Any) -> Any:
         """The event in the desk's time: a recording that is played live is as old as its offset."""
@@ -332,14 +369,78 @@ class Connector(Shell):
             self._events_left -= 1
             self._event("warning", "WIRE_REJECTED", f"{event.venue}: {event.reason}: {event.excerpt}")
 
-    def _want_snapshot(self, market: _Market) -> None:
+    def _refused(self, event: WireRejected, payload: bytes) -> None:
+        """A message could not be read. Where it was a book's, that is begun anew, if it can be.
+
+        Where it cannot, the venue's numbers show at the next message whether anything was lost.
+        """
+        self._reject(event)
+        if self._source is not None and self._source.has_snapshots:
+            symbol = book_symbol_of(payload, self._by_symbol)
+            if symbol is not None:
+                self._lose((symbol,))
+
+    def _want_snapshot(self, market: VenueMarket) -> None:
         if self._source is None:
             return
         now = self.now_ns()
         frame = self._source.snapshot(market.instrument.symbol, now)
-        if frame is not None and frame.symbol is not None:
+        market.asked_ns = now - self._offset_ns
+        if frame is AWAITED:
+            market.sync.on_snapshot_requested(now)
+        elif type(frame) is Frame and frame.symbol is not None:
             market.sync.on_snapshot_requested(now - self._offset_ns)
             self._snapshot(frame.symbol, frame.payload, frame.ts_recv_ns)
+
+    # What a feed says of itself.
+
+    def _told(self, event: FeedEvent) -> None:
+        news = news_of(event)
+        if news is not None:
+            self._event(news.level, news.code, news.text)
+            if news.lost:
+                self._lose(news.lost)
+        match event:
+            case Connected():
+                self._codec.on_connected()
+            case MaintenanceBegan():
+                self._maintenance = f"the venue is in maintenance: {event.reason}"
+                self._brake(MAINTENANCE, self._maintenance)
+            case MaintenanceEnded():
+                self._maintenance = ""
+                self.tell(self._setup.governor, BrakeCleared(code=MAINTENANCE, scope=f"venue:{self._setup.venue}"))
+            case Polled():
+                self._polled(event)
+            case ServerTime():
+                self._clocked(event)
+            case ViewChanged() if event.failover_ms is not None and self._feed_report is not None:
+                self._feed_report.failed_over(event.failover_ms)
+            case _:
+                pass
+
+    def _polled(self, event: Polled) -> None:
+        """What has no stream."""
+        if event.channel == "instruments":
+            listing = self._listings.take(event.symbol, event.payload, event.ts_ns)
+            if listing is not None:
+                self._listing = listing
+                self.tell(self._setup.universe, ListingRead(listing=listing))
+        name = self._by_symbol.get(event.symbol, event.symbol)
+        for fact in self._codec.decode_polled(event.channel, event.payload, name, event.ts_ns):
+            self._fact(fact, event.ts_ns, event.ts_ns)
+
+    def _lose(self, symbols: tuple[str, ...]) -> None:
+        """What was built from a stream that broke proves nothing any more."""
+        now = self.now_ns()
+        for symbol in symbols:
+            market = self._markets.get(self._by_symbol.get(symbol, ""))
+            if market is None:
+                continue
+            market.sync.on_disconnected(now)
+            self._sim.on_book_lost(market.instrument.instrument_id)
+            self._publish_top(market)
+            if market.sync.wants_snapshot:
+                self._want_snapshot(market)
 
     # Out.
 
@@ -399,173 +500,58 @@ class Connector(Shell):
                 if self._sim_due is not None and self._sim_due <= now:
                     self._poll_sim(now)
                 self._arm()
+            case "report":
+                self.wake_after(self._setup.report_ns, "report")
+                self._tell_quality()
             case _:
                 self.wake_after(self._setup.publish_ns, "publish")
                 self._publish()
 
     def _poll_source(self) -> None:
+        self.wake_after(self._setup.poll_ns, "poll")
+        self._read_source()
+
+    def _read_source(self) -> None:
+        """Everything that has come in, in order."""
         source = self._source
         assert source is not None
-        self.wake_after(self._setup.poll_ns, "poll")
         frames = source.poll(self.now_ns())
+        if self._tape is not None:
+            keep(self._tape, self._setup.venue, frames, self._taped)
         self._offset_ns = source.offset_ns
         recorded_now = self.now_ns() - self._offset_ns
         for frame in frames:
-            if type(frame) is not Frame:
-                self._reject(frame)  # type: ignore[arg-type]
-                continue
-            # After a restart the past only rebuilds the books: what traded then is not ours to be filled by.
-            self._catching_up = recorded_now - frame.ts_recv_ns > _CATCH_UP_NS
-            if frame.symbol is not None:
-                self._snapshot(frame.symbol, frame.payload, frame.ts_recv_ns)
+            if type(frame) is Frame:
+                # After a restart the past only rebuilds the books: what traded then is not ours to be filled by.
+                self._catching_up = recorded_now - frame.ts_recv_ns > _CATCH_UP_NS
+                if frame.symbol is not None:
+                    self._snapshot(frame.symbol, frame.payload, frame.ts_recv_ns)
+                else:
+                    self._frame(frame.payload, frame.ts_recv_ns)
+            elif type(frame) is WireRejected:
+                self._reject(frame)
             else:
-                self._frame(frame.payload, frame.ts_recv_ns)
+                self._told(frame)  # type: ignore[arg-type]
         self._catching_up = False
+        if self._feed is not None:
+            for item in self._feed.reserve():
+                self._from_reserve(item)
         self._poll_sim(self.now_ns())
         self._arm()
 
-    def _check_gates(self) -> None:
-        """What shows without any data: its age, and the calm after something. Again when that could next be so."""
-        now = self.now_ns() - self._offset_ns
-        due = now + _LOOK_NS
-        for market in self._markets.values():
-            gates = market.gates
-            at = market.last_ns + self._fresh_ns
-            if at < now or gates.is_any_tripped():
-                for change in gates.on_age(market.last_ns, now):
-                    self._gate(change)
-                if gates.is_any_tripped():
-                    self._check_anchors(market, now)
-                    at = now + _CALM_NS
-            due = min(due, at)
-        if self._gates.is_any_tripped():
-            self._check_venue(now)
-            due = min(due, now + _CALM_NS)
-        self.wake_after(due - now + 1, "gates")
-
-    def _check_anchors(self, market: _Market, now: int) -> None:
-        """Mid, mark and last trade against each other, at most once in ``gates_ns`` while all is well."""
-        market.anchors_ns = now + self._setup.gates_ns
-        top = market.last_top
-        if top is not None and top.bids and top.asks:
-            mid = (top.bids[0][0] + top.asks[0][0]) / 2
-            for change in market.gates.on_anchors(mid, market.mark_px, market.last_px, now):
-                self._gate(change)
-
-    def _check_venue(self, now: int) -> None:
-        """The venue's clock and the holes in its stream, at most once in ``gates_ns`` while all is well."""
-        self._gates_ns = now + self._setup.gates_ns
-        for change in self._gates.check(now):
-            self._gate(change)
-
-    def _gate(self, change: GateEvent) -> None:
-        code = change.code.value.upper()
-        scope = f"{change.scope.value}:{change.target}"
-        if type(change) is GateCleared:
-            self.tell(self._setup.governor, BrakeCleared(code=code, scope=scope))
-        elif type(change) is GateTripped:
-            if change.level is GateLevel.NOTICE:
-                self._event("warning", code, change.cause)
-                return
-            self.tell(
-                self._setup.governor,
-                BrakeSet(code=code, scope=scope, level=_LEVELS[change.level], cause=change.cause, release="auto"),
-            )
-
-    def _publish(self) -> None:
-        setup = self._setup
-        now = self.now_ns()
-        for market in self._markets.values():
-            self.tell(
-                setup.ops,
-                Published(
-                    topic=Topic.BOOK, key=market.instrument.instrument_id, body=self._book_body(market, now), ts_ns=now
-                ),
-            )
-        rate = (self.frames - self._last_frames) * 1e9 / setup.publish_ns
-        self._last_frames = self.frames
-        progress = self._source.progress() if self._source is not None else {}
-        states = {m.sync.state for m in self._markets.values()}
-        body: dict[str, object] = {
-            "venue": setup.venue,
-            "state": "synced" if states == {BookState.SYNCED} else "degraded",
-            "source": self._source.name if self._source is not None else "injected",
-            "synthetic": setup.synthetic,
-            "connected": True,
-            "msgs_per_s": round(rate, 1),
-            "skew_ms": self.skew_ms,
-            "progress": progress,
-        }
-        self.tell(setup.ops, Published(topic=Topic.VENUE, key=setup.venue, body=body, ts_ns=now))
-        labels = {"venue": setup.venue}
-        series: list[list[object]] = [
-            ["ws_messages_total", "counter", labels, self.frames],
-            ["wire_rejected_total", "counter", labels, self.rejected],
-            ["clock_skew_ms", "gauge", labels, self.skew_ms or 0.0],
-        ]
-        for market in self._markets.values():
-            symbol = {"symbol": market.instrument.instrument_id}
-            age = (now - self._offset_ns - market.sync.book.ts_recv_ns) / _MILLISECOND_NS
-            series.append(["data_staleness_ms", "gauge", symbol, round(age, 3)])
-            series.append(["book_gaps_total", "counter", symbol, market.sync.counters.gaps])
-            series.append(["book_resyncs_total", "counter", symbol, market.sync.counters.resyncs])
-        self.tell(
-            setup.ops,
-            Published(topic=Topic.METRICS, key=f"venue.{setup.venue}", body={"series": series}, ts_ns=now),
-        )
-
-    def _book_body(self, market: _Market, now: int) -> dict[str, object]:
-        sync = market.sync
-        instrument = market.instrument
-        top: BookTop = sync.book.to_top(self._setup.top_levels, synthetic=self._setup.synthetic)
-
-        def side(levels: tuple[tuple[int, int], ...]) -> list[list[str]]:
-            return [[str(instrument.price(t)), str(instrument.qty(q))] for t, q in levels]
-
-        bids, asks = side(top.bids), side(top.asks)
-        spread_bps = None
-        if top.bids and top.asks:
-            spread_bps = round((top.asks[0][0] - top.bids[0][0]) / ((top.asks[0][0] + top.bids[0][0]) / 2) * 1e4, 3)
-        return {
-            "instrument_id": instrument.instrument_id,
-            "venue": instrument.venue,
-            "symbol": instrument.symbol,
-            "state": sync.state.value,
-            "bid": bids[0][0] if bids else None,
-            "ask": asks[0][0] if asks else None,
-            "bid_qty": bids[0][1] if bids else None,
-            "ask_qty": asks[0][1] if asks else None,
-            "bids": bids,
-            "asks": asks,
-            "update_id": top.update_id,
-            "ts_recv_ns": top.ts_recv_ns + self._offset_ns,
-            "age_ms": round((now - self._offset_ns - top.ts_recv_ns) / _MILLISECOND_NS, 1),
-            "skew_ms": self.skew_ms,
-            "spread_bps": spread_bps,
-            "reason": sync.reason,
-            "messages": sync.counters.messages,
-            "gaps": sync.counters.gaps,
-            "resyncs": sync.counters.resyncs,
-            "rejected": self.rejected,
-            "bbo_only": sync.mode == "bbo",
-            "compared": sync.counters.audited,
-            "mismatched": sync.counters.mismatches,
-            "synthetic": self._setup.synthetic,
-        }
-
-    def _event(self, level: str, code: str, text: str) -> None:
-        now = self.now_ns()
-        body: dict[str, object] = {
-            "level": level,
-            "code": code,
-            "text": text,
-            "ts_ns": now,
-            "cell": f"venue.{self._setup.venue}",
-        }
-        self.tell(
-            self._setup.ops,
-            Published(topic=Topic.EVENT, key=f"{self._setup.venue}:{now}:{self.frames}", body=body, ts_ns=now),
-        )
+    def _from_reserve(self, item: FallbackItem) -> None:
+        """What comes through ccxt is shown, flagged, and never traded on."""
+        if isinstance(item, FallbackBegan):
+            self._event("error", "RESERVE_BEGAN", f"the venue's own streams are lost, ccxt shows it: {item.reason}")
+        elif isinstance(item, FallbackEnded):
+            self._event("warning", "RESERVE_ENDED", f"the venue's own streams are back after {item.took_ms:.0f} ms")
+            for market in self._markets.values():
+                market.reserve = None
+        elif isinstance(item, ReserveSaid) and isinstance(item.event, DepthSnapshot):
+            market = self._markets[item.event.instrument_id]
+            market.reserve = item
+        elif not isinstance(item, ReserveSaid):
+            self._event("warning", "RESERVE", str(item)[:300])
 
     def stop(self) -> None:
         """Checkpoint the paper account and let go of the files."""
@@ -575,4 +561,7 @@ class Connector(Shell):
             self._store = None
         if self._source is not None:
             self._source.close()
-            self._source = None
+            self._source = self._feed = None
+        if self._tape is not None:
+            self._tape.close(_TAPE_CLOSE_S)
+            self._tape = None

@@ -1,7 +1,7 @@
 """The order gateway of one venue: the last gate before the wire.
 
-Reads the permit board synchronously before every write, refuses old epochs, stale commands, fat fingers and an
-exhausted rate budget; cancels and queries always pass. Encodes to the venue's bytes. Owns no order state.
+Reads the permit board synchronously before every write, refuses old epochs, unproved books, stale commands, fat fingers
+and an exhausted rate budget; cancels and queries always pass. Encodes to the venue's bytes. Owns no order state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from actors.messages import OrderSent, WireOut
+from actors.messages import BookProof, OrderSent, WireOut
 from actors.shell import Shell
 from adapters.binance.orders_codec import encode_cancel, encode_new_order, encode_replace, encode_status
 from adapters.permit_board import PermitReader, PermitVerdict
@@ -67,7 +67,7 @@ _REFUSALS = {
 
 
 class Gateway(Shell):
-    """Permit, age, notional, rate, encode, write: in that order, for every order."""
+    """Permit, book, age, notional, rate, encode, write: in that order, for every order."""
 
     def start(self, setup: GatewaySetup) -> None:
         """Open the board for reading."""
@@ -76,6 +76,7 @@ class Gateway(Shell):
         self._log = SentLog(setup.sent_log) if setup.sent_log is not None else None
         self._recent: deque[int] = deque()
         self._scopes: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+        self._unproved: set[str] = set()
         self.sent = 0
         self.denied = 0
         self._publish_soon()
@@ -85,12 +86,15 @@ class Gateway(Shell):
         kind = type(msg)
         if kind is NewOrderSingle or kind is OrderCancelReplaceRequest:
             self._order(msg)
-        elif kind is OrderCancelRequest:
-            self._write(encode_cancel(msg, self._setup.instruments[msg.instrument_id]), msg)
-        elif kind is OrderStatusRequest:
-            self._write(encode_status(msg, self._setup.instruments[msg.instrument_id]), msg)
+        elif kind is OrderCancelRequest or kind is OrderStatusRequest:
+            self._write(self._encode_other(msg), msg)
         elif kind is AccountStateRequest:
             self._write(b"", msg)
+        elif kind is BookProof:
+            # What was approved on a proved book may come here after the book was lost: no mailbox of the desk's
+            # cell stands between its connector's word and the wire.
+            change = self._unproved.discard if msg.proved else self._unproved.add
+            change(msg.instrument_id)
         else:
             self.unknown(msg)
 
@@ -103,9 +107,7 @@ class Gateway(Shell):
             return
         assert instrument is not None
         permitted = self.clock.wall_ns()
-        payload = (
-            encode_new_order(msg, instrument) if type(msg) is NewOrderSingle else encode_replace(msg, instrument)  # type: ignore[arg-type]
-        )
+        payload = self._encode(msg, instrument)
         encoded = self.clock.wall_ns()
         if self._log is not None:
             self._log.append(self.mono_ns(), msg.cl_ord_id)
@@ -116,18 +118,18 @@ class Gateway(Shell):
             OrderSent(msg.venue, msg.cl_ord_id, encoded, permitted - started, encoded - permitted),
         )
 
+    def _encode(self, msg: NewOrderSingle | OrderCancelReplaceRequest, instrument: Instrument) -> bytes:
+        """The order in the venue's bytes."""
+        return encode_new_order(msg, instrument) if type(msg) is NewOrderSingle else encode_replace(msg, instrument)  # type: ignore[arg-type]
+
     def _refusal(
         self, msg: NewOrderSingle | OrderCancelReplaceRequest, instrument: Instrument | None, now: int
     ) -> tuple[DenyReason, str] | None:
         if instrument is None:
             return DenyReason.UNKNOWN_INSTRUMENT, f"{msg.instrument_id} is not traded on {self._setup.venue}"
-        verdict = self._reader.check(self._scopes_of(msg), self.mono_ns(), msg.epoch)
-        if verdict is not PermitVerdict.GRANTED:
-            by_operator = set(msg.strategy_ids) == {OPERATOR}
-            post_only = msg.time_in_force is TimeInForce.GTX
-            if not verdict.admits(post_only=post_only, reduce_only=msg.reduce_only, by_operator=by_operator):
-                words = _WORDS.get(verdict, f"permit board says {verdict.name}")
-                return _REFUSALS.get(verdict, DenyReason.PERMIT_EXPIRED), words
+        refusal = self._permit_refusal(msg)
+        if refusal is not None:
+            return refusal
         setup = self._setup
         age_ns = now - msg.ts_init_ns
         if age_ns > setup.max_age_ms * 1_000_000:
@@ -140,6 +142,19 @@ class Gateway(Shell):
             return DenyReason.FAT_FINGER, f"notional {notional:.2f} USD, limit {setup.max_order_notional_usd} USD"
         return self._rate(now)
 
+    def _permit_refusal(self, msg: NewOrderSingle | OrderCancelReplaceRequest) -> tuple[DenyReason, str] | None:
+        """What the permit board and the connector's word of the book say against it now."""
+        verdict = self._reader.check(self._scopes_of(msg), self.mono_ns(), msg.epoch)
+        if verdict is not PermitVerdict.GRANTED:
+            by_operator = set(msg.strategy_ids) == {OPERATOR}
+            post_only = msg.time_in_force is TimeInForce.GTX
+            if not verdict.admits(post_only=post_only, reduce_only=msg.reduce_only, by_operator=by_operator):
+                words = _WORDS.get(verdict, f"permit board says {verdict.name}")
+                return _REFUSALS.get(verdict, DenyReason.PERMIT_EXPIRED), words
+        if msg.instrument_id in self._unproved:
+            return DenyReason.BOOK_NOT_SYNCED, "the book was lost after the order was approved"
+        return None
+
     def _rate(self, now: int) -> tuple[DenyReason, str] | None:
         recent = self._recent
         while recent and recent[0] <= now - _SECOND_NS:
@@ -148,6 +163,11 @@ class Gateway(Shell):
             return DenyReason.RATE_BUDGET, f"{len(recent)} orders in the last second, budget is used up"
         recent.append(now)
         return None
+
+    def _encode_other(self, msg: OrderCancelRequest | OrderStatusRequest) -> bytes:
+        """A cancel or a question in the venue's bytes."""
+        instrument = self._setup.instruments[msg.instrument_id]
+        return encode_cancel(msg, instrument) if type(msg) is OrderCancelRequest else encode_status(msg, instrument)  # type: ignore[arg-type]
 
     def _scopes_of(self, msg: NewOrderSingle | OrderCancelReplaceRequest) -> tuple[str, ...]:
         key = (msg.instrument_id, msg.strategy_ids)

@@ -10,17 +10,21 @@ import msgspec
 
 from actors.messages import AppendRows, BrakeSet, JournalFailed, JournalHistory, ReadJournal, RowsCommitted
 from actors.shell import Shell
-from adapters.journal.store import MemoryJournal, SqliteJournal, open_reader, read_rows
+from adapters.journal import base
+from adapters.journal.memory import MemoryJournal
+from adapters.journal.reader import open_journal, read_rows
+from adapters.journal.store import SqliteJournal
 from adapters.journal.writer import JournalWriter
 
 
 class JournalSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """Without ``path`` the rows go to ``memory`` with a stated commit latency: virtual time only.
+    """Rows go to the file at ``path``; with ``url`` to PostgreSQL; without both to ``memory``, in virtual time only.
 
-    ``memory`` is made by whoever starts the actor, because like a disk it must outlive it.
+    ``memory`` is made by whoever starts the actor, because like a disk it must outlive it; it takes a stated latency.
     """
 
     path: Path | None
+    url: str | None = None
     memory: MemoryJournal | None = None
     memory_commit_ns: int = 400_000
     governor: str = "governor"
@@ -38,12 +42,13 @@ class Journal(Shell):
         self._due: list[tuple[int, str]] = []
         if self._memory is not None:
             return
-        if setup.path is None:
-            raise ValueError("a journal needs a path or a memory")
         tell = self.threadsafe_tell()
         name = self.name
-        setup.path.parent.mkdir(parents=True, exist_ok=True)
-        store = SqliteJournal(setup.path)
+        try:
+            store = _opened(setup)
+        except base.JournalFailed as error:
+            self._brake(str(error))
+            raise
         self._writer = JournalWriter(
             store,
             on_committed=lambda ids: tell(name, RowsCommitted(commit_ids=tuple(ids))),
@@ -61,7 +66,11 @@ class Journal(Shell):
             else:
                 assert self._writer is not None
                 self._waiting[msg.commit_id] = msg.reply_to
-                self._writer.submit(msg.commit_id, msg.rows)
+                try:
+                    self._writer.submit(msg.commit_id, msg.rows)
+                except base.JournalFailed as error:
+                    self._brake(str(error))
+                    raise
         elif kind is RowsCommitted:
             by_reply: dict[str, list[int]] = {}
             for commit_id in msg.commit_ids:
@@ -71,13 +80,16 @@ class Journal(Shell):
         elif kind is ReadJournal:
             self.tell(msg.reply_to, JournalHistory(rows=self._read()))
         elif kind is JournalFailed:
-            self.tell(
-                self._setup.governor,
-                BrakeSet(code="JOURNAL_FAILED", scope="global", level=3, cause=msg.text, release="operator"),
-            )
+            self._brake(msg.text)
             raise OSError(f"the order journal could not commit: {msg.text}")
         else:
             self.unknown(msg)
+
+    def _brake(self, cause: str) -> None:
+        self.tell(
+            self._setup.governor,
+            BrakeSet(code="JOURNAL_FAILED", scope="global", level=3, cause=cause, release="operator"),
+        )
 
     def on_tick(self, tag: str) -> None:
         """In virtual time a commit takes its stated latency."""
@@ -92,9 +104,8 @@ class Journal(Shell):
     def _read(self) -> list[Any]:
         if self._memory is not None:
             return list(self._memory.read())
-        assert self._setup.path is not None
-        with closing(open_reader(self._setup.path)) as db:
-            return list(read_rows(db))
+        with closing(open_journal(_where(self._setup))) as journal:
+            return list(read_rows(journal))
 
     def head(self) -> tuple[int, str]:
         """Rows and the hash of the newest, for the report of a virtual run."""
@@ -108,3 +119,23 @@ class Journal(Shell):
         if self._writer is not None:
             self._writer.close(drain=True)
             self._writer = None
+
+
+def _where(setup: JournalSetup) -> Path | str:
+    where = setup.url or setup.path
+    if where is None:
+        raise ValueError("a journal needs a path, a URL or a memory")
+    return where
+
+
+def _opened(setup: JournalSetup) -> base.TendedStore:
+    where = _where(setup)
+    if isinstance(where, str):
+        from adapters.journal.postgres import PostgresJournal  # noqa: PLC0415 - a driver that most desks do not need
+
+        return PostgresJournal(where)
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise base.JournalFailed(base.JournalFailure.IO, str(error)) from error
+    return SqliteJournal(where)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trading.market.events import BookTop, MarkPrice, Trade
+from trading.market.events import BookTop, MarkPrice, Trade, VenueNotice
 from trading.operators import CommandAnswered, OperatorCommand, Published
 from trading.orders.messages import (
     AccountState,
@@ -25,6 +25,7 @@ from trading.orders.messages import (
     QuoteIntent,
     TargetIntent,
 )
+from trading.universe.listing import VenueListing
 
 
 class StartActor(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +88,13 @@ class WireOut(msgspec.Struct, frozen=True, tag=True):
     ts_sent_ns: int
 
 
+class BookProof(msgspec.Struct, frozen=True):
+    """Connector to gateway, inside their cell: whether a book may be traded on, told whenever that changes."""
+
+    instrument_id: str
+    proved: bool
+
+
 class OrderSent(msgspec.Struct, frozen=True, tag=True):
     """The gateway wrote an order to the wire; the durations are of its own stages."""
 
@@ -111,13 +119,17 @@ class VenueDown(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class BrakeSet(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Somebody has a reason not to trade. ``level`` and ``release`` are those of trading.brakes."""
+    """Somebody has a reason not to trade. ``level`` and ``release`` are those of trading.brakes.
+
+    ``owner`` is who sets it and states with `BrakesStated` which of its brakes still hold; ``desk`` states nothing.
+    """
 
     code: str
     scope: str
     level: int
     cause: str
     release: str
+    owner: str = "desk"
 
 
 class BrakeCleared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -125,6 +137,16 @@ class BrakeCleared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     code: str
     scope: str
+
+
+class BrakesStated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """All brakes that ``owner`` has a reason for, said again and again.
+
+    What is set for it and is not among them is the word of an earlier life of it, which can no longer take it back.
+    """
+
+    owner: str
+    brakes: tuple[BrakeSet, ...]
 
 
 class ModesChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -167,10 +189,37 @@ class Flood(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class DrillFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A drill asks an actor to fail: ``raise`` at its next message or ``raise_after_effect``; refused outside paper."""
+    """A drill asks an actor to fail: ``raise`` at its next message or ``raise_after_effect``; refused outside paper.
+
+    ``crash:<boundary>`` ends its process at a moment that `actors.crash_points` names.
+    """
 
     kind: str
     target: str
+
+
+class ListingRead(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Everything that a venue lists, as its connector read it."""
+
+    listing: VenueListing
+
+
+class ListingWanted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Whoever keeps the universe has no listing of ``venue``: the connector says the one that it read last again."""
+
+    venue: str
+
+
+class VenuePulse(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How a venue's data and requests fare, from its connector. Counts are since the connector began."""
+
+    venue: str
+    connected: bool
+    messages: int
+    dropped: int
+    gaps: int
+    requests: int
+    requests_failed: int
 
 
 LinkMessage = (
@@ -195,6 +244,11 @@ LinkMessage = (
     | VenueDown
     | BrakeSet
     | BrakeCleared
+    | BrakesStated
+    | ListingRead
+    | ListingWanted
+    | VenuePulse
+    | VenueNotice
     | ModesChanged
     | Published
     | OperatorCommand

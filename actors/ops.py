@@ -6,7 +6,7 @@ import msgspec
 
 
 class OpsSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to serve, for whom. An empty token means no Telegram."""
+    """Where to serve, for whom. An empty token means no Telegram. ``context`` is its configuration as JSON."""
 
     host: str
     port: int
@@ -15,4 +15,6 @@ class OpsSetup(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     profile: str
     journal: str
+    context: bytes = b"{}"
     governor: str = "governor"
+    universe: str = "universe"

@@ -54,7 +54,10 @@ _SAME_MOMENT_NS = 1_000_000
 
 
 class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the order core is built from. ``drain_ns``: how long a shutdown waits for cancels."""
+    """What the order core is built from. ``drain_ns``: how long a shutdown waits for cancels.
+
+    ``protection``: who is told of executions to keep exits by, None where no strategy asked for it.
+    """
 
     instruments: dict[str, Instrument]
     venues: tuple[str, ...]
@@ -66,6 +69,7 @@ class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
     governor: str = "governor"
     arbiter: str = "arbiter"
     portfolio: str = "portfolio"
+    protection: str | None = None
     ops: str = "ops"
 
 
@@ -354,12 +358,16 @@ class Orders(Shell):
                 self.tell(setup.governor, message)
                 self.tell(setup.arbiter, message)
                 self.tell(setup.portfolio, message)
+                if setup.protection is not None:
+                    self.tell(setup.protection, message)
                 self.tell(setup.ops, _fill_fact(message))
             case OrderDenied():
                 self.tell(setup.governor, message)
                 self.tell(setup.arbiter, message)
             case InternalCross():
                 self.tell(setup.portfolio, message)
+                if setup.protection is not None:
+                    self.tell(setup.protection, message)
                 self.tell(setup.governor, message)
             case FundingPayment():
                 self.tell(setup.portfolio, message)

@@ -16,11 +16,15 @@ from trading.market.events import BookState, BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.journal_rows import event_id
 from trading.orders.messages import AccountState, FundingPayment, InternalCross, OrderFilled
+from trading.orders.order import EXTERNAL
 from trading.risk.limits import OPERATOR
 
 _ONE = Decimal(1)
 _SYNCED = BookState.SYNCED
 _CENT_OF_CENT = Decimal("0.00000001")
+
+_NOBODYS = frozenset({OPERATOR, EXTERNAL})
+"""Owners of executions that are no actors."""
 
 
 class PortfolioSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,8 +160,8 @@ class PortfolioActor(Shell):
         return msg.venue, event_id(msg)  # type: ignore[union-attr]
 
     def _own(self, strategy_id: str, instrument_id: str, buy: bool, qty: Decimal, price: Decimal) -> None:
-        if strategy_id == OPERATOR:
-            return  # Nobody's actor: what an operator ordered is in the books and asks no strategy.
+        if strategy_id in _NOBODYS:
+            return  # What an operator ordered, or a stranger did, is in the books and asks no strategy.
         self.tell(
             f"strategy.{strategy_id}",
             OwnFill(instrument_id=instrument_id, buy=buy, qty=str(qty), price=str(price)),

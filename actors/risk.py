@@ -20,6 +20,7 @@ from actors.messages import (
     AskPositions,
     BrakeCleared,
     BrakeSet,
+    BrakesStated,
     DayPnl,
     Epoch,
     ModesChanged,
@@ -151,9 +152,11 @@ class Governor(Shell):
     def _on_rare(self, msg: Any, kind: type[Any], now: int) -> None:
         """What comes less often than the market: venues, brakes, operators, and what an earlier life left."""
         if kind is BrakeSet:
-            self._brake(msg.code, msg.scope, Level(msg.level), msg.cause, Release(msg.release))
+            self._set(msg)
         elif kind is BrakeCleared:
             self._clear(msg.code, msg.scope)
+        elif kind is BrakesStated:
+            self._stated(msg)
         elif kind is VenueReconciled:
             self._reconciled(msg)
         elif kind is VenueUp:
@@ -235,6 +238,19 @@ class Governor(Shell):
             self._clear("RECON", scope)
 
     # Brakes.
+
+    def _set(self, msg: BrakeSet) -> None:
+        self._brake(msg.code, msg.scope, Level(msg.level), msg.cause, Release(msg.release), by=msg.owner)
+
+    def _stated(self, msg: BrakesStated) -> None:
+        """What its owner has a reason for, and nothing else that is only its own to release."""
+        for brake in msg.brakes:
+            self._set(brake)
+        held = {(brake.code, brake.scope) for brake in msg.brakes}
+        for known in self._book.brakes():
+            gone = known.set_by == msg.owner and (known.code, known.scope) not in held
+            if gone and known.release is Release.AUTO:
+                self._clear(known.code, known.scope)
 
     def _brake(
         self,

@@ -21,6 +21,7 @@ from thespian.actors import (
     WakeupMessage,
 )
 
+from actors.crash_points import CRASH, CrashTrap
 from actors.messages import ActorFailed, DrillFault, Flood, StartActor, Tick
 from adapters.clock import Clock, SystemClock
 
@@ -45,6 +46,7 @@ class Shell(Actor):
         self._wake_in: Callable[[int, object], None] | None = None
         self._failed = False
         self._fault: str | None = None
+        self._trap: CrashTrap | None = None
         self.unknown_messages = 0
 
     # What subclasses implement.
@@ -102,6 +104,11 @@ class Shell(Actor):
 
         return tell
 
+    def loop_tell(self) -> Callable[[str, object], None]:
+        """A function that callbacks of the loop's own thread may call to send a message by name."""
+        inject: Callable[[str, object], None] = self._myRef.base.inject
+        return inject
+
     def unknown(self, msg: object) -> None:
         """Count and report a message nobody expected; it is never dropped in silence."""
         self.unknown_messages += 1
@@ -129,6 +136,9 @@ class Shell(Actor):
             self._crash(msg, exc)
 
     def _on_drilled(self, msg: Any) -> None:
+        if self._trap is not None:
+            self._trap.around(msg, self.on)
+            return
         if self._fault == "raise_after_effect":
             self.on(msg)
         raise DrillError(f"drill: {self.name} was told to {self._fault}")
@@ -152,6 +162,7 @@ class Shell(Actor):
                 self.on_child_exited(msg.childAddress)
             case DrillFault():
                 self._fault = msg.kind
+                self._trap = CrashTrap(msg.kind) if msg.kind.startswith(CRASH) else None
                 self._go_long()
             case Flood():
                 pass

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from actors.ops import OpsSetup
 from actors.shell import Shell
+from adapters.context_model import ContextConfig
 from api.ops import OpsConfig, OpsHandles, run_ops
 from api.projection import Projection
 from api.story import Storyteller
@@ -49,7 +49,7 @@ class OpsActor(Shell):
         """Serve."""
         self._setup = setup
         self._projection = Projection()
-        self._bus = _Bus(self, Storyteller(Path(setup.journal), self.clock))
+        self._bus = _Bus(self, Storyteller(setup.journal, self.clock))
         self._handles: OpsHandles | None = None
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._serve(), name="ops")
@@ -64,6 +64,7 @@ class OpsActor(Shell):
                 allowed_chat_ids=setup.allowed_chat_ids,
                 version=setup.version,
                 profile=setup.profile,
+                context=ContextConfig.model_validate_json(setup.context),
             )
             self._handles = await run_ops(self._projection, self._bus, config, self.clock)
         except Exception as error:  # noqa: BLE001 - becomes the actor's own message, so the shell reports it
@@ -84,8 +85,9 @@ class OpsActor(Shell):
             self.unknown(msg)
 
     def forward(self, cmd: OperatorCommand) -> None:
-        """Carry a command to the governor."""
-        self.tell(self._setup.governor, cmd)
+        """Carry a command to whoever answers it."""
+        setup = self._setup
+        self.tell(setup.universe if cmd.kind is CommandKind.UNIVERSE else setup.governor, cmd)
 
     def stop(self) -> None:
         """Stop serving."""

@@ -1,7 +1,7 @@
-"""The HTTP face: a loopback server whose GETs read the projection and whose one POST sends a command.
+"""The HTTP face: a loopback server whose GETs read the projection and whose writes are commands.
 
-Owns the route table, the guard against foreign pages (Host and Origin) and the shape of errors. Binds to loopback
-and to nothing else: a remote operator comes through a tunnel.
+Owns the route table, the guard against foreign pages (Host and Origin) and the shape of errors; market data and the
+universe are `api.market_data`. Binds to loopback and to nothing else: a remote operator comes through a tunnel.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from pydantic import ValidationError
 from adapters.clock import Clock
 from api import schemas, views
 from api.control import ANSWER_TIMEOUT_S, CommandBus, CommandPort, Fate, Outcome
+from api.market_data import ENDPOINTS as MARKET_ENDPOINTS
+from api.market_data import MarketData
 from api.metrics import Exposition, OpsCounters
 from api.openapi import Endpoint, document
 from api.projection import Projection
 from api.readiness import assess
 from api.stream import ALIASES, NAMES, STREAM_HZ, StreamHub, parse_topics
+from trading.context import MarketContext
 from trading.operators import CommandKind
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -46,7 +49,7 @@ _STREAM_QUERY = (("topics", f"comma-separated: {', '.join((*NAMES, *ALIASES))}",
 _CL_ORD_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,80}$")
 _log = logging.getLogger(__name__)
 
-ENDPOINTS: tuple[Endpoint, ...] = (
+_OWN_ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/health", "health", "The ops process answers", schemas.HealthAnswer),
     Endpoint("GET", "/live-readiness", "readiness", "Ready to trade, or why not", schemas.ReadinessAnswer),
     Endpoint("GET", "/api/ui/control-state", "control_state", "Mode, brakes, permit", schemas.ControlStateAnswer),
@@ -93,10 +96,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         content_type="text/event-stream",
         errors=(400, 503),
     ),
+    Endpoint("GET", "/context", "context", "Market context, or null", schemas.ContextAnswer),
     Endpoint("GET", "/metrics", "metrics", "All cells in one scrape", content_type="text/plain"),
     Endpoint("GET", "/metrics/latency", "metrics_latency", "Latency aggregates", content_type="text/plain"),
     Endpoint("GET", "/openapi.json", "openapi", "This document", content_type="application/json"),
 )
+ENDPOINTS = (*_OWN_ENDPOINTS, *MARKET_ENDPOINTS)
 
 _ASSET_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 _OUTCOME_STATUS = {
@@ -152,6 +157,7 @@ async def start_http(
     counters: OpsCounters | None = None,
     stream_hz: int = STREAM_HZ,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    known_context: Callable[[], MarketContext] | None = None,
 ) -> HttpServer:
     """Listen on ``host:port``; 0 picks a port. ``ValueError``: host is not loopback. ``OSError``: the port is busy."""
     if host not in LOOPBACK:
@@ -161,6 +167,8 @@ async def start_http(
     face = _Face(
         projection, CommandPort(bus, clock, counters, answer_timeout_s), hub, counters, version=version, profile=profile
     )
+    if known_context is not None:
+        face.known_context = known_context
     runner = web.AppRunner(face.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -193,6 +201,14 @@ class _Face:
         self._counters = counters
         self._version = version
         self._profile = profile
+        self.known_context: Callable[[], MarketContext] = lambda: MarketContext(enabled=False)
+        self._market_data = MarketData(
+            projection,
+            port,
+            _json,
+            lambda trouble, status: _error(status, trouble.field, trouble.message, trouble.mend),
+            _outcome,
+        )
         self._exposition = Exposition(projection, counters)
         self._openapi = msgspec.json.encode(document(ENDPOINTS, version))
         folder = importlib.resources.files("api") / "ui"
@@ -206,15 +222,23 @@ class _Face:
         """The application of the route table, the page's files and the guard."""
         app = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
         app.on_response_prepare.append(_stamp)
-        for endpoint in ENDPOINTS:
+        for endpoint in _OWN_ENDPOINTS:
             app.router.add_route(endpoint.method, endpoint.path, getattr(self, endpoint.name))
+        for endpoint in MARKET_ENDPOINTS:
+            app.router.add_route(endpoint.method, endpoint.path, self._market_data.handler(endpoint.name))
+        app.router.add_post("/api/ui/universe", self._market_data.handler("change_universe"))
         app.router.add_get("/", self.asset)
+        app.router.add_get("/quality", self.quality_page)
         app.router.add_get("/ui/{name}", self.asset)
         return app
 
     async def health(self, _: web.Request) -> web.Response:
         now = datetime.datetime.fromtimestamp(self._projection.clock.wall_ns() / 1e9, datetime.UTC)
         return _json({"status": "ok", "version": self._version, "ts": now.isoformat()})
+
+    async def context(self, _: web.Request) -> web.Response:
+        """As it is known now; nobody is asked for it here."""
+        return _json(self.known_context())
 
     async def readiness(self, _: web.Request) -> web.Response:
         return _json(assess(self._projection))
@@ -294,7 +318,13 @@ class _Face:
 
     async def asset(self, request: web.Request) -> web.Response:
         """The page and its files, read once at start."""
-        name = request.match_info.get("name", "index.html")
+        return self._serve_asset(request.match_info.get("name", "index.html"))
+
+    async def quality_page(self, _: web.Request) -> web.Response:
+        """The Data Quality page."""
+        return self._serve_asset("quality.html")
+
+    def _serve_asset(self, name: str) -> web.Response:
         if name not in self._assets:
             raise web.HTTPNotFound
         body, content_type = self._assets[name]

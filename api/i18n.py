@@ -46,6 +46,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Часы расходятся с площадкой: проверьте NTP (chrony) на хосте",
         "Clocks differ from the venue's: check NTP (chrony) on the host",
     ),
+    "DATA_QUORUM": (
+        "Слишком мало свежих потоков площадки: смотрите страницу качества данных (/quality)",
+        "Too few of the venue's views are fresh: see the page of data quality (/quality)",
+    ),
     "VENUE_DOWN": (
         "Нет связи с площадкой: проверьте сеть и статус площадки; отмены разрешены",
         "The venue is not connected: check the network and the venue's status page; cancels stay allowed",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from adapters.clock import Clock
+from adapters.context import ContextFeed
+from adapters.context_model import ContextConfig
 from api.control import CommandBus
 from api.http import HttpServer, start_http
 from api.metrics import OpsCounters
@@ -23,6 +27,7 @@ class OpsConfig(msgspec.Struct, frozen=True, kw_only=True):
     version: str = "0"
     profile: str = ""
     stream_hz: int = 4
+    context: ContextConfig = ContextConfig()
 
     def __repr__(self) -> str:
         """Without the token: configurations are logged."""
@@ -36,17 +41,22 @@ class OpsHandles(msgspec.Struct, kw_only=True):
     http: HttpServer
     telegram: TelegramFace | None
     counters: OpsCounters
+    context: ContextFeed
+    refreshing: asyncio.Task[None]
 
     async def close(self) -> None:
         """Stop Telegram, end the streams, release the port."""
         if self.telegram is not None:
             await self.telegram.close()
         await self.http.close()
+        self.refreshing.cancel()
+        await self.context.close()
 
 
 async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, clock: Clock) -> OpsHandles:
     """Start the faces. ``ValueError`` and ``OSError`` say in words why the server could not start."""
     counters = OpsCounters()
+    context = ContextFeed(config.context, clock)
     http = await start_http(
         projection,
         bus,
@@ -57,7 +67,9 @@ async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, cl
         profile=config.profile,
         counters=counters,
         stream_hz=config.stream_hz,
+        known_context=context.current,
     )
+    refreshing = asyncio.get_running_loop().create_task(context.run(), name="market context")
     telegram = None
     if config.telegram_token:
         telegram = TelegramFace(
@@ -70,4 +82,4 @@ async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, cl
             counters=counters,
         )
         telegram.start()
-    return OpsHandles(http=http, telegram=telegram, counters=counters)
+    return OpsHandles(http=http, telegram=telegram, counters=counters, context=context, refreshing=refreshing)

@@ -69,12 +69,12 @@ def assess(projection: Projection) -> Readiness:
         *_brake_reasons(brakes),
         *_book_reasons(projection, books),
         *_venue_reasons(projection),
+        *_quorum_reasons(projection),
         *_tree_reasons(projection),
         *_money_reasons(projection),
         *_latency_reasons(projection),
     ]
     status = "fail" if any(reason.fatal for reason in reasons) else "degraded" if reasons else "ok"
-    synced = sum(_state(entry) == "synced" for entry in books)
     halted = [entry.key for entry in projection.facts(Topic.VENUE) if _state(entry) in {"halt", "halted", "hold"}]
     ready = status != "fail"
     permit = permit_of(projection)
@@ -89,10 +89,33 @@ def assess(projection: Projection) -> Readiness:
         leader=bool(permit["valid"]),
         fencing_token=int_of(permit["epoch"]) or 0,
         venue_halt=tuple(sorted(halted)),
-        data_quorum={"synced": synced, "total": len(books), "ok": bool(books) and synced == len(books)},
+        data_quorum=_data_quorum(projection, books),
         synthetic=is_synthetic(projection),
         ts_ns=projection.clock.wall_ns(),
     )
+
+
+def _data_quorum(projection: Projection, books: list[Entry]) -> dict[str, object]:
+    """Proved books of all, and of every venue how many of its views are fresh and how many it takes."""
+    synced = sum(_state(entry) == "synced" for entry in books)
+    venues = {
+        entry.key: {"state": _state(entry), "fresh": entry.body.get("fresh"), "needed": entry.body.get("needed")}
+        for entry in projection.facts(Topic.QUORUM)
+    }
+    lost = any(venue["state"] == "lost" for venue in venues.values())
+    return {
+        "synced": synced,
+        "total": len(books),
+        "venues": venues,
+        "ok": bool(books) and synced == len(books) and not lost,
+    }
+
+
+def _quorum_reasons(projection: Projection) -> Iterator[Reason]:
+    for entry in projection.facts(Topic.QUORUM):
+        if _state(entry) == "lost":
+            text = f"{entry.key}: {entry.body.get('fresh')} views are fresh, {entry.body.get('needed')} are needed"
+            yield _reason("DATA_QUORUM", text, fatal=False)
 
 
 def permit_of(projection: Projection) -> dict[str, object]:

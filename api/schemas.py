@@ -61,6 +61,20 @@ class HealthAnswer(Answer):
     ts: str
 
 
+class ContextAnswer(Answer):
+    """Market context as it was known last; null: never known, its source is down, or it is switched off."""
+
+    enabled: bool
+    btc_dominance_pct: float | None
+    fear_greed: int | None
+    fear_greed_class: str | None
+    dxy: float | None
+    breakers: dict[str, str]
+    age_s: dict[str, float]
+    errors: dict[str, str]
+    limited: list[str]
+
+
 class ReasonAnswer(Answer):
     """One reason of /live-readiness."""
 

@@ -19,7 +19,7 @@ _READERS_MAX = 4
 class Storyteller:
     """Answers WHY in worker threads, at most four at a time: a thread that was given up on still reads."""
 
-    def __init__(self, journal: Path, clock: Clock, timeout_s: float = STORY_TIMEOUT_S) -> None:
+    def __init__(self, journal: Path | str, clock: Clock, timeout_s: float = STORY_TIMEOUT_S) -> None:
         self._journal = journal
         self._clock = clock
         self._timeout_s = timeout_s
@@ -45,7 +45,7 @@ class Storyteller:
         )
 
 
-def _read(journal: Path, cl_ord_id: str) -> tuple[bool, str, dict[str, object]]:
+def _read(journal: Path | str, cl_ord_id: str) -> tuple[bool, str, dict[str, object]]:
     try:
         story = why(journal, cl_ord_id)
     except UnknownOrder as unknown:

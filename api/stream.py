@@ -35,7 +35,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "execution": ("order", "fill"),
     "risk": (CONTROL, "brakes", "position"),
     "quotes": ("book",),
-    "quality": ("book", "venue"),
+    "quality": ("quality", "feed", "quorum", "clock", "registry", "book", "venue"),
+    "funding": ("derivatives",),
+    "oi": ("derivatives",),
+    "imbalance": ("flow",),
+    "cvd": ("flow",),
     "alerts": ("event", "brakes"),
     "logs": ("event",),
 }
@@ -51,10 +55,10 @@ def parse_topics(text: str | None) -> frozenset[str]:
     chosen: set[str] = set()
     for word in text.split(","):
         name = word.strip().lower()
-        if name in NAMES:
-            chosen.add(name)
-        elif name in ALIASES:
+        if name in ALIASES:
             chosen.update(ALIASES[name])
+        elif name in NAMES:
+            chosen.add(name)
         else:
             raise ValueError(name)
     return frozenset(chosen)

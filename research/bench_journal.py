@@ -2,7 +2,8 @@
 
 Interleaved on one disk in one run; medians. `ratio` starts from encoded rows on both sides (`SqliteJournal.commit`:
 uniqueness, insert, sync), `ratio_from_rows` from row structs on both sides. Chain, index and checkpoints happen between
-timings, as the writer does them when idle; their cost is `tending_us_per_row`.
+timings, as the writer does them when idle; their cost is `tending_us_per_row`. `paced` is the writer thread at
+200 orders a second: from `submit` to the word that the row is durable, with everything else that it does in between.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import threading
 import time
 from pathlib import Path
 
-from adapters.journal.store import Prepared, SqliteJournal
+from adapters.journal.store import JournalFailed, Prepared, SqliteJournal
+from adapters.journal.writer import JournalWriter
 from trading.orders.journal_rows import JournalKind, RowDraft, encode_group
 
 GROUPS = (1, 10, 100)
 BODY_BYTES = 210
+ORDERS_PER_S = 200
+ROWS_PER_ORDER = 3
+"""place, ack, fill: each a batch of its own, as the order core writes them."""
 
 
 def run(quick: bool, directory: Path) -> dict[str, object]:
@@ -25,7 +31,7 @@ def run(quick: bool, directory: Path) -> dict[str, object]:
     place = directory / f"bench-journal-{os.getpid()}"
     place.mkdir(parents=True)
     try:
-        return _run(60 if quick else 400, place)
+        return {**_run(60 if quick else 400, place), "paced": _paced(2 if quick else 10, place / "paced.db")}
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -60,6 +66,52 @@ def _run(rounds: int, place: Path) -> dict[str, object]:
         # With no idle moment ever the tending is paid too: groups of the largest size, one after the other.
         "sustained_rows_per_s": round(1e6 / (tending + largest["journal_p50_us"] / GROUPS[-1])),
         "rows": head,
+    }
+
+
+def _paced(seconds: int, path: Path) -> dict[str, float]:
+    """Orders by the clock, whether or not the disk keeps up: waiting in the queue counts."""
+    submitted: list[int] = []
+    durable: dict[int, int] = {}
+    done = threading.Event()
+    failures: list[str] = []
+    wanted = seconds * ORDERS_PER_S * ROWS_PER_ORDER
+
+    def on_committed(ids: list[int]) -> None:
+        now = time.perf_counter_ns()
+        for batch_id in ids:
+            durable[batch_id] = now
+        if len(durable) == wanted:
+            done.set()
+
+    def on_failed(error: JournalFailed) -> None:
+        failures.append(str(error))
+        done.set()
+
+    writer = JournalWriter(SqliteJournal(path), on_committed, on_failed)
+    pause = threading.Event()
+    started = time.perf_counter_ns()
+    for number in range(wanted):
+        due_s = (started + number * 10**9 // (ORDERS_PER_S * ROWS_PER_ORDER) - time.perf_counter_ns()) / 1e9
+        if due_s > 0:
+            pause.wait(due_s)
+        rows = _rows(number, 1)
+        submitted.append(time.perf_counter_ns())
+        writer.submit(number, rows)
+    done.wait(60)
+    took_s = (max(durable.values()) - started) / 1e9
+    writer.close()
+    if failures:
+        raise OSError(failures[0])
+    waits = [durable[i] - at for i, at in enumerate(submitted)]
+    cuts = statistics.quantiles(waits, n=100)
+    return {
+        "orders_per_s": round(wanted / ROWS_PER_ORDER / took_s, 1),
+        "rows_per_s": round(wanted / took_s, 1),
+        "commit_p50_us": round(statistics.median(waits) / 1e3, 1),
+        "commit_p99_us": round(cuts[98] / 1e3, 1),
+        "commit_max_us": round(max(waits) / 1e3, 1),
+        "seconds": seconds,
     }
 
 

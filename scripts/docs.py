@@ -20,7 +20,13 @@ sys.path.insert(0, str(PROJECT))
 from adapters.config import DeskConfig  # noqa: E402  # the project is found from its own folder
 from adapters.permit_board import PermitVerdict  # noqa: E402
 from supervision.cli import SUMMARIES  # noqa: E402
+from supervision.conformance import order_matrix  # noqa: E402
+from supervision.conformance.matrix import catalogue  # noqa: E402
 from trading.brakes import ALLOWED, Conduct, Level  # noqa: E402
+from trading.market.gate_rules import RULES  # noqa: E402
+from trading.orders import fsm, stp, triggers  # noqa: E402
+from trading.protection import leg  # noqa: E402
+from trading.protection.policy import PRESETS  # noqa: E402
 from trading.strategies.basis import BasisParams  # noqa: E402
 from trading.strategies.maker import MakerParams  # noqa: E402
 from trading.strategies.momentum import MomentumParams  # noqa: E402
@@ -90,12 +96,120 @@ def strategy_params() -> str:
     return _table(["kind", "parameter", "default"], rows)
 
 
+def conformance() -> str:
+    """The cases of the fault matrix of market data."""
+    return _table(["case", "what happens", "what must follow", "refers to", "venues", "guards taken out"], catalogue())
+
+
+def conformance_orders() -> str:
+    """The cases of the fault matrix of orders."""
+    heads = ["case", "what happens", "what must follow", "refers to", "venues", "guards taken out"]
+    return _table(heads, order_matrix.catalogue())
+
+
+def gates() -> str:
+    """What each gate of market data asks for."""
+    rows = [
+        [
+            f"`{code.name}`",
+            rule.scope.value,
+            rule.level.name,
+            f"{rule.calm_ms / 1000:g} s" if rule.calm_ms else "at once",
+        ]
+        for code, rule in RULES.items()
+    ]
+    return _table(["gate", "scope", "level", "opens after calm of"], rows)
+
+
+def _diagram(moves: dict[tuple[Any, Any], Any], first: Any, last: frozenset[Any]) -> str:
+    """A mermaid state diagram: one arrow for all events that lead from one state to another."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for (state, event), after in moves.items():
+        if state is not after and state not in last:
+            arrows.setdefault((state.value, after.value), []).append(event.value)
+    lines = [f"    [*] --> {first.value}"]
+    lines += [f"    {old} --> {new}: {', '.join(events)}" for (old, new), events in sorted(arrows.items())]
+    lines += [f"    {state.value} --> [*]" for state in sorted(last, key=lambda s: str(s.value))]
+    return "```mermaid\nstateDiagram-v2\n" + "\n".join(lines) + "\n```\n"
+
+
+def _moves(moves: dict[tuple[Any, Any], Any], states: list[Any], events: list[Any]) -> str:
+    rows = [
+        [f"`{event.value}`", *(f"{after.value}" if (after := moves.get((s, event))) else "-" for s in states)]
+        for event in events
+    ]
+    return _table(["event", *(f"`{s.value}`" for s in states)], rows)
+
+
+def order_diagram() -> str:
+    """The life of an order until it is over."""
+    return _diagram(fsm.TRANSITIONS, fsm.S.JOURNALED, fsm.TERMINAL)
+
+
+def order_moves() -> str:
+    """Every row of the table of the open states: what follows which event; - is our bug."""
+    states = [s for s in fsm.S if s not in fsm.TERMINAL]
+    return _moves(fsm.TRANSITIONS, states, list(fsm.E))
+
+
+def order_ends() -> str:
+    """The same of the states in which nothing of the order is live."""
+    return _moves(fsm.TRANSITIONS, [s for s in fsm.S if s in fsm.TERMINAL], list(fsm.E))
+
+
+def exit_diagram() -> str:
+    """The life of a position's protective exits."""
+    return _diagram(leg.TRANSITIONS, leg.S.UNPLANNED, frozenset())
+
+
+def exit_policies() -> str:
+    """The named policies of protective exits."""
+    rows = [
+        [name, f"{p.stop_loss_atr} ranges", f"{p.take_profit_atr} ranges", f"{p.cooldown_ms / 1000:g} s"]
+        for name, p in PRESETS.items()
+    ]
+    return _table(["policy", "stop loss", "take profit", "pause after an exit"], rows)
+
+
+def stp_modes() -> str:
+    """Each venue's words of self-trade prevention."""
+    rows = [
+        [
+            venue,
+            f"`{stp.FIELDS[venue]}`",
+            *(f"`{modes[m]}`" if m in modes else "-" for m in stp.S),
+            stp.DEFAULTS[venue].value,
+        ]
+        for venue, modes in stp.MODES.items()
+    ]
+    return _table(["venue", "field", *(m.value for m in stp.S), "asked for"], rows)
+
+
+def trigger_support() -> str:
+    """Which orders that wait for a price each venue could hold."""
+    rows = [
+        [venue, kind.value, ", ".join(sorted(s.value for s in x.sources)), "yes" if x.close_on_trigger else "no"]
+        for (venue, kind), x in triggers.SUPPORT.items()
+    ]
+    return _table(["venue", "kind", "watches", "close on trigger"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "levels": levels,
     "verdicts": verdicts,
     "settings": settings,
     "strategy-params": strategy_params,
+    "conformance-md": conformance,
+    "conformance-orders": conformance_orders,
+    "gates": gates,
+    "order-diagram": order_diagram,
+    "order-moves": order_moves,
+    "order-ends": order_ends,
+    "exit-diagram": exit_diagram,
+    "exit-policies": exit_policies,
+    "stp-modes": stp_modes,
+    "trigger-support": trigger_support,
 }
 
 

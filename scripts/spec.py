@@ -42,7 +42,11 @@ def main(arguments: list[str]) -> int:
     """Run, read, print."""
     if "--no-run" not in arguments:
         RESULTS.unlink(missing_ok=True)
-        subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=PROJECT, check=False)
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-n", "auto", *arguments],
+            cwd=PROJECT,
+            check=False,
+        )
     if not RESULTS.exists():
         print("the tests wrote no outcomes", file=sys.stderr)
         return 2

@@ -57,6 +57,13 @@ GOALS: Final[dict[str, tuple[Goal, ...]]] = {
         Goal(at="quotes_vs_cython", at_least=1),
         Goal(at="depth_vs_cython", at_least=2),
     ),
+    "rate-storm": (
+        Goal(at="offered_x", at_least=10),
+        Goal(at="bans", at_most=0),
+        Goal(at="cancel_delay_ms.p99", at_most=250),
+        # Nobody is safe by being mute.
+        Goal(at="allowance_used", at_least=0.5),
+    ),
     "memory": (Goal(at="total_mb_max", at_most=400),),
 }
 

@@ -37,7 +37,7 @@ from adapters.links import LinkCodec, LinkOut, LinkServer
 from adapters.permit_board import BoardBusyError, PermitWriter
 from supervision.bases.loop import LoopBase
 from supervision.liveness import HangWatch, Patience
-from supervision.plan import CellPlan
+from supervision.plan import DRILLS_VARIABLE, CellPlan
 from supervision.status import Status, StatusSetup
 from supervision.wiring import overflow_policy, plan_cell
 from trading.market.events import BookTop, MarkPrice
@@ -57,8 +57,6 @@ _PERISHABLE = frozenset(
     {NewOrderSingle, OrderCancelReplaceRequest, OrderCancelRequest, OrderStatusRequest, AccountStateRequest}
 )
 _DRILLS = frozenset({DrillFault, Flood})
-DRILLS_VARIABLE = "DESK_DRILLS"
-"""Set to 1 by `propdesk drill` for the desk that it starts, and by nobody else."""
 _ALL_DELIVERED = frozenset({Topic.ORDER, Topic.FILL, Topic.EVENT})
 _GC_YOUNG = 50_000
 EXIT_ORPHANED = 70

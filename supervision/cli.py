@@ -33,8 +33,14 @@ SUMMARIES: Final = {
     "replay": "run a session through the whole desk in virtual time",
     "bench": "measure this machine",
     "drill": "break something on purpose and see it heal",
-    "journal": "verify or show the order journal",
+    "journal": "the order journal: verify, show, tail, export, migrate, vacuum",
+    "backup": "save the desk's state while it runs, with a manifest",
+    "restore": "bring a backup back, where no desk runs",
     "books": "check recorded order books by the venue's own rules",
+    "sim": "worlds in virtual time in which everything goes wrong",
+    "record": "record market data as it arrives",
+    "data": "recorded history: list, build, ask, check, fill",
+    "conformance": "hurt market data, or orders and accounts, on purpose, and hold the desk against what was true",
 }
 
 _OWN: Final = frozenset({"hold", "resume", "status", "doctor"})
@@ -98,16 +104,44 @@ def build_parser() -> argparse.ArgumentParser:
     drill = add("drill")
     drill.add_argument("name", nargs="?", default="all")
     drill.add_argument("--trials", type=int, default=50, help="of backlog-hold")
-    journal = add("journal")
-    journal.add_argument("action", choices=["verify", "show"])
-    journal.add_argument("path", nargs="?", help="of the journal; without it the data directory's")
-    journal.add_argument(
-        "--limit", type=_positive, default=50, metavar="N", help="how many of the newest rows show prints"
-    )
+    drill.add_argument("--orders", choices=["simulated", "wire"], default="simulated", help="by which way orders go")
+    drill.add_argument("--kills", type=int, default=20, help="of crash-campaign")
+    drill.add_argument("--seed", type=int, default=1, help="of crash-campaign: who is killed and when")
+    drill.add_argument("--venues", default="okx,bybit", help="of crash-campaign; binanceusdm too, with patience")
+    _journal(add("journal"))
+    add("backup").add_argument("directory", metavar="DIR", help="a folder that is not there yet")
+    restore = add("restore")
+    restore.add_argument("directory", metavar="DIR", help="the backup")
+    restore.add_argument("--to", required=True, metavar="DATA_DIR", help="a data directory, or the URL of a database")
+    restore.add_argument("--any-config", action="store_true", help="though it was taken under another configuration")
     books = add("books")
     books.add_argument("action", choices=["check"])
     books.add_argument("files", nargs="+", metavar="FILE", help="recorded traffic, plain, .gz or .xz, in any order")
     books.add_argument("--venue", required=True, help="binance, binanceusdm, binancecoinm, okx or bybit")
+    conformance = add("conformance")
+    conformance.add_argument("what", choices=["md", "orders"], help="market data, or orders")
+    conformance.add_argument("--venue", action="append", default=[], metavar="V", help="only this venue; repeatable")
+    conformance.add_argument("--case", action="append", default=[], metavar="ID", help="only this case; repeatable")
+    conformance.add_argument("--repeat", type=_positive, default=1, metavar="N", help="so many times the trials")
+    conformance.add_argument("--mutate", action="store_true", help="also without each guard: the case must turn red")
+    conformance.add_argument("--jobs", type=_positive, metavar="N", help="processes; 2 where there are two cores")
+    sim = add("sim")
+    sim.add_argument("what", choices=["ambiguous"], help="submits whose outcome nobody knows")
+    sim.add_argument("--n", type=_positive, default=20_000, metavar="N", help="ambiguous submits; 20,000 by default")
+    sim.add_argument("--seed", type=int, default=1, metavar="S", help="of the first world")
+    sim.add_argument("--intents", type=_positive, default=3_000, metavar="N", help="in each world; 3,000 by default")
+    sim.add_argument("--world", type=int, metavar="S", help="only the world of this seed, whole")
+    sim.add_argument("--jobs", type=_positive, metavar="N", help="processes; by default one for each core")
+    record = add("record")
+    record.add_argument("--out", metavar="DIR", help="the history; without it `history` of the data directory")
+    record.add_argument("--seconds", type=float, metavar="N", help="stop after so long; else at the end or by Ctrl-C")
+    record.add_argument("--venue", action="append", default=[], metavar="V", help="only this venue; may be repeated")
+    record.add_argument(
+        "--session", metavar="PATH", default="default", help="a recording; default: the synthetic market"
+    )
+    record.add_argument("--live", action="store_true", help="the venues' own public streams; needs no key")
+    record.add_argument("--virtual", action="store_true", help="as fast as the source can be read")
+    _data(add("data"))
     return parser
 
 
@@ -171,6 +205,57 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return number
+
+
+def _journal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["verify", "show", "tail", "export", "migrate", "vacuum"])
+    parser.add_argument("path", nargs="?", help="of the journal, or its URL; without it the desk's own")
+    parser.add_argument(
+        "--limit", "-n", type=_positive, default=50, metavar="N", help="how many of the newest rows show prints"
+    )
+    parser.add_argument("--follow", "-f", action="store_true", help="then new rows as they come, until Ctrl-C")
+    parser.add_argument("--order", metavar="CL_ORD_ID", help="only this order")
+    parser.add_argument("--venue", action="append", default=[], metavar="V", help="only this venue; repeatable")
+    parser.add_argument("--kind", action="append", default=[], metavar="K", help="only this kind; repeatable")
+    parser.add_argument("--expect", type=_head, metavar="SEQ:HASH", help="a head that verify printed before")
+    parser.add_argument("--out", metavar="FILE", help="where export writes")
+    parser.add_argument("--format", choices=["csv", "jsonl", "parquet"], help="of the export; by its ending without")
+    parser.add_argument("--from-seq", type=_positive, default=1, metavar="N", help="the first row to export")
+    parser.add_argument("--to", type=_positive, metavar="VERSION", help="of the schema; the newest without")
+
+
+def _head(text: str) -> tuple[int, bytes]:
+    seq, _, link = text.partition(":")
+    try:
+        return int(seq), bytes.fromhex(link)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a row's number, a colon and a hash") from error
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    """The actions on recorded history; what holds for every one may stand before it or after it."""
+    parser.add_argument("--history", metavar="DIR", help="the history; without it `history` of the data directory")
+    after = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    after.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    for name in ("--history", "--config", "--profile", "--data-dir"):
+        after.add_argument(name, help=argparse.SUPPRESS)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="action")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=text, description=text, parents=[after])
+
+    add("ls", "sessions and partitions")
+    build = add("build", "wire logs into Parquet")
+    build.add_argument("sessions", nargs="*", metavar="SESSION", help="recordings; without them those of the history")
+    sql = add("sql", "one SELECT over the views")
+    sql.add_argument("query")
+    sql.add_argument("--limit", type=_positive, default=1000, metavar="N", help="how many rows at most")
+    sql.add_argument("--csv", action="store_true", help="comma-separated values, with a header")
+    check = add("check", "is it what it promises to be")
+    check.add_argument("--deep", action="store_true", help="build it all again beside and compare bytes")
+    fill = add("backfill", "fill holes in trades")
+    fill.add_argument("--from", dest="sources", action="append", default=[], metavar="PATH", help="another recording")
+    fill.add_argument("--reports", metavar="DIR", help="where the report goes; without it `reports` of the history")
 
 
 def _identity(parser: argparse.ArgumentParser) -> None:

@@ -16,12 +16,16 @@ from pathlib import Path
 import msgspec
 
 from actors.messages import DrillFault
+from adapters.config_model import SIMVENUE
 from supervision.drill_backlog import backlog_config, run_backlog
 from supervision.drill_desk import HURT_VENUE, MS, DrillDesk, DrillResult, finish
 from supervision.root import alive
 from trading.brakes import Level
 
 _TRIALS = 50
+_IN_FLIGHT_NS = 50 * MS
+_VENUE_BACK_MS = 15_000
+"""The exchange's own start, and the waits between attempts to reach it."""
 
 
 class _Blow(msgspec.Struct):
@@ -94,23 +98,31 @@ DRILLS = (
     "kill-admin",
     "poison-strategy",
     "raise-after-effect",
+    "kill-simvenue",
     "backlog-hold",
 )
 
 
-def run_drill(drill: str, say: Callable[[str], None], *, trials: int = _TRIALS) -> DrillResult:
-    """Start a desk, wait until it trades, hurt it, measure, stop it, audit what it left behind."""
+def run_drill(
+    drill: str, say: Callable[[str], None], *, trials: int = _TRIALS, orders: str = "simulated"
+) -> DrillResult:
+    """Start a desk, wait until it trades, hurt it, measure, stop it, audit what it left behind.
+
+    ``orders``: by which way they go, as ``execution.orders``; `backlog-hold` measures the desk, and not a wire.
+    """
     if drill not in DRILLS:
-        raise ValueError(f"no drill {drill!r}; drills: {', '.join(DRILLS)}")
+        raise ValueError(f"no drill {drill!r}; drills: {', '.join(DRILLS)}, crash-campaign")
     with tempfile.TemporaryDirectory(prefix="propdesk-drill-") as directory:
         backlog = drill == "backlog-hold"
-        desk = DrillDesk(Path(directory), more=backlog_config() if backlog else "")
+        desk = DrillDesk(Path(directory), more=backlog_config() if backlog else f"execution: {{orders: {orders}}}\n")
         desk.start()
         try:
             say("waiting until it trades")
             desk.wait_trading()
             if backlog:
                 return run_backlog(desk, say, trials)
+            if drill == "kill-simvenue":
+                return _without_venues(drill, desk, say)
             return _measured(drill, desk, say)
         finally:
             if desk.process is not None and desk.process.poll() is None:
@@ -147,3 +159,33 @@ def _measured(drill: str, desk: DrillDesk, say: Callable[[str], None]) -> DrillR
     orphans = sum(1 for pid in blow.victims if alive(pid))
     detail = {"orders_before": before}
     return finish(drill, desk, detail, detected_ms=detected_ms, recovered_ms=recovered_ms, orphans=orphans)
+
+
+def _without_venues(drill: str, desk: DrillDesk, say: Callable[[str], None]) -> DrillResult:
+    """The process that all market data comes from is killed: not a part of the desk, but what it stands on."""
+    before = len(desk.sent())
+    old = desk.pids()[SIMVENUE]
+    say(f"{drill}: now, after {before} orders")
+    blow = _kill(desk, SIMVENUE)
+    detected_ms = desk.wait("unproved books", lambda: bool(desk.book_states() & {"suspect", "resync"}), 5.0)
+    say(f"books unproved after {detected_ms:.0f} ms")
+    desk.wait("an exchange", lambda: desk.pids().get(SIMVENUE) not in {None, old}, 20.0)
+    there_ns = desk.clock.mono_ns()
+    blind = sum(1 for stamp, _ in desk.sent() if blow.hit_ns + _IN_FLIGHT_NS < stamp < there_ns)
+    desk.wait("recovery", lambda: desk.trading() and desk.book_states() == {"synced"}, 40.0)
+    back_ns = desk.clock.mono_ns()
+    for venue in desk.config.venues:
+        desk.wait(f"an order on {venue} after recovery", lambda venue=venue: desk.sent_after(there_ns, venue) > 0, 60.0)  # type: ignore[misc]
+    recovered_ms = (back_ns - blow.hit_ns) / MS
+    say(f"trading again after {recovered_ms:.0f} ms, {blind} orders while there was no exchange")
+    result = finish(
+        drill,
+        desk,
+        {"orders_before": before, "orders_without_exchange": blind},
+        detected_ms=detected_ms,
+        recovered_ms=recovered_ms,
+        recovered_ms_max=_VENUE_BACK_MS,
+        orphans=int(alive(old)),
+    )
+    result.passed = result.passed and blind == 0
+    return result

@@ -14,7 +14,13 @@ import msgspec
 
 from adapters.wirelog import SessionFacts
 
+DRILLS_VARIABLE = "DESK_DRILLS"
+"""Set to 1 by `propdesk drill` for the desk that it starts, and by nobody else."""
 _SOCKET_PATH_MAX = 100
+_DESK = frozenset(
+    {"journal", "governor", "arbiter", "orders", "portfolio", "protection", "market", "second_source", "universe"}
+    | {"strategy", "strategies", "core"}
+)
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -58,6 +64,20 @@ class Paths(msgspec.Struct, frozen=True):
         """The simulated venues' accounts."""
         return Path(self.data) / "paper"
 
+    def account(self, venue: str) -> Path:
+        """The account at the loopback server of a venue, where orders go over its wire."""
+        return self.paper / f"{venue}.account"
+
+    @property
+    def universe(self) -> Path:
+        """The allow-list and its trail."""
+        return Path(self.data) / "universe"
+
+    @property
+    def wire(self) -> Path:
+        """The recorded wire logs."""
+        return Path(self.data) / "history" / "wire"
+
     def sent(self, venue: str) -> Path:
         """The log of orders that left for a venue."""
         return Path(self.data) / "sent" / f"{venue}.log"
@@ -77,13 +97,14 @@ def paths_of(data: Path) -> Paths:
 
 
 class RootPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the root needs to know; crosses process boundaries."""
+    """What the root needs to know; crosses process boundaries. ``sim_ports``: the loopback server of each venue."""
 
     config: bytes
     placement: dict[str, tuple[str, ...]]
     paths: Paths
     anchor_ns: int
     facts: SessionFacts
+    sim_ports: dict[str, int] = {}
     starter_pid: int
     hang_ms: int
     boot_ms: int = 8_000
@@ -116,6 +137,7 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     config: bytes
     anchor_ns: int
     facts: SessionFacts
+    sim_ports: dict[str, int] = {}
     root_pid: int
     heartbeat_ms: int
     orphan_ms: int
@@ -137,11 +159,11 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
 def role_of(name: str) -> str | None:
     """The role that an actor's name belongs to."""
     head, _, rest = name.partition(".")
-    if head in {"gateway", "connector", "venue"}:
+    if head in {"gateway", "connector", "features", "reporter", "venue"}:
         return f"venue:{rest}"
-    if head in {"journal", "governor", "arbiter", "orders", "portfolio", "market", "strategy", "strategies", "core"}:
+    if head in _DESK:
         return "desk"
-    return "ops" if head == "ops" else None
+    return head if head in {"ops", "simvenue"} else None
 
 
 def cell_plan(root: RootPlan, cell: str, root_pid: int) -> CellPlan:
@@ -154,6 +176,7 @@ def cell_plan(root: RootPlan, cell: str, root_pid: int) -> CellPlan:
         config=root.config,
         anchor_ns=root.anchor_ns,
         facts=root.facts,
+        sim_ports=root.sim_ports,
         root_pid=root_pid,
         heartbeat_ms=root.heartbeat_ms,
         orphan_ms=root.orphan_ms,

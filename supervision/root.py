@@ -305,7 +305,9 @@ class Root(Actor):
 
 def _stop_rank(roles: tuple[str, ...]) -> int:
     if "ops" in roles:
-        return 2
+        return 3
+    if "simvenue" in roles:
+        return 2  # the venue outlives whoever trades on it
     return 1 if "desk" in roles else 0
 
 

@@ -23,6 +23,18 @@ def rss_mb(pid: int | str = "self") -> float:
         return 0.0
 
 
+def pss_mb(pid: int) -> float:
+    """Memory of a process in MB, pages that it shares counted in proportion; 0.0 when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123 - as above
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1_024 / 1e6
+    except OSError:
+        pass
+    return 0.0
+
+
 class StatusSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Which cell, and how often it reports. ``extra`` gives series of the cell's links."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
-from actors.messages import ActorFailed, ActorReady, BrakeCleared, BrakeSet, ResumeChild, StartActor
+from actors.messages import ActorFailed, ActorReady, BrakeCleared, BrakeSet, BrakesStated, ResumeChild, StartActor
 from actors.shell import Shell
 from supervision.policy import (
     Escalate,
@@ -64,6 +64,9 @@ class Supervisor(Shell):
         self._cause: dict[str, str] = {}
         self._held: set[str] = set()
         self._events = 0
+        if setup.governor not in setup.starts:
+            # A child that was being restarted when an earlier life of ours ended is started by us, and held by nobody.
+            self.tell(setup.governor, BrakesStated(owner=self.name, brakes=()))
         self._perform(self._core.start())
 
     def on(self, msg: Any) -> None:
@@ -143,6 +146,7 @@ class Supervisor(Shell):
                 level=HOLD_LEVEL,
                 cause=effect.cause,
                 release=effect.release,
+                owner=self.name,
             ),
         )
 

@@ -8,49 +8,61 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from actors.arbiter import ArbiterActor, ArbiterSetup
-from actors.connector import Connector, ConnectorSetup
+from actors.connector import Connector, ConnectorSetup, TapeSetup
+from actors.features import Features, FeaturesSetup
 from actors.gateway import Gateway, GatewaySetup
 from actors.journal import Journal, JournalSetup
 from actors.market import Market, MarketSetup
-from actors.messages import BrakeCleared, BrakeSet, Flood, RawFrame
+from actors.market_reporter import MarketReporter, ReporterSetup
+from actors.messages import BrakeCleared, BrakeSet, BrakesStated, Flood, RawFrame
 from actors.ops import OpsSetup
 from actors.orders import Orders, OrdersSetup
 from actors.portfolio import PortfolioActor, PortfolioSetup
+from actors.protection import ProtectionActor, ProtectionSetup
 from actors.risk import Governor, GovernorSetup
+from actors.second_source import SecondSource, SecondSourceSetup, compared
 from actors.strategy import StrategyActor, StrategySetup
-from adapters.binance.instruments import INSTRUMENTS as LISTED
+from actors.universe import Universe, UniverseSetup, order_sizes
 from adapters.config import DeskConfig
+from adapters.config_model import DEFAULT, SIMVENUE
 from adapters.journal.store import MemoryJournal
-from adapters.sources import SourceSpec
+from adapters.recorder.events import RecorderLimits
+from adapters.sources import Origin, SourceSpec
+from adapters.venue_codecs import KNOWN
 from adapters.wirelog import SessionFacts
 from supervision.bases.mailbox import MessageClass, OverflowPolicy
-from supervision.plan import CellPlan, Paths, RootPlan, paths_of
+from supervision.decisions import arbiter_config, exit_policy, limits_of
+from supervision.order_core import order_core
+from supervision.plan import DRILLS_VARIABLE, CellPlan, Paths, RootPlan, paths_of
 from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
 from supervision.supervisor import ChildStart, Supervisor, SupervisorSetup
-from trading.arbiter.config import ArbiterConfig, StrategyBudget
 from trading.instruments import Instrument
 from trading.market.events import BookTop, MarkPrice, Trade
 from trading.market.gates import GateLimits
 from trading.operators import OperatorCommand, Published
-from trading.orders.core import OrderCoreConfig
-from trading.risk.limits import InstrumentLimits, RiskLimits
 from trading.sim.config import SimConfig
 from trading.strategies.base import build_strategy, hears_trades
 
 VERSION = "0.1.0"
-INSTRUMENTS = {x.instrument_id: x for x in LISTED}
+INSTRUMENTS = KNOWN
 OPS_ACTOR = "api.actor.OpsActor"
 """By name: the faces are a ring of their own, and only the cell that serves them pays for an HTTP server."""
+SIMVENUE_ACTOR = "actors.simvenue.SimVenueActor"
+"""By name, for the same reason."""
+_TAPE_QUEUE_BYTES = 32 << 20
 _REPLAY_RENEW_NS = 8_000_000_000
 _NEVER_NS = 10**18
 """Nobody looks at a virtual run while it runs: its facts are read from the actors at the end."""
 
 
-def root_plan(config: DeskConfig, *, anchor_ns: int, facts: SessionFacts) -> RootPlan:
+def root_plan(
+    config: DeskConfig, *, anchor_ns: int, facts: SessionFacts, sim_ports: Mapping[str, int] | None = None
+) -> RootPlan:
     """The plan of a whole desk started by this process."""
     supervision = config.supervision
     return RootPlan(
@@ -59,6 +71,7 @@ def root_plan(config: DeskConfig, *, anchor_ns: int, facts: SessionFacts) -> Roo
         paths=paths_of(config.data_path),
         anchor_ns=anchor_ns,
         facts=facts,
+        sim_ports=dict(sim_ports or {}),
         starter_pid=os.getpid(),
         hang_ms=supervision.hang_ms,
         heartbeat_ms=supervision.heartbeat_ms,
@@ -83,7 +96,7 @@ def _classify(msg: Any) -> tuple[MessageClass, object | None]:
         return MessageClass.MARKET, (msg.instrument_id, msg.trade_id)
     if kind is Published:
         return MessageClass.REPORT, None
-    if kind is OperatorCommand or kind is BrakeSet or kind is BrakeCleared:
+    if kind is OperatorCommand or kind is BrakeSet or kind is BrakeCleared or kind is BrakesStated:
         return MessageClass.CONTROL, None
     if kind is RawFrame or kind is Flood:
         return MessageClass.ORDER, None
@@ -103,6 +116,7 @@ class Wiring:
         *,
         anchor_ns: int = 0,
         facts: SessionFacts | None = None,
+        sim_ports: Mapping[str, int] | None = None,
         replay: bool = False,
         hashing: bool = True,
     ) -> None:
@@ -110,6 +124,7 @@ class Wiring:
         self.paths = paths
         self._anchor_ns = anchor_ns
         self._facts = facts or SessionFacts()
+        self._sim_ports = dict(sim_ports or {})
         self._replay = replay
         self._memory = MemoryJournal(hashed=hashing) if replay else None
         self.instruments = instruments_of(config)
@@ -117,14 +132,20 @@ class Wiring:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the market is our own generator."""
-        return self.config.session == "default"
+        """Whether the market is our own generator, or was when it was recorded."""
+        return self.config.synthetic or self._facts.synthetic
 
     @property
     def bbo_only(self) -> tuple[str, ...]:
         """Instruments whose recording has no snapshot: the venue's own best bid and ask is all that can be proved."""
+        if not self._recorded:
+            return ()
         seeded = set(self._facts.with_snapshot)
-        return tuple(i for i, x in self.instruments.items() if not self.synthetic and (x.venue, x.symbol) not in seeded)
+        return tuple(i for i, x in self.instruments.items() if (x.venue, x.symbol) not in seeded)
+
+    @property
+    def _recorded(self) -> bool:
+        return self.config.session != DEFAULT
 
     def _publish_ns(self, ms: int) -> int:
         return _NEVER_NS if self._replay else ms * 1_000_000
@@ -146,6 +167,19 @@ class Wiring:
             publish_ns=self._publish_ns(1_000),
         )
 
+    @property
+    def wired(self) -> bool:
+        """Whether orders travel over sockets; recordings and virtual time have none."""
+        return self.config.execution.orders == "wire" and not (self._replay or self._recorded)
+
+    def gateway_start(self, venue: str) -> ChildStart:
+        """The gateway, by the way that its orders go."""
+        if not self.wired:
+            return ChildStart(Gateway, _bind(self.gateway, venue))
+        from supervision.order_wire import live_gateway  # noqa: PLC0415 - only cells that send pay for an HTTP client
+
+        return live_gateway(venue, self.gateway(venue), self._sim_ports.get(venue, 0), self.config)
+
     def connector(self, venue: str) -> ConnectorSetup:
         """The connector of a venue."""
         config = self.config
@@ -164,18 +198,60 @@ class Wiring:
             paper_dir=None if self._replay else self.paths.paper,
             source=None if self._replay else self.source(venue),
             bbo_only=self.bbo_only,
+            tape=self.tape(),
+            watchers=() if self._replay else (f"features.{venue}", f"reporter.{venue}"),
             synthetic=self.synthetic,
             incarnation=1 if self._replay else 0,
             publish_ns=self._publish_ns(250),
+            report_ns=self._publish_ns(1_000),
             gates=GateLimits(stream_stale_ms=config.risk.stale_ms, max_clock_skew_ms=config.risk.max_clock_skew_ms),
+            takes_orders=not self.wired,
         )
+
+    def tape(self) -> TapeSetup | None:
+        """Where what comes in is recorded; recordings are not recorded again."""
+        recorder = self.config.recorder
+        if self._replay or self._recorded or not recorder.enabled:
+            return None
+        return TapeSetup(
+            wire=self.paths.wire,
+            software=VERSION,
+            limits=RecorderLimits(
+                queue_bytes_max=_TAPE_QUEUE_BYTES,
+                total_bytes_max=recorder.total_gb_max * 10**9,
+                free_bytes_min=recorder.free_gb_min * 10**9,
+            ),
+        )
+
+    def features(self, venue: str) -> FeaturesSetup:
+        """The features of a venue's instruments, beside its connector: from every top, not from those of a link."""
+        return FeaturesSetup(instruments=self.of_venue(venue), cell=f"venue.{venue}", judge=f"reporter.{venue}")
+
+    def reporter(self, venue: str) -> ReporterSetup:
+        """What operators read of a venue's markets."""
+        return ReporterSetup(instruments=self.of_venue(venue), synthetic=self.synthetic, cell=f"venue.{venue}")
 
     def source(self, venue: str) -> SourceSpec:
         """Where a venue's bytes come from."""
+        data = self.config.market_data
+        if self._recorded:
+            return self.embedded()
+        port = self._sim_ports.get(venue, 0)
+        return msgspec.structs.replace(
+            self.embedded(),
+            origin=Origin(data.source),
+            port=port,
+            views=data.views,
+            reserve=data.reserve,
+            ccxt=data.ccxt.terms(venue),
+        )
+
+    def embedded(self) -> SourceSpec:
+        """The recording, or the generator, without a network."""
         config = self.config
         return SourceSpec(
             anchor_ns=self._anchor_ns,
-            session=None if self.synthetic else config.session,
+            session=config.session if self._recorded else None,
             speed=config.speed,
             seed=config.generator.seed,
             funding_interval_s=config.generator.funding_interval_s,
@@ -184,9 +260,38 @@ class Wiring:
             last_ns=self._facts.last_ns,
         )
 
+    def simvenue(self) -> object:
+        """The loopback servers, one a venue."""
+        from actors.simvenue import AccountSpec, SimServerSpec, SimVenueSetup  # noqa: PLC0415 - HTTP for one cell only
+
+        def account(venue: str) -> AccountSpec:
+            if not self.wired:
+                return AccountSpec()
+            return AccountSpec(
+                directory=self.paths.account(venue),
+                balances=dict(self.config.venues[venue].sim.initial_balances) or None,
+                statement=os.environ.get(DRILLS_VARIABLE) == "1",
+            )
+
+        return SimVenueSetup(
+            servers=tuple(
+                SimServerSpec(
+                    venue=venue,
+                    source=self.embedded(),
+                    instruments=tuple(self.of_venue(venue)),
+                    port=self._sim_ports.get(venue, 0),
+                    seed=self.config.generator.seed,
+                    account=account(venue),
+                )
+                for venue in self.venues
+            )
+        )
+
     def journal(self) -> JournalSetup:
         """The order journal."""
-        return JournalSetup(path=None if self._replay else self.paths.journal, memory=self._memory)
+        if self._replay:
+            return JournalSetup(path=None, memory=self._memory)
+        return JournalSetup(path=self.paths.journal, url=self.config.journal.url or None)
 
     def governor(self) -> GovernorSetup:
         """The risk governor."""
@@ -218,8 +323,27 @@ class Wiring:
         return OrdersSetup(
             instruments=self.instruments,
             venues=self.venues,
-            config=OrderCoreConfig(place_deadline_ms=deadlines.place, cancel_deadline_ms=deadlines.cancel),
+            config=order_core(deadlines.place, deadlines.cancel, self.venues if self.wired else ()),
+            protection="protection" if self.protected else None,
             publish_ns=self._publish_ns(1_000),
+        )
+
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """The strategies whose positions are closed by themselves."""
+        config = self.config
+        everybody = config.risk.protective_exits.enabled
+        return tuple(s for s, c in config.strategies.items() if everybody or c.protective_exits)
+
+    def protection(self) -> ProtectionSetup:
+        """Protective exits."""
+        policy = exit_policy(self.config)
+        held = {i for s in self.protected for i in self.config.strategies[s].instruments}
+        return ProtectionSetup(
+            instruments={i: x for i, x in self.instruments.items() if i in held},
+            policies=dict.fromkeys(self.protected, policy),
+            publish_ns=self._publish_ns(1_000),
+            ops=None if self._replay else "ops",
         )
 
     def portfolio(self) -> PortfolioSetup:
@@ -234,12 +358,38 @@ class Wiring:
         """The fan-out of market data."""
         tops: dict[str, tuple[str, ...]] = dict.fromkeys(self.instruments, ())
         trades: dict[str, tuple[str, ...]] = dict.fromkeys(self.instruments, ())
+        for instrument_id in self.protection().instruments if self.protected else ():
+            # Before the strategies: what closes a position knows the price before what opens one.
+            tops[instrument_id] = trades[instrument_id] = ("protection",)
         for strategy_id, strategy in self.config.strategies.items():
             for instrument_id in strategy.instruments:
                 tops[instrument_id] = (*tops[instrument_id], f"strategy.{strategy_id}")
                 if hears_trades(strategy.kind):
                     trades[instrument_id] = (*trades[instrument_id], f"strategy.{strategy_id}")
-        return MarketSetup(always=("governor", "arbiter"), sampled=("portfolio",), tops=tops, trades=trades)
+        sampled = ["portfolio"]
+        if compared(self.instruments):
+            sampled.append("second_source")
+        if not self._replay:
+            sampled.append("universe")
+        return MarketSetup(always=("governor", "arbiter"), sampled=tuple(sampled), tops=tops, trades=trades)
+
+    def universe(self) -> UniverseSetup:
+        """What may be traded at all; a paper configuration approves what it names."""
+        config = self.config
+        asked = not self._recorded and config.market_data.source != "embedded"
+        return UniverseSetup(
+            folder=self.paths.universe,
+            rules=order_sizes(config.risk.per_order_notional_cap),
+            instruments=self.instruments,
+            venues=self.venues,
+            seed=config.profile == "paper",
+            synthetic=self.synthetic,
+            table=not asked,
+        )
+
+    def second_source(self) -> SecondSourceSetup:
+        """Prices of one venue against those of the others."""
+        return SecondSourceSetup(instruments=self.instruments)
 
     def strategy(self, strategy_id: str) -> StrategySetup:
         """One strategy."""
@@ -249,13 +399,14 @@ class Wiring:
             kind=strategy.kind,
             instruments={i: self.instruments[i] for i in strategy.instruments},
             params=dict(strategy.params),
+            arbiter="protection" if strategy_id in self.protected else "arbiter",
             ops=None if self._replay else "ops",
         )
 
     # Supervisors' tables.
 
     def core_tree(self, cell: str) -> SupervisorSetup:
-        """journal, governor, arbiter, orders and portfolio stand and fall together."""
+        """journal, governor, arbiter, orders, portfolio and protective exits stand and fall together."""
         starts: dict[str, ChildStart] = {
             "journal": ChildStart(Journal, self.journal),
             "governor": ChildStart(Governor, self.governor),
@@ -263,7 +414,10 @@ class Wiring:
             "portfolio": ChildStart(PortfolioActor, self.portfolio),
             "arbiter": ChildStart(ArbiterActor, self.arbiter),
             "market": ChildStart(Market, self.market),
+            "second_source": ChildStart(SecondSource, self.second_source),
         }
+        if self.protected:
+            starts["protection"] = ChildStart(ProtectionActor, self.protection)
         return self._table("core", Strategy.ONE_FOR_ALL, starts, cell)
 
     def strategies_tree(self, cell: str) -> SupervisorSetup:
@@ -273,12 +427,26 @@ class Wiring:
         return self._table("strategies", Strategy.ONE_FOR_ONE, starts, cell, beyond=Beyond.HOLD_CHILD, scopes=scopes)
 
     def venue_tree(self, venue: str, cell: str) -> SupervisorSetup:
-        """Gateway, then connector: what is upstream of a failure stays."""
-        starts = {
-            f"gateway.{venue}": ChildStart(Gateway, _bind(self.gateway, venue)),
+        """Gateway, then connector, then what only looks on: what is upstream of a failure stays."""
+        starts: dict[str, ChildStart] = {
+            f"gateway.{venue}": self.gateway_start(venue),
             f"connector.{venue}": ChildStart(Connector, _bind(self.connector, venue)),
         }
+        if not self._replay:
+            starts[f"features.{venue}"] = ChildStart(Features, _bind(self.features, venue))
+            starts[f"reporter.{venue}"] = ChildStart(MarketReporter, _bind(self.reporter, venue))
         return self._table(f"venue.{venue}", Strategy.REST_FOR_ONE, starts, cell)
+
+    def universe_tree(self, cell: str) -> SupervisorSetup:
+        """What may be traded at all: its failure is nobody else's, and its brakes stay on meanwhile."""
+        return self._table(
+            "universe-top", Strategy.ONE_FOR_ONE, {"universe": ChildStart(Universe, self.universe)}, cell
+        )
+
+    def simvenue_tree(self, cell: str) -> SupervisorSetup:
+        """The loopback servers of all venues."""
+        starts = {SIMVENUE: ChildStart(SIMVENUE_ACTOR, self.simvenue)}
+        return self._table(f"{SIMVENUE}-top", Strategy.ONE_FOR_ONE, starts, cell)
 
     def _table(
         self,
@@ -312,11 +480,14 @@ def _bind(make: Callable[[str], object], argument: str) -> Callable[[], object]:
 def plan_cell(plan: CellPlan) -> list[tuple[str, type[Any], object]]:
     """The top supervisors of a cell: name, class, setup."""
     config = DeskConfig.model_validate_json(plan.config, strict=False)
-    wiring = Wiring(config, plan.paths, anchor_ns=plan.anchor_ns, facts=plan.facts)
+    wiring = Wiring(config, plan.paths, anchor_ns=plan.anchor_ns, facts=plan.facts, sim_ports=plan.sim_ports)
     tops: list[tuple[str, type[Any], object]] = []
+    if SIMVENUE in plan.roles:
+        tops.append((f"{SIMVENUE}-top", Supervisor, wiring.simvenue_tree(plan.cell)))
     if "desk" in plan.roles:
         tops.append(("core", Supervisor, wiring.core_tree(plan.cell)))
         tops.append(("strategies", Supervisor, wiring.strategies_tree(plan.cell)))
+        tops.append(("universe-top", Supervisor, wiring.universe_tree(plan.cell)))
     for role in plan.roles:
         if role.startswith("venue:"):
             venue = role.removeprefix("venue:")
@@ -335,7 +506,8 @@ def _ops_tree(config: DeskConfig, plan: CellPlan) -> SupervisorSetup:
             allowed_chat_ids=tuple(config.telegram.allowed_chat_ids),
             version=VERSION,
             profile=config.profile,
-            journal=str(plan.paths.journal),
+            journal=config.journal.url or str(plan.paths.journal),
+            context=config.context.model_dump_json().encode(),
         )
 
     spec = SupervisorSpec(
@@ -399,48 +571,3 @@ def check_strategies(config: DeskConfig) -> None:
             build_strategy(strategy.kind, strategy_id, mine, dict(strategy.params), 1)
         except ValueError as error:
             raise ValueError(f"strategies.{strategy_id}: {error}") from error
-
-
-def limits_of(config: DeskConfig, instruments: Mapping[str, Instrument]) -> RiskLimits:
-    """The governor's limits."""
-    risk = config.risk
-    caps = risk.notional_caps
-    return RiskLimits(
-        max_order_notional_usd=risk.per_order_notional_cap,
-        max_position_notional_usd=caps.per_symbol["default"],
-        max_venue_notional_usd=caps.per_venue["default"],
-        max_global_notional_usd=caps.gross,
-        max_long_notional_usd=caps.gross,
-        max_short_notional_usd=caps.gross,
-        max_inflight_orders=risk.max_inflight_orders,
-        price_band_bps=risk.price_band_bps,
-        max_slippage_bps=risk.max_slippage_bps,
-        orders_per_sec=risk.throttle_orders_per_sec,
-        orders_per_symbol_per_min=config.execution.pace.orders_per_symbol_per_min,
-        daily_loss_cap_usd=risk.daily_loss_cap_usd,
-        # The drawdown that holds (2.5 % of capital) is the daily cap again, from the day's best and not from its start.
-        capital_usd=risk.daily_loss_cap_usd * 40,
-        stale_book_ms=risk.stale_ms,
-        post_only_staleness_ms=config.execution.post_only.staleness_ms,
-        by_instrument={i: InstrumentLimits(max_position_notional_usd=caps.symbol(i)) for i in instruments},
-        by_venue_notional_usd={v: caps.venue(v) for v in config.venues},
-    )
-
-
-def arbiter_config(config: DeskConfig, instruments: Mapping[str, Instrument]) -> ArbiterConfig:
-    """Budgets, priorities and pace of the arbiter; it keeps a little inside the governor's limits."""
-    caps = config.risk.notional_caps
-    return ArbiterConfig(
-        budgets={
-            s: StrategyBudget(priority=c.priority, max_notional_usd=c.budget_usd) for s, c in config.strategies.items()
-        },
-        max_position_notional_usd=caps.per_symbol["default"],
-        by_instrument_notional_usd={i: caps.symbol(i) for i in instruments},
-        max_order_notional_usd=config.risk.per_order_notional_cap * Decimal("0.9"),
-        stale_book_ms=config.risk.stale_ms,
-        post_only_staleness_ms=int(config.execution.post_only.staleness_ms * 0.9),
-        max_orders_per_sec=config.risk.throttle_orders_per_sec,
-        orders_per_symbol_per_min=int(config.execution.pace.orders_per_symbol_per_min * 0.96),
-        min_order_interval_ms=config.execution.pace.min_order_interval_ms,
-        min_quote_interval_ms=config.execution.pace.min_quote_interval_ms,
-    )

@@ -3,73 +3,18 @@
 import * as chart from "/ui/chart.js";
 import { $, duration, make, millis, num, put, signed } from "/ui/dom.js";
 import * as panels from "/ui/panels.js";
+import { follow } from "/ui/stream.js";
 import { label, lang, toggleLanguage, w } from "/ui/words.js";
 
 const LIMITS = { order: 300, fill: 200, event: 200 };
 const TOPICS = ["book", "venue", "brakes", "tree", "position", "pnl", "order", "fill", "latency", "strategy", "event"];
 const SILENT_MS = 3000;
-const facts = Object.fromEntries(TOPICS.map((topic) => [topic, new Map()]));
-let control = null;
-let frameAt = -Infinity;
-let connected = false;
-let clockOffsetMs = 0;
-let dirty = true;
+const live = follow(TOPICS, LIMITS, { onFrame: sample, onOpen: loadHistory });
+const facts = live.facts;
 
-// Taking frames in.
-
-function take(text) {
-  const frame = JSON.parse(text);
-  const now = performance.now();
-  if (frame.type === "snapshot") for (const map of Object.values(facts)) map.clear();
-  for (const [topic, changed] of Object.entries(frame.facts)) {
-    const map = facts[topic];
-    if (!map) continue;
-    for (const [key, body] of Object.entries(changed)) {
-      const ring = LIMITS[topic];
-      if (ring) map.delete(key);
-      map.set(key, { body, at: now, ts: body.ts_ns ?? body.ts_init_ns ?? body.ts_event_ns ?? frame.ts_ns });
-      if (ring && map.size > ring) map.delete(map.keys().next().value);
-    }
-  }
-  control = frame.control ?? control;
-  clockOffsetMs = Number(frame.ts_ns) / 1e6 - Date.now();
-  frameAt = now;
+function sample(frame) {
   const pnl = frame.facts.pnl?.desk;
   if (pnl) chart.add(frame.ts_ns, pnl.total_usd, pnl.by_strategy);
-  dirty = true;
-}
-
-let failures = 0;
-
-/** WebSocket first; after two refusals SSE, which some proxies pass where they do not pass an upgrade. */
-function connect() {
-  const opened = async () => {
-    failures = 0;
-    connected = true;
-    dirty = true;
-    await loadHistory();
-  };
-  const lost = () => {
-    failures += 1;
-    connected = false;
-    dirty = true;
-    setTimeout(connect, Math.min(5000, 500 * 2 ** Math.min(failures, 4)));
-  };
-  if (failures % 3 === 2) {
-    const source = new EventSource("/api/ui/stream-sse");
-    source.onopen = opened;
-    source.addEventListener("update", (event) => take(event.data));
-    source.onerror = () => {
-      source.close();
-      lost();
-    };
-    return;
-  }
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(`${scheme}//${location.host}/api/ui/stream`);
-  socket.onopen = opened;
-  socket.onmessage = (event) => take(event.data);
-  socket.onclose = lost;
 }
 
 async function loadHistory() {
@@ -77,7 +22,7 @@ async function loadHistory() {
     const answer = await fetch("/api/ui/pnl");
     chart.load((await answer.json()).history);
     chart.invalidate();
-    dirty = true;
+    live.dirty = true;
   } catch {
     // The stream's own samples draw the chart until the next connection brings the history.
   }
@@ -87,50 +32,50 @@ async function loadHistory() {
 
 function draw() {
   const now = performance.now();
-  const nowNs = (Date.now() + clockOffsetMs) * 1e6;
+  const nowNs = (Date.now() + live.clockOffsetMs) * 1e6;
   header(now);
-  if (dirty || document.visibilityState === "visible") {
+  if (live.dirty || document.visibilityState === "visible") {
     panels.books(facts, now);
     panels.tree(facts, now);
-    panels.brakes(control, nowNs);
+    panels.brakes(live.control, nowNs);
   }
-  if (dirty) {
+  if (live.dirty) {
     panels.positions(facts);
     panels.pnlFacts(facts.pnl.get("desk")?.body);
     panels.orders(facts);
     panels.fills(facts);
     panels.latency(facts);
     panels.events(facts);
-    dirty = false;
+    live.dirty = false;
   }
   chart.draw();
 }
 
 function header(now) {
   const pnl = facts.pnl.get("desk")?.body;
-  const feedAge = control?.permit?.feed_age_ms;
-  const silent = control !== null && (feedAge === null || feedAge === undefined || feedAge > SILENT_MS);
-  const stale = !connected || now - frameAt > SILENT_MS;
-  const banner = stale && frameAt > -Infinity ? "disconnected" : stale ? "disconnected" : silent ? "silent" : "";
+  const feedAge = live.control?.permit?.feed_age_ms;
+  const silent = live.control !== null && (feedAge === null || feedAge === undefined || feedAge > SILENT_MS);
+  const stale = !live.connected || now - live.frameAt > SILENT_MS;
+  const banner = stale && live.frameAt > -Infinity ? "disconnected" : stale ? "disconnected" : silent ? "silent" : "";
   $("banner").hidden = !banner;
   if (banner) put($("banner"), w(banner), `banner ${banner}`);
   document.body.classList.toggle("stale", Boolean(banner));
   // What cannot be vouched for is not shown as running.
-  const mode = control && !stale ? control.global_mode : "unknown";
+  const mode = live.control && !stale ? live.control.global_mode : "unknown";
   put($("mode"), w(`mode_${mode}`), `pill big lvl-${mode}`);
-  const permit = control?.permit;
+  const permit = live.control?.permit;
   const valid = Boolean(permit?.valid) && !stale;
   const heard = valid ? `${w("permit_seen")} ${millis(feedAge)}` : "";
   put($("permit"), valid ? `${w("permit")} #${permit.epoch}` : w("no_permit"), `pill permit ${valid ? "lvl-run" : "lvl-hold"}`, heard);
-  const status = stale ? "unknown" : control?.readiness?.status ?? "unknown";
-  const reasons = control?.readiness?.reasons?.length ?? 0;
+  const status = stale ? "unknown" : live.control?.readiness?.status ?? "unknown";
+  const reasons = live.control?.readiness?.reasons?.length ?? 0;
   put($("readiness"), `${w(`ready_${status}`)}${reasons ? ` · ${reasons}` : ""}`, `pill as-button rd-${status}`);
-  $("synthetic").hidden = !control?.synthetic;
+  $("synthetic").hidden = !live.control?.synthetic;
   put($("equity"), num(pnl?.equity_usd, 2));
   put($("day"), num(pnl?.day_usd, 2, true), `num ${signed(pnl?.day_usd)}`);
-  put($("profile"), control ? `${control.profile || "–"} · ${control.version ?? ""}` : "–");
-  put($("uptime"), control ? duration(Math.max(control.uptime_s, ...[...facts.tree.values()].map(({ body }) => Number(body.uptime_s ?? 0)))) : "–");
-  put($("feed"), millis(stale ? now - frameAt : feedAge), `num ${banner ? "neg" : ""}`);
+  put($("profile"), live.control ? `${live.control.profile || "–"} · ${live.control.version ?? ""}` : "–");
+  put($("uptime"), live.control ? duration(Math.max(live.control.uptime_s, ...[...facts.tree.values()].map(({ body }) => Number(body.uptime_s ?? 0)))) : "–");
+  put($("feed"), millis(stale ? now - live.frameAt : feedAge), `num ${banner ? "neg" : ""}`);
 }
 
 // Commands.
@@ -142,7 +87,7 @@ function scopes() {
   for (const venue of facts.venue.keys()) found.push(`venue:${venue}`);
   for (const id of facts.book.keys()) found.push(`symbol:${id}`);
   for (const id of facts.strategy.keys()) found.push(`strategy:${id}`);
-  for (const brake of control?.brakes ?? []) found.push(brake.scope);
+  for (const brake of live.control?.brakes ?? []) found.push(brake.scope);
   return [...new Set(found)];
 }
 
@@ -264,7 +209,7 @@ async function openStory(id) {
 
 function openReadiness() {
   put($("story-title"), w("readiness"));
-  const reasons = control?.readiness?.reasons ?? [];
+  const reasons = live.control?.readiness?.reasons ?? [];
   const items = reasons.map((reason) => make("section", `reason ${reason.fatal ? "bad" : "warn"}`,
     make("b", "", reason.code), make("p", "wrap", reason.detail), make("p", "muted", lang() === "ru" ? reason.advice_ru : reason.advice_en)));
   $("story-body").replaceChildren(...(items.length ? items : [make("p", "", w("ready_none"))]));
@@ -288,12 +233,11 @@ $("readiness").addEventListener("click", openReadiness);
 $("lang").addEventListener("click", () => {
   toggleLanguage();
   chart.invalidate();
-  dirty = true;
+  live.dirty = true;
   draw();
 });
 new ResizeObserver(() => chart.draw()).observe($("chart"));
 
 label();
-connect();
 draw();
 setInterval(draw, 250);

@@ -31,6 +31,30 @@ const RU = {
   mode_run: "ТОРГОВЛЯ", mode_safe: "ОСТОРОЖНО", mode_pause: "ПАУЗА", mode_hold: "HOLD", mode_kill: "KILL",
   mode_unknown: "НЕИЗВЕСТНО", st_synced: "доказана", st_suspect: "под сомнением", st_resync: "пересборка",
   st_halt: "остановлена", ms: "мс", s: "с", min: "мин", h: "ч", d: "д", per_s: "/с",
+  desk_page: "Деск", quality_page: "Качество данных", quality_link: "качество →", q_ready: "Рынков готово", q_gates: "Закрытые затворы", q_oldest: "Старейшие данные",
+  q_gaps: "Разрывы", q_checksums: "Ошибки сумм", q_drops: "Потеряно", q_feeds: "Соединения", q_symbols: "Рынки", q_book: "Книга",
+  q_p99: "p99", q_misses: "Опозд.", q_resyncs: "Пересб.", q_checksum: "Суммы", q_ok_failed: "верны / неверны", q_shadow: "Сверка",
+  q_shadow_means: "снимков сверено / разошлось", q_drop: "Потери", q_dup: "Повторы", q_late: "поздних", q_rejected: "Не прочит.",
+  q_why: "Причина", q_silent: "ядро молчит об этом", q_no_gates: "Все затворы открыты", q_venues: "Площадки", q_venue: "Площадка",
+  q_condition: "Состояние", q_health: "Оценка", q_quorum: "Кворум", q_failover: "Переключ.", q_skew: "Часы", q_course: "Ход часов",
+  q_course_means: "часы: наши минус площадки, 10 минут", q_needed: "нужно", q_leader: "ведёт", q_ahead: "впереди", q_feed: "Площадка/поток",
+  q_region: "Регион", q_role: "Роль", q_reconnects: "Переподкл.", q_channels: "Каналы", q_reserve: "резерв", q_regions: "Регионы",
+  q_live: "Живых", q_leaders: "Ведущих", q_out: "Карантин", q_derivatives: "Деривативы", q_basis: "Базис", q_a_year: "В год",
+  q_next: "Через", q_due: "пора", q_oi: "ОИ, USD", q_ratio: "Л/Ш", q_index: "индекс", q_last: "последняя", q_flow: "Поток и глубина",
+  q_imbalance: "Дисбаланс, 5 уровней", q_spread: "Спред", q_depth: "Глубина 10 bps", q_liquidations: "Ликвидации", q_longs: "лонги",
+  q_shorts: "шорты", q_long: "лонг", q_short: "шорт", q_no_liquidations: "ликвидаций не было", q_universe: "Вселенная",
+  q_add: "Добавить", q_add_hint: "ПЛОЩАДКА:ТИП:БАЗА-КОТИРОВКА", q_no_universe: "список пуст: ничего не торгуется", q_universe_untold: "деск о списке ещё не сказал", q_tradable: "торгуется",
+  q_auto_add: "авто-добавление", q_on: "ВКЛ", q_off: "выкл", q_two_man: "одобряют двое", q_tick: "Шаг цены", q_lot: "Шаг кол-ва",
+  q_min_notional: "Мин. сумма", q_version: "Правила", q_namesakes: "Однофамильцы: сверьте и подтвердите каждого", q_operator: "Кто вы (попадёт в журнал)",
+  u_draft: "Черновик", u_submit: "На проверку", u_approve: "Одобрить", u_reject: "Вернуть", u_delete: "Убрать", u_review: "на проверке",
+  u_second_wanted: "нужен второй", u_approved: "торгуется", u_suspended: "приостановлен", u_delisted: "делистинг",
+  v_normal: "норма", v_degraded: "ухудшена", v_post_only: "только мейкер", v_quarantined: "карантин", v_cancel_only: "только отмены",
+  v_maintenance: "обслуживание", v_unknown: "неизвестно", v_met: "есть", v_thin: "впритык", v_lost: "потерян", v_leader: "ведущий", v_spare: "запасной",
+  v_live: "живо", v_backoff: "ждёт", v_connecting: "соединяется", v_subscribing: "подписка", v_rotating: "смена", v_closed: "закрыто",
+  q_age: "Возраст", q_rate: "Сообщ.",
+  q_opportunity: "Возможности", q_opps: "В секунду", q_best: "Лучший уровень", q_lots: "лотов", q_dry: "сухо", q_toxic: "токсично", q_calm: "в порядке",
+  q_contracts: "Контракты данных", q_contract: "Контракт", q_rule: "Правило", q_times: "Раз", q_newest: "Последнее нарушение", q_ago: "Назад",
+  q_kept: "нарушений не было", q_judged: "строк проверено", q_broken: "с нарушением",
 };
 
 const EN = {
@@ -64,6 +88,30 @@ const EN = {
   mode_run: "TRADING", mode_safe: "SAFE", mode_pause: "PAUSE", mode_hold: "HOLD", mode_kill: "KILL",
   mode_unknown: "UNKNOWN", st_synced: "proved", st_suspect: "suspect", st_resync: "resync",
   st_halt: "halted", ms: "ms", s: "s", min: "m", h: "h", d: "d", per_s: "/s",
+  desk_page: "Desk", quality_page: "Data quality", quality_link: "quality →", q_ready: "Markets ready", q_gates: "Closed gates", q_oldest: "Oldest data",
+  q_gaps: "Gaps", q_checksums: "Checksum errors", q_drops: "Dropped", q_feeds: "Connections", q_symbols: "Markets", q_book: "Book",
+  q_p99: "p99", q_misses: "Misses", q_resyncs: "Resyncs", q_checksum: "Checksums", q_ok_failed: "right / wrong", q_shadow: "Shadow",
+  q_shadow_means: "snapshots compared / different", q_drop: "Drops", q_dup: "Dupl.", q_late: "late", q_rejected: "Unread",
+  q_why: "Reason", q_silent: "the desk is silent about it", q_no_gates: "All gates are open", q_venues: "Venues", q_venue: "Venue",
+  q_condition: "Condition", q_health: "Score", q_quorum: "Quorum", q_failover: "Failover", q_skew: "Clock", q_course: "Clock's course",
+  q_course_means: "clock: ours less the venue's, 10 minutes", q_needed: "needed", q_leader: "leader", q_ahead: "ahead", q_feed: "Venue/view",
+  q_region: "Region", q_role: "Role", q_reconnects: "Reconn.", q_channels: "Channels", q_reserve: "reserve", q_regions: "Regions",
+  q_live: "Live", q_leaders: "Leaders", q_out: "Quarant.", q_derivatives: "Derivatives", q_basis: "Basis", q_a_year: "A year",
+  q_next: "In", q_due: "due", q_oi: "OI, USD", q_ratio: "L/S", q_index: "index", q_last: "last", q_flow: "Flow and depth",
+  q_imbalance: "Imbalance, 5 levels", q_spread: "Spread", q_depth: "Depth 10 bps", q_liquidations: "Liquidations", q_longs: "longs",
+  q_shorts: "shorts", q_long: "long", q_short: "short", q_no_liquidations: "there were none", q_universe: "Universe",
+  q_add: "Add", q_add_hint: "VENUE:TYPE:BASE-QUOTE", q_no_universe: "the list is empty: nothing is traded", q_universe_untold: "the desk has not told its list yet", q_tradable: "tradable",
+  q_auto_add: "auto-add", q_on: "ON", q_off: "off", q_two_man: "two approve", q_tick: "Tick", q_lot: "Lot",
+  q_min_notional: "Min notional", q_version: "Rules", q_namesakes: "Namesakes: compare and confirm each", q_operator: "Who you are (goes to the audit trail)",
+  u_draft: "Draft", u_submit: "Submit", u_approve: "Approve", u_reject: "Reject", u_delete: "Delete", u_review: "in review",
+  u_second_wanted: "second wanted", u_approved: "tradable", u_suspended: "suspended", u_delisted: "delisted",
+  v_normal: "normal", v_degraded: "degraded", v_post_only: "post only", v_quarantined: "quarantined", v_cancel_only: "cancel only",
+  v_maintenance: "maintenance", v_unknown: "unknown", v_met: "met", v_thin: "thin", v_lost: "lost", v_leader: "leader", v_spare: "spare",
+  v_live: "live", v_backoff: "backoff", v_connecting: "connecting", v_subscribing: "subscribing", v_rotating: "rotating", v_closed: "closed",
+  q_age: "Age", q_rate: "Msgs",
+  q_opportunity: "Opportunities", q_opps: "Per second", q_best: "Best level", q_lots: "lots", q_dry: "dry", q_toxic: "toxic", q_calm: "fine",
+  q_contracts: "Data contracts", q_contract: "Contract", q_rule: "Rule", q_times: "Times", q_newest: "Newest breach", q_ago: "Ago",
+  q_kept: "none was broken", q_judged: "rows judged", q_broken: "broken",
 };
 
 const LANGUAGES = { ru: RU, en: EN };
@@ -82,6 +130,7 @@ export function toggleLanguage() {
 export function label() {
   document.documentElement.lang = language;
   for (const el of document.querySelectorAll("[data-w]")) el.textContent = w(el.dataset.w);
+  for (const el of document.querySelectorAll("[data-hint]")) el.placeholder = w(el.dataset.hint);
   for (const el of document.querySelectorAll("[data-aria]")) el.setAttribute("aria-label", w(el.dataset.aria));
   document.getElementById("lang").textContent = language === "ru" ? "EN" : "RU";
 }

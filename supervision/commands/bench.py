@@ -18,7 +18,7 @@ from supervision.bench_goals import judge, missed
 from supervision.bench_replay import replay_bench
 from supervision.cli import ANSWER_IS_NO, DONE
 
-NAMES = ("actors", "wire-to-top", "journal", "tick-to-order", "replay", "memory")
+NAMES = ("actors", "wire-to-top", "journal", "tick-to-order", "replay", "rate-storm", "memory")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,6 +97,11 @@ def _replay(args: argparse.Namespace) -> dict[str, Any]:
     return replay_bench(quick=args.quick, data=_data(args), peers_python=args.peers_python, peers_dir=_peers_dir(args))
 
 
+def _storm(args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = importlib.import_module("supervision.bench_rate_storm").run(quick=args.quick)
+    return found
+
+
 def _memory(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = importlib.import_module("supervision.bench_memory").run(minutes=args.minutes)
     return found
@@ -108,5 +113,6 @@ _BENCHES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "journal": _journal,
     "tick-to-order": _tick,
     "replay": _replay,
+    "rate-storm": _storm,
     "memory": _memory,
 }

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import msgspec
 
 from adapters.clock import SystemClock
 from adapters.config import ConfigError, DeskConfig, load_config
+from adapters.config_model import DEFAULT, LOOPBACK
 from adapters.wirelog import SessionFacts, inspect_session, open_session
 from supervision.plan import Flight
 from supervision.wiring import check_strategies, restrict, root_plan
@@ -35,12 +38,11 @@ def main() -> int:
     except (ConfigError, ValueError) as error:
         print(f"propdesk: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
-    synthetic = config.session == "default"
     flight = Flight(
-        plan=root_plan(config, anchor_ns=SystemClock().wall_ns(), facts=facts),
+        plan=root_plan(config, anchor_ns=SystemClock().wall_ns(), facts=facts, sim_ports=sim_ports(config)),
         url=f"http://{config.server.host}:{config.server.port}",
         profile=config.profile,
-        market="the market generator (SYNTHETIC)" if synthetic else f"recording {config.session}",
+        market=market_of(config),
         http_port=config.server.port,
         admin_port=config.admin_port,
     )
@@ -48,9 +50,35 @@ def main() -> int:
     return 0
 
 
+def market_of(config: DeskConfig) -> str:
+    """Where market data comes from, in words."""
+    if config.session != DEFAULT:
+        return f"recording {config.session}"
+    if config.market_data.source == "live":
+        return f"the public streams of {', '.join(config.venues)}"
+    way = "over loopback" if config.from_simvenue else "inside the cells"
+    return f"the market generator {way} (SYNTHETIC)"
+
+
+def sim_ports(config: DeskConfig) -> dict[str, int]:
+    """A port for each venue's loopback server: free ones, or in turn from ``market_data.sim_port`` on."""
+    if not config.from_simvenue:
+        return {}
+    first = config.market_data.sim_port
+    if first:
+        return {venue: first + i for i, venue in enumerate(config.venues)}
+    with ExitStack() as held:
+        ports: dict[str, int] = {}
+        for venue in config.venues:
+            probe = held.enter_context(socket.socket())
+            probe.bind((LOOPBACK, 0))
+            ports[venue] = probe.getsockname()[1]
+        return ports
+
+
 def for_session(config: DeskConfig) -> tuple[DeskConfig, SessionFacts]:
     """The configuration for its session: a recording is read once, and what it lacks is left out and named."""
-    if config.session == "default":
+    if config.session == DEFAULT:
         return config, SessionFacts()
     facts = inspect_session(open_session(Path(config.session)))
     if facts.last_ns <= facts.first_ns:

@@ -10,13 +10,13 @@ import msgspec
 
 from adapters.why import UnknownOrder, why
 from supervision.cli import ANSWER_IS_NO, DONE, failed
+from supervision.commands.journal import place_of
 from supervision.operator_commands import find_desk
-from supervision.plan import paths_of
 
 
 def run(args: argparse.Namespace) -> int:
     """0: told; 1: the journal does not know the order; 2: there is no journal that could be read."""
-    path = paths_of(find_desk(args).data).journal
+    path = place_of(find_desk(args))
     try:
         story = why(path, args.cl_ord_id)
     except UnknownOrder as unknown:

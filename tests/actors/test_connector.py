@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 
 from actors.connector import Connector, ConnectorSetup
-from actors.messages import RawFrame, SnapshotFrame, WireOut
+from actors.messages import BookProof, BrakeSet, BrakesStated, RawFrame, SnapshotFrame, WireOut
 from adapters.binance.orders_codec import encode_new_order
 from supervision.bench_rig import LOW, SYMBOL, depth_frame, snapshot_body
+from trading.market.events import BookState, BookTop
 from trading.operators import Published, Topic
 from trading.orders.messages import (
     ExecType,
@@ -37,6 +38,7 @@ def connector(bench, usdm):
         source=None,
         # As in a replay: nobody looks.
         publish_ns=NEVER_NS,
+        report_ns=NEVER_NS,
     )
     actor = bench.start("connector", Connector, setup)
     bench.tell("connector", SnapshotFrame(SYMBOL, snapshot_body(), bench.clock.wall_ns()))
@@ -104,3 +106,57 @@ def test_rubbish_is_counted_always_and_told_five_times_a_second(bench, connector
     for _ in range(20):
         frame(bench, b"junk")
     assert (connector.rejected, told()) == (41, 5)
+
+
+@pytest.mark.req("P-MD-3", "P-SAFE-4")
+def test_a_gate_that_is_closed_is_told_again_for_a_governor_that_began_anew(bench, usdm):
+    setup = ConnectorSetup(
+        venue=VENUE,
+        instruments={USDM: usdm},
+        sim=SimConfig(initial_balances={"USDT": Decimal(50_000)}, latency_jitter_ns=0),
+        sim_seed=1,
+        paper_dir=None,
+        source=None,
+        publish_ns=NEVER_NS,
+    )
+    bench.start("connector", Connector, setup)
+    bench.tell("connector", SnapshotFrame(SYMBOL, snapshot_body(), bench.clock.wall_ns()))
+    frame(bench, depth_frame(1, bench.clock.wall_ns()))
+    bench.after_ms(2_000)
+    set_first = bench.take(BrakeSet, to="governor")
+    bench.take(BrakesStated)
+    bench.after_ms(3_000)
+    again = bench.take(BrakesStated, to="governor")
+    assert [{brake.code for brake in said.brakes} for said in again] == [{"BOOK_STALE", "STREAM_STALE"}] * 3
+    assert {said.owner for said in again} == {brake.owner for brake in set_first} == {"connector"}
+    for number in range(2, 22):
+        frame(bench, depth_frame(number, bench.clock.wall_ns()))
+        bench.after_ms(100)
+    assert bench.take(BrakeSet) == []
+    assert bench.take(BrakesStated)[-1].brakes == ()
+
+
+@pytest.mark.req("P-MD-2", "P-SAFE-4")
+def test_the_gateway_hears_of_a_lost_book_before_the_desk_does(bench, connector):
+    bench.take(BookProof, BookTop)
+    frame(bench, depth_frame(9, bench.clock.wall_ns()))
+    told = bench.take(BookProof, BookTop)
+    assert [type(message) for message in told] == [BookProof, BookTop]
+    assert not told[0].proved
+    assert told[1].state is BookState.SUSPECT
+
+
+def test_best_prices_that_the_book_does_not_hold_say_nothing_of_its_age(bench, connector):
+    bench.after_ms(250)
+    now = bench.clock.wall_ns() // 1_000_000
+    for update_id in (10**9, 10**9 + 1):
+        frame(
+            bench,
+            (
+                f'{{"stream":"btcusdt@bookTicker","data":{{"e":"bookTicker","u":{update_id},"s":"{SYMBOL}","b":"61800.1",'
+                f'"B":"1.000","a":"61800.2","A":"1.000","T":{now},"E":{now}}}}}'
+            ).encode(),
+        )
+    bench.take(BrakeSet)
+    bench.after_ms(100)
+    assert {brake.code for brake in bench.take(BrakeSet)} == {"BOOK_STALE"}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actors.gateway import Gateway, GatewaySetup
-from actors.messages import ActorFailed, OrderSent, WireOut
+from actors.messages import ActorFailed, BookProof, OrderSent, WireOut
 from adapters.permit_board import OperatorBoard
 from adapters.sent_log import read_sent
 from trading.brakes import Level
@@ -217,6 +217,27 @@ def test_a_replacement_is_an_order_and_passes_the_same_gate(bench, setup, permit
     permit()
     bench.tell(f"gateway.{VENUE}", OrderCancelReplaceRequest(orig_cl_ord_id="pd1-a-1", **plain))
     assert len(bench.take(WireOut)) == 1
+
+
+@pytest.mark.req("P-MD-2", "P-SAFE-4")
+def test_an_order_whose_book_was_lost_on_the_way_here_does_not_leave_and_its_cancel_does(bench, setup, permit, order):
+    permit(ms=5_000)
+    bench.start(f"gateway.{VENUE}", Gateway, setup)
+    cancel = OrderCancelRequest(
+        venue=VENUE,
+        instrument_id=USDM,
+        cl_ord_id="pd1-a-0-c1",
+        orig_cl_ord_id="pd1-a-0",
+        epoch=1,
+        cause="x",
+        ts_init_ns=bench.clock.wall_ns(),
+    )
+    bench.tell(f"gateway.{VENUE}", BookProof(USDM, proved=False), order("pd1-a-1"), cancel)
+    assert [(d.cl_ord_id, d.reason) for d in bench.take(OrderDenied)] == [("pd1-a-1", DenyReason.BOOK_NOT_SYNCED)]
+    assert [w.command for w in bench.take(WireOut)] == [cancel]
+    bench.tell(f"gateway.{VENUE}", BookProof("BINANCEUSDM:PERP:ETH-USDT:LINEAR", proved=False))
+    bench.tell(f"gateway.{VENUE}", BookProof(USDM, proved=True), order("pd1-a-2"))
+    assert [name for _, name in read_sent(setup.sent_log)] == ["pd1-a-2"]
 
 
 def test_a_message_that_is_no_command_is_reported(bench, setup, permit):

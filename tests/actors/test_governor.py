@@ -16,6 +16,7 @@ from actors.messages import (
     AskPositions,
     BrakeCleared,
     BrakeSet,
+    BrakesStated,
     DayPnl,
     Epoch,
     ModesChanged,
@@ -196,6 +197,22 @@ def test_a_brake_reaches_board_and_order_core_at_once_and_leaves_when_its_setter
     assert (answer.done, "silence" in answer.text) == (False, True)
     bench.tell("governor", BrakeCleared(code="STREAM_STALE", scope=f"symbol:{USDM}"))
     assert verdict(bench, board, f"symbol:{USDM}") is PermitVerdict.GRANTED
+
+
+@pytest.mark.req("P-SAFE-4")
+def test_a_brake_whose_owner_began_anew_without_its_reason_does_not_stay_for_ever(bench, whole):
+    def brake(code, owner, release="auto"):
+        return BrakeSet(code=code, scope=f"symbol:{USDM}", level=3, cause="x", release=release, owner=owner)
+
+    stale, basis = brake("STREAM_STALE", "connector.a"), brake("BASIS", "second_source")
+    damage = brake("DAMAGED", "connector.a", "operator")
+    bench.tell("governor", stale, basis, damage)
+    crossed = brake("BOOK_CROSSED", "connector.a")
+    bench.tell("governor", BrakesStated(owner="connector.a", brakes=(crossed,)))
+    # What only a person may release stays, and so does what others said.
+    assert {code for code, _ in codes(whole)} == {"BOOK_CROSSED", "BASIS", "DAMAGED"}
+    bench.tell("governor", BrakesStated(owner="connector.a", brakes=()))
+    assert {code for code, _ in codes(whole)} == {"BASIS", "DAMAGED"}
 
 
 @pytest.mark.req("P-SAFE-2", "P-SAFE-3")

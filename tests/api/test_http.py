@@ -53,6 +53,14 @@ async def test_health_is_status_version_and_time(client: aiohttp.ClientSession) 
     assert body["ts"].startswith("2025-10-09T")
 
 
+@pytest.mark.req("C-API-5")
+async def test_context_that_is_switched_off_is_null(client: aiohttp.ClientSession) -> None:
+    async with client.get("/context") as answer:
+        body = await answer.json()
+    assert body["enabled"] is False
+    assert body["btc_dominance_pct"] is body["fear_greed"] is body["fear_greed_class"] is body["dxy"] is None
+
+
 @pytest.mark.req("P-API-2")
 async def test_readiness_is_a_superset_and_answers_200_when_red(client: aiohttp.ClientSession) -> None:
     async with client.get("/live-readiness") as answer:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -15,6 +16,9 @@ from adapters.clock import SystemClock
 from api.http import HttpServer, start_http
 from api.projection import Projection
 from trading.operators import CommandKind, Published, Topic
+from trading.universe.workflow import DraftMarket, SubmitMarket, UniverseCommand
+
+from .market_facts import MARKETS, SUSPECT, VENUES, tell
 
 playwright_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 CHROMIUM = next((path for path in ("/usr/bin/chromium", shutil.which("chromium") or "") if Path(path).is_file()), None)
@@ -199,3 +203,145 @@ async def test_the_page_says_when_it_lost_the_service_and_recovers(
         await expect(page.locator("#mode")).not_to_have_text("НЕИЗВЕСТНО", timeout=10_000)
     finally:
         await again.close()
+
+
+# The Data Quality page.
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def data_server(bus: Any) -> AsyncIterator[tuple[HttpServer, Projection, asyncio.Event]]:
+    """A server whose desk tells of its market data twice a second, until the event ends it."""
+    projection = Projection(SystemClock())
+    tell(projection, SystemClock().wall_ns())
+    server = await start_http(projection, bus, "127.0.0.1", 0, version="0.1.0", clock=SystemClock(), stream_hz=20)
+    ended = asyncio.Event()
+
+    async def talk() -> None:
+        while not ended.is_set():
+            tell(projection, SystemClock().wall_ns(), first=False)
+            await asyncio.wait([asyncio.ensure_future(ended.wait())], timeout=0.5)
+
+    talking = asyncio.ensure_future(talk())
+    yield server, projection, ended
+    ended.set()
+    await talking
+    await server.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def data_page(browser: Any, data_server: Any) -> AsyncIterator[Any]:
+    page = await browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(8_000)
+    complaints: list[str] = []
+    page.on("console", lambda message: message.type in {"error", "warning"} and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.complaints = complaints
+    await page.goto(f"{data_server[0].url}quality")
+    await page.wait_for_selector("#symbols .st")
+    yield page
+    await page.close()
+
+
+@pytest.mark.req("P-MD-14")
+async def test_an_operator_sees_what_the_data_is_worth(data_page: Any) -> None:
+    page, expect = data_page, playwright_api.expect
+    await expect(page.locator("#synthetic")).to_be_visible()
+    await expect(page.locator("#symbols tr")).to_have_count(len(MARKETS))
+    await expect(page.locator("#ready")).to_have_text("6 / 7")
+    await expect(page.locator("#closed")).to_have_text("2")
+    bad = page.locator("#symbols tr", has=page.locator(f'td[title="{SUSPECT}"]'))
+    await expect(bad).to_contain_text("sequence gap 881204 -> 881231")
+    await expect(bad).to_contain_text("под сомнением")
+    await expect(page.locator("#gates")).to_contain_text("mark 178.61 is 14.2 bps from mid 178.36")
+    await expect(page.locator("#venues tr")).to_have_count(len(VENUES))
+    await expect(page.locator("#venues svg path")).to_have_count(len(VENUES))
+    await expect(page.locator("#venues")).to_contain_text("ухудшена")
+    await expect(page.locator("#feeds tr")).to_have_count(9)
+    await expect(page.locator("#feeds")).to_contain_text("mute for 1620 ms")
+    await expect(page.locator("#feeds")).to_contain_text("резерв")
+    await expect(page.locator("#regions")).to_contain_text("frankfurt")
+    await expect(page.locator("#derivatives tr")).to_have_count(4)
+    await expect(page.locator("#flow tr")).to_have_count(len(MARKETS))
+    await expect(page.locator("#opportunity tr")).to_have_count(len(MARKETS))
+    dry = page.locator("#opportunity tr", has=page.locator(f'td[title="{SUSPECT}"]'))
+    await expect(dry).to_contain_text("сухо, токсично")
+    await expect(page.locator("#contracts tr")).to_have_count(3)
+    await expect(page.locator("#contracts")).to_contain_text("(trade_id) unique")
+    await expect(page.locator("#contracts-note")).to_contain_text("с нарушением 112")
+    await expect(page.locator("#liquidation-sums div")).to_have_count(4)
+    await expect(page.locator("#universe tr")).to_have_count(2)
+    await page.click("#lang")
+    await expect(page.locator("#h-symbols")).to_contain_text("Markets")
+    await expect(page.locator("#venues")).to_contain_text("degraded")
+    await expect(page.locator("#universe")).to_contain_text("Submit")
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("width", [1180, 1280, 1600, 1920])
+async def test_the_quality_page_is_cut_nowhere(data_page: Any, width: int) -> None:
+    await data_page.set_viewport_size({"width": width, "height": 1000})
+    await playwright_api.expect(data_page.locator("#symbols tr")).to_have_count(len(MARKETS))
+    over = await data_page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert over <= 0
+    panels = ("symbols", "venues", "feeds", "regions", "derivatives", "flow", "liquidations", "universe")
+    for panel in (*panels, "opportunity", "contracts"):
+        cut = await data_page.evaluate(
+            f"(e => e.scrollWidth - e.clientWidth)(document.querySelector('#p-{panel} .scroll'))"
+        )
+        assert cut <= 0, (panel, cut)
+
+
+async def test_a_market_of_which_the_desk_falls_silent_is_not_shown_as_ready(data_page: Any, data_server: Any) -> None:
+    data_server[2].set()
+    expect = playwright_api.expect
+    await expect(data_page.locator("#ready")).to_have_text("0 / 7", timeout=12_000)
+    await expect(data_page.locator("#symbols tr").first).to_contain_text("ядро молчит об этом")
+    await expect(data_page.locator("#feeds-up")).to_have_text("0 / 9")
+
+
+@pytest.mark.req("P-UNI-4")
+async def test_an_operator_adds_a_market_and_must_confirm_its_namesakes(
+    data_page: Any, data_server: Any, bus: Any
+) -> None:
+    page, expect = data_page, playwright_api.expect
+    await page.fill("#add-id", "OKX:PERP:BTC-USDT:LINEAR")
+    await page.click("#add button")
+    await page.fill("#step-operator", "ann")
+    await page.click("#step-send")
+    await expect(page.locator("#toast")).to_contain_text("done")
+    sent = msgspec.json.decode(bus.commands[-1].argument, type=UniverseCommand)
+    assert sent == DraftMarket(instrument_id="OKX:PERP:BTC-USDT:LINEAR", actor="ann")
+    entry = data_server[1].get(Topic.UNIVERSE, "all").body["entries"][0]
+    name = "BINANCE:SPOT:SOL-USDT"
+    body = {**data_server[1].get(Topic.UNIVERSE, "all").body, "entries": [{**entry, "namesakes": [name]}]}
+    data_server[1].apply(Published(topic=Topic.UNIVERSE, key="all", body=body, ts_ns=1))
+    await expect(page.locator("#universe tr")).to_have_count(1)
+    await page.click('[data-step="submit"]')
+    await expect(page.locator("#step-names")).to_contain_text(name)
+    await page.check("#step-boxes input")
+    bus.mode = "refused"
+    await page.click("#step-send")
+    await expect(page.locator("#step-error")).to_contain_text("refused")
+    sent = msgspec.json.decode(bus.commands[-1].argument, type=UniverseCommand)
+    assert sent == SubmitMarket(instrument_id=entry["instrument_id"], actor="ann", confirmed_namesakes=(name,))
+
+
+async def test_nothing_that_a_venue_says_becomes_markup_on_the_quality_page(data_page: Any, data_server: Any) -> None:
+    text = "<img src=x onerror=\"document.title='owned'\">"
+    projection = data_server[1]
+    quality = projection.get(Topic.QUALITY, SUSPECT).body
+    gate = {"code": text, "level": text, "scope": text, "target": text, "cause": text, "since_ns": 1}
+    body = {**quality, "reason": text, "book": text, "gates": [gate]}
+    projection.apply(Published(topic=Topic.QUALITY, key=f"A:SPOT:{text}", body=body, ts_ns=1))
+    feed = {**projection.get(Topic.FEED, "okx/a").body, "reason": text, "region": text, "state": text, "role": text}
+    projection.apply(Published(topic=Topic.FEED, key=f"okx/{text}", body=feed, ts_ns=1))
+    judged = projection.get(Topic.CONTRACTS, SUSPECT).body
+    breach = {"contract": text, "rule": text, "code": text, "count": text, "text": text, "newest_ns": text}
+    projection.apply(
+        Published(topic=Topic.CONTRACTS, key=f"A:SPOT:{text}", body={**judged, "breaches": [breach]}, ts_ns=1)
+    )
+    await playwright_api.expect(data_page.locator("#gates")).to_contain_text("onerror")
+    await playwright_api.expect(data_page.locator("#feeds")).to_contain_text("onerror")
+    await playwright_api.expect(data_page.locator("#contracts")).to_contain_text("onerror")
+    assert await data_page.locator("main img").count() == 0
+    assert "propdesk" in await data_page.title()

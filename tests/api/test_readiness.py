@@ -44,8 +44,20 @@ def test_a_healthy_desk_is_ready_without_reasons(projection: Projection, publish
     assert (judged.ok, judged.status, judged.reasons) == (True, "ok", ())
     assert judged.leader
     assert judged.fencing_token == 3
-    assert judged.data_quorum == {"synced": 2, "total": 2, "ok": True}
+    assert judged.data_quorum == {"synced": 2, "total": 2, "venues": {}, "ok": True}
     assert judged.metrics["book_freshness_ms_p95"] == 10
+
+
+@pytest.mark.req("P-MD-4")
+def test_a_venue_whose_views_are_mostly_gone_is_told_with_the_vote(projection: Projection, publish: Any) -> None:
+    healthy(projection, publish)
+    publish(projection, Topic.QUORUM, "okx", {"state": "thin", "fresh": 2, "needed": 2})
+    assert assess(projection).data_quorum["ok"]
+    publish(projection, Topic.QUORUM, "okx", {"state": "lost", "fresh": 1, "needed": 2})
+    judged = assess(projection)
+    assert [(r.code, r.fatal) for r in judged.reasons] == [("DATA_QUORUM", False)]
+    assert judged.data_quorum["venues"] == {"okx": {"state": "lost", "fresh": 1, "needed": 2}}
+    assert not judged.data_quorum["ok"]
 
 
 @pytest.mark.parametrize(

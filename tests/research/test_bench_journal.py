@@ -15,3 +15,6 @@ def test_each_group_size_is_measured_against_the_raw_file(tmp_path) -> None:
         assert group["raw_p50_us"] > 0
         assert group["ratio"] > 0
     assert list(tmp_path.iterdir()) == []
+    paced = result["paced"]
+    assert paced["orders_per_s"] > 0
+    assert 0 < paced["commit_p50_us"] <= paced["commit_p99_us"] <= paced["commit_max_us"]

@@ -70,7 +70,7 @@ def wish(now_ns):
 
 @pytest.mark.req("P-PNL-9", "P-SIM-1")
 def test_the_funding_of_a_recorded_midnight_is_in_the_ledger_as_the_venue_paid_it():
-    result = run("2023-04-05_funding", 110, 80)
+    result = run("2023-04-05_funding", 110, 55)
     assert result.venues["binanceusdm"]["fundings"] == len(result.funding) == 1
     assert USDM in result.funding[0]["text"]
     assert Decimal(result.pnl_detail["funding_usd"]) != 0
@@ -81,7 +81,7 @@ def test_the_funding_of_a_recorded_midnight_is_in_the_ledger_as_the_venue_paid_i
 
 @pytest.mark.req("P-MD-2")
 def test_recorded_books_equal_the_venues_own_best_prices():
-    result = run("2023-04-05_funding", 110, 80)
+    result = run("2023-04-05_funding", 110, 55)
     book = result.books[USDM]
     assert (book["state"], book["gaps"], book["mismatches"]) == ("synced", 0, 0)
     assert book["compared_with_ticker"] > 50
@@ -93,7 +93,7 @@ def test_recorded_books_equal_the_venues_own_best_prices():
 
 @pytest.mark.req("P-UNI-2")
 def test_what_a_recording_lacks_is_named():
-    result = run("2023-04-05_funding", 110, 80)
+    result = run("2023-04-05_funding", 110, 55)
     assert any("COINM" in text for text in result.left_out)
     assert "strategy maker-coinm" in result.left_out
     assert set(result.venues) == {"binance", "binanceusdm"}

@@ -1,0 +1,241 @@
+"""The order matrix: every case on every venue, on a desk of its own each time, and the verdict in one structure.
+
+Owns order, concurrency, repetition and the sums, as `matrix` does for market data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adapters.clock import SystemClock
+from supervision.conformance import order_account, order_fills, order_kinds, order_limits, order_submit
+from supervision.conformance.markets import VENUES
+from supervision.conformance.matrix import Errand, Say, percentile
+from supervision.conformance.order_case import OrderCase, OrderMutant
+from supervision.conformance.order_rig import OrderRig
+from supervision.conformance.order_trial import OrderTrial, strike
+from supervision.conformance.rig import NotInTimeError
+
+CASES: tuple[OrderCase, ...] = (
+    *order_kinds.CASES,
+    *order_submit.CASES,
+    *order_fills.CASES,
+    *order_account.CASES,
+    *order_limits.CASES,
+)
+MUTATED_ON = ("binanceusdm", "okx", "bybit", "binance", "binancecoinm")
+"""Guards are taken out on the first of these that a case has."""
+RIGS_AT_ONCE = 6
+REPEATS_MAX = 2
+_STALL_MS = 100.0
+
+
+class OrderOutcome(msgspec.Struct, kw_only=True):
+    """What one errand measured. Times in ms; ``green`` of a mutant is that its case turned red.
+
+    ``detected_ms``: from the fault's first act to the first sign of it; ``resolved_ms``: from the sign, or from the
+    moment a lasting fault was taken back, to a desk that trades and knows of every order what became of it.
+    ``unknown`` counts orders that were UNKNOWN at some time; all are resolved at the end. ``repeated`` trials were
+    measured again because this process stood still in them.
+    """
+
+    case: str
+    venue: str
+    mutant: str = ""
+    green: bool
+    detected_ms: float | None
+    resolved_ms: float | None
+    sign: str
+    unknown: int
+    orders: int
+    fills: int
+    repeated: int
+    stood_still_ms: float
+    reason: str
+    took_s: float
+
+
+class OrderReport(msgspec.Struct, kw_only=True):
+    """The matrix's answer; everything in it was measured on a synthetic market."""
+
+    command: str = "conformance orders"
+    synthetic: bool = True
+    passed: bool
+    took_s: float
+    cases: int
+    red: int
+    orders: int
+    fills: int
+    unknown: int
+    detected_ms_p99: float | None
+    resolved_ms_p99: float | None
+    results: list[OrderOutcome]
+    mutants: list[OrderOutcome]
+
+
+def by_id(case_id: str) -> OrderCase:
+    """A case; ``ValueError`` names one that is not there."""
+    found = next((case for case in CASES if case.id == case_id), None)
+    if found is None:
+        raise ValueError(f"no case {case_id!r}; cases: {', '.join(case.id for case in CASES)}")
+    return found
+
+
+def errands(venues: Sequence[str], case_ids: Sequence[str], *, mutate: bool) -> list[Errand]:
+    """What there is to do, the longest first. ``ValueError`` names what is unknown."""
+    unknown = [venue for venue in venues if venue not in VENUES]
+    if unknown:
+        raise ValueError(f"no venue {unknown[0]!r}; venues: {', '.join(VENUES)}")
+    chosen = [by_id(case_id) for case_id in case_ids] or list(CASES)
+    wanted = venues or VENUES
+    found: list[tuple[OrderCase, Errand]] = []
+    for case in chosen:
+        there = [venue for venue in MUTATED_ON if venue in case.venues and venue in wanted]
+        if mutate:
+            found += [(case, Errand(case.id, venue, m.name)) for m in case.mutants for venue in there[:1]]
+        else:
+            found += [(case, Errand(case.id, venue)) for venue in there]
+    return [errand for _, errand in sorted(found, key=lambda one: -one[0].strike.hold_ms - one[0].strike.resolve_ms)]
+
+
+async def run_errand(errand: Errand) -> OrderOutcome:
+    """One case on one venue. A trial in which the process stood still is repeated, unless what must never be was."""
+    case = by_id(errand.case_id)
+    mutant = next((one for one in case.mutants if one.name == errand.mutant), None)
+    began = SystemClock.mono_ns()
+    repeated = 0
+    while True:
+        trial = await _on_a_fresh_desk(case, errand.venue, mutant)
+        stalled = (trial.late or trial.amiss) and not trial.reasons and trial.stood_still_ms >= _STALL_MS
+        if not stalled or mutant is not None or repeated >= REPEATS_MAX:
+            break
+        repeated += 1
+    return _outcome(errand, trial, repeated, (SystemClock.mono_ns() - began) / 1e9)
+
+
+async def _on_a_fresh_desk(case: OrderCase, venue: str, mutant: OrderMutant | None) -> OrderTrial:
+    with tempfile.TemporaryDirectory(prefix="propdesk-conformance-") as directory:
+        rig = OrderRig(
+            venue,
+            Path(directory),
+            alter=_altered_by(mutant),
+            beside=case.beside,
+            kept=case.kept,
+            audit_ms=case.audit_ms,
+        )
+        try:
+            try:
+                await rig.start()
+            except NotInTimeError as late:
+                return OrderTrial(late=[str(late)], stood_still_ms=rig.stood_still_ns(0) / 1e6)
+            return await strike(rig, case.strike)
+        finally:
+            await rig.close()
+
+
+def _altered_by(mutant: OrderMutant | None) -> Any:
+    return None if mutant is None else mutant.alter
+
+
+def _outcome(errand: Errand, trial: OrderTrial, repeated: int, took_s: float) -> OrderOutcome:
+    return OrderOutcome(
+        case=errand.case_id,
+        venue=errand.venue,
+        mutant=errand.mutant,
+        green=trial.passed is not bool(errand.mutant),
+        detected_ms=trial.detected_ms,
+        resolved_ms=trial.resolved_ms,
+        sign=trial.sign,
+        unknown=trial.unknown,
+        orders=trial.orders,
+        fills=trial.fills,
+        repeated=repeated,
+        stood_still_ms=trial.stood_still_ms,
+        reason="; ".join([*trial.reasons, *trial.amiss, *trial.late])[:800],
+        took_s=round(took_s, 1),
+    )
+
+
+async def run_share(share: Sequence[Errand], say: Say) -> list[OrderOutcome]:
+    """Errands of one process, several at once."""
+    gate = asyncio.Semaphore(RIGS_AT_ONCE)
+
+    async def one(errand: Errand) -> OrderOutcome:
+        async with gate:
+            try:
+                outcome = await run_errand(errand)
+            except Exception as error:  # noqa: BLE001 - one case that cannot be tried is red and stops no other
+                trial = OrderTrial(reasons=[f"the case broke off: {type(error).__name__}: {error}"])
+                outcome = _outcome(errand, trial, 0, 0.0)
+        say(_line(outcome))
+        return outcome
+
+    return await asyncio.gather(*(one(errand) for errand in share))
+
+
+def _line(o: OrderOutcome) -> str:
+    word = "ok " if o.green else "RED"
+    what = f"without: {o.mutant}" if o.mutant else f"noticed {o.detected_ms} ms, sure after {o.resolved_ms} ms"
+    why = f": {o.reason or 'stayed green'}" if not o.green else ""
+    return f"{word} {o.case} {o.venue}: {what} ({o.took_s} s){why}"
+
+
+def _process(share: list[Errand]) -> list[OrderOutcome]:
+    return asyncio.run(run_share(share, lambda text: print(f"conformance: {text}", file=sys.stderr, flush=True)))
+
+
+def run_matrix(todo: Sequence[Errand], *, jobs: int = 1) -> tuple[list[OrderOutcome], float]:
+    """All errands over ``jobs`` processes; the outcomes in the cases' order and the seconds it took."""
+    began = SystemClock.mono_ns()
+    shares = [list(todo[number::jobs]) for number in range(jobs)]
+    if jobs == 1:
+        outcomes = _process(shares[0])
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            futures = [pool.submit(_process, share) for share in shares if share]
+            outcomes = [outcome for future in futures for outcome in future.result()]
+    places = {case.id: number for number, case in enumerate(CASES)}
+    outcomes.sort(key=lambda o: (places[o.case], o.mutant, VENUES.index(o.venue)))
+    return outcomes, (SystemClock.mono_ns() - began) / 1e9
+
+
+def report(results: Sequence[OrderOutcome], mutants: Sequence[OrderOutcome], took_s: float) -> OrderReport:
+    """The sums; p99 over the cases."""
+    red = sum(not outcome.green for outcome in (*results, *mutants))
+    return OrderReport(
+        passed=red == 0,
+        took_s=round(took_s, 1),
+        cases=len(results),
+        red=red,
+        orders=sum(o.orders for o in results),
+        fills=sum(o.fills for o in results),
+        unknown=sum(o.unknown for o in results),
+        detected_ms_p99=percentile([o.detected_ms for o in results if o.detected_ms is not None], 0.99),
+        resolved_ms_p99=percentile([o.resolved_ms for o in results if o.resolved_ms is not None], 0.99),
+        results=list(results),
+        mutants=list(mutants),
+    )
+
+
+def catalogue() -> list[list[str]]:
+    """The cases for the runbook: id, what happens, what is expected, incidents and rows, venues, guards."""
+    return [
+        [
+            case.id,
+            case.title,
+            case.expects,
+            ", ".join((*case.faults, *case.spec)),
+            "all" if set(case.venues) == set(VENUES) else ", ".join(case.venues),
+            "; ".join(mutant.name for mutant in case.mutants) or "none",
+        ]
+        for case in CASES
+    ]

@@ -1,0 +1,94 @@
+"""A few faults of orders against whole desks: the quick part of the matrix, and that its oracle can see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from supervision.cli import main
+from supervision.conformance import order_guards as guards
+from supervision.conformance.markets import VENUES
+from supervision.conformance.matrix import Errand
+from supervision.conformance.order_matrix import CASES, by_id, errands, report, run_errand
+
+QUICK = (
+    ("ORD-A-04", "binanceusdm"),
+    ("ORD-A-05", "okx"),
+    ("ORD-B-09", "binance"),
+    ("ORD-B-12", "binancecoinm"),
+    ("ORD-C-04", "bybit"),
+    ("ORD-F-08", "okx"),
+)
+
+
+def told(outcome):
+    return outcome.case, outcome.venue, outcome.reason
+
+
+@pytest.mark.req("P-ORD-1", "P-ORD-2", "P-ORD-4", "P-ORD-13", "P-VEN-2", "P-VEN-3")
+async def test_each_venues_account_and_the_desk_tell_the_same_story_after_a_fault():
+    found = await asyncio.gather(*(run_errand(Errand(*one)) for one in QUICK))
+    assert [told(outcome) for outcome in found] == [(*one, "") for one in QUICK]
+    assert sum(outcome.orders for outcome in found) >= len(QUICK)
+    assert [outcome.sign for outcome in found[:2]] == ["order:unknown", "order:unknown"]
+    assert report(found, [], 1.0).passed
+
+
+@pytest.mark.req("P-ORD-2", "P-VEN-2")
+async def test_a_case_turns_red_without_the_guard_that_it_is_about():
+    todo = (
+        ("ORD-A-02", "okx", guards.NEW_ID),
+        ("ORD-A-11", "binanceusdm", guards.DUPLICATE_IS_NO),
+    )
+    found = await asyncio.gather(*(run_errand(Errand(case, venue, mutant.name)) for case, venue, mutant in todo))
+    assert [(outcome.case, outcome.green) for outcome in found] == [(case, True) for case, _, _ in todo]
+    reasons = [outcome.reason for outcome in found]
+    assert "not in the journal" in reasons[0]
+    assert "rejected" in reasons[1] or "never came to be" in reasons[1]
+    assert not report(found, [], 1.0).cases - len(todo)
+
+
+def test_every_case_has_a_name_of_its_own_and_says_what_it_is_about():
+    assert len({case.id for case in CASES}) == len(CASES) >= 30
+    for case in CASES:
+        assert all((case.title, case.expects, case.faults, case.spec)), case.id
+        assert set(case.venues) <= set(VENUES), case.id
+        assert case.strike.act or list(case.strike.faults(case.venues[0])), case.id
+
+
+def test_every_incident_of_submits_fills_restarts_and_limits_that_a_venue_can_cause_has_a_case():
+    wanted = {"F01", "F02", "F04", "F06", "F09", "F11", "F12", "F16", "F17", "F19", "F21", "F22", "F24", "F26", "F27"}
+    wanted |= {"F32", "F34", "F37", "F39", "F42", "F44", "F46", "F47", "F49", "F66", "F69", "F72", "F74", "F76", "F79"}
+    assert wanted <= {fault for case in CASES for fault in case.faults}
+
+
+def test_guards_are_taken_out_once_each():
+    todo = errands((), ("ORD-A-02",), mutate=True)
+    assert {(one.venue, one.mutant) for one in todo} == {
+        ("binanceusdm", mutant.name) for mutant in by_id("ORD-A-02").mutants
+    }
+
+
+@pytest.mark.parametrize(
+    "unknown", [["--venue", "mtgox"], ["--case", "ORD-X-99"], ["--case", "ORD-G-03", "--venue", "okx"]]
+)
+def test_what_is_not_there_could_not_run(capsys, unknown):
+    assert main(["conformance", "orders", *unknown]) == 2
+    assert "propdesk conformance: no" in capsys.readouterr().err
+
+
+def test_the_command_prints_one_object_that_says_its_market_is_synthetic(capsys):
+    assert main(["conformance", "orders", "--venue", "okx", "--case", "ORD-T-01", "--jobs", "1", "--json"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert out["synthetic"] is True
+    assert out["passed"] is True
+    assert (out["command"], out["cases"], out["red"]) == ("conformance orders", 1, 0)
+    (result,) = out["results"]
+    assert (result["case"], result["venue"], result["green"], result["sign"]) == (
+        "ORD-T-01",
+        "okx",
+        True,
+        "order:canceled",
+    )

@@ -1,0 +1,123 @@
+"""What the code cannot do, read from the code itself: move funds, or place an order that no journal holds.
+
+The run-time half is `adapters.orders.sanitiser` with its own tests: what is not on the list does not reach a socket.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+ROOMS = ("trading", "adapters", "actors", "supervision", "api", "research")
+SERVERS = "adapters/simserver/"
+"""Our own loopback servers: they answer, they ask nobody."""
+FUNDS = re.compile(r"(?i)withdraw|transfer|sub-?account|loan|borrow|redeem|convert")
+WRITES = frozenset({"post", "put", "delete", "patch", "request"})
+SAYS = "trading/orders/order.py"
+MATRIX = "supervision/conformance/"
+"""Takes guards away on purpose, to see its cases turn red: one of its desks says an order again."""
+READS = {"adapters/binance/orders_codec.py", "adapters/orders/binance_answers.py"}
+"""Who makes an order's message: the order core's order, and those who read one back from bytes."""
+SESSIONS = {
+    "adapters/orders/exchange.py",
+    "adapters/orders/user_stream.py",
+    "adapters/streams/feed.py",
+    "adapters/context.py",
+    "supervision/bench_rate_storm.py",
+}
+"""Who opens HTTP sessions. Only the first may write; the last asks a server of its own."""
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for room in ROOMS:
+        for path in sorted((PROJECT / room).rglob("*.py")):
+            yield path.relative_to(PROJECT).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+MODULES = dict(_modules())
+
+
+def _calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, str]]:
+    """Every call: itself, the name of what is called, and the text of what it is called on."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute):
+                yield node, node.func.attr, ast.unparse(node.func.value)
+            elif isinstance(node.func, ast.Name):
+                yield node, node.func.id, ""
+
+
+def _texts(tree: ast.Module) -> Iterator[str]:
+    """String constants that are not docstrings."""
+    documentation = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            documentation.update(
+                id(item.value) for item in body if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)
+            )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.value
+
+
+@pytest.mark.req("P-SEC-11")
+def test_no_address_that_moves_funds_is_written_anywhere():
+    found = [
+        (name, text)
+        for name, tree in MODULES.items()
+        if not name.startswith(SERVERS)
+        for text in _texts(tree)
+        if "/" in text and " " not in text and FUNDS.search(text)
+    ]
+    assert found == []
+
+
+@pytest.mark.req("P-SEC-11")
+def test_nothing_that_moves_funds_is_called():
+    found = [
+        (name, called)
+        for name, tree in MODULES.items()
+        for _, called, _ in _calls(tree)
+        if re.search(r"(?i)^(create_|fetch_|private_?)?.*(withdraw|transfer_?out|transfer$)", called)
+    ]
+    assert found == []
+
+
+@pytest.mark.req("P-SEC-11", "P-ORD-1")
+def test_one_module_writes_to_venues_and_it_is_known_who_opens_sessions():
+    opened = {name for name, tree in MODULES.items() for _, called, _ in _calls(tree) if called == "ClientSession"}
+    assert opened <= SESSIONS
+    writing = {
+        name
+        for name, tree in MODULES.items()
+        for _, called, on in _calls(tree)
+        if called in WRITES and "session" in on.lower()
+    }
+    assert writing == {"adapters/orders/exchange.py"}
+
+
+@pytest.mark.req("P-ORD-1")
+def test_an_order_is_said_only_by_the_release_of_its_durable_row():
+    made = {
+        name
+        for name, tree in MODULES.items()
+        if not name.startswith((SERVERS, "trading/sim/"))
+        for _, called, _ in _calls(tree)
+        if called in {"NewOrderSingle", "OrderCancelReplaceRequest"}
+    }
+    assert made == {SAYS} | READS
+    said = []
+    for name, tree in MODULES.items():
+        if name.startswith(MATRIX):
+            continue
+        for function in [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]:
+            calls = {(called, on) for _, called, on in _calls(function)}
+            if ("command", "order") in calls:
+                said.append((name, function.name))
+    assert said == [("trading/orders/state.py", "_release")]
