@@ -59,7 +59,8 @@ class Wire:
                 await breath(0.005)
 
     async def until_live(self):
-        await self.until(lambda: self.link.state is LinkState.LIVE)
+        """Until the link is live and has said so."""
+        await self.until(lambda: self.link.state is LinkState.LIVE and self.states()[-1:] == [LinkState.LIVE])
 
 
 @asynccontextmanager
