@@ -133,6 +133,8 @@ class ConnectorBase(Shell):
         if setup.source is not None:
             self._open(setup.source)
         self._gates_ns = 0
+        self._looked_ns = 0
+        self._incarnation = 0
         self._fresh_ns = setup.gates.book_freshness_ms * _MILLISECOND_NS
         self.wake_after(_CALM_NS, "gates")
         self.wake_after(setup.publish_ns, "publish")

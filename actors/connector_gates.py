@@ -73,6 +73,7 @@ class ConnectorGates(ConnectorBase):
     def _check_gates(self) -> None:
         """What shows without any data: its age, and the calm after something. Again when that could next be so."""
         now = self.now_ns() - self._offset_ns
+        self._looked_ns = now
         due = now + _LOOK_NS
         for market in self._markets.values():
             gates = market.gates
@@ -96,7 +97,20 @@ class ConnectorGates(ConnectorBase):
         if self._gates.is_any_tripped():
             self._check_venue(now)
             due = min(due, now + _CALM_NS)
-        self.wake_after(due - now + 1, "gates")
+        self.wake_after(due - now + 1, "gates", self._gates_early_ns)
+
+    def _gates_early_ns(self) -> int:
+        """While data keep coming nothing shows by its absence: how long `_check_gates` has nothing to look at."""
+        now = self.now_ns() - self._offset_ns
+        due = self._looked_ns + _LOOK_NS
+        if due <= now or self._gates.is_any_tripped():
+            return 0
+        for market in self._markets.values():
+            at = market.last_ns + self._fresh_ns
+            if at < now or market.book.state is not _SYNCED or market.gates.is_any_tripped():
+                return 0
+            due = min(due, at)
+        return due - now + 1
 
     def _see_to_snapshot(self, market: VenueMarket, now: int) -> None:
         """A book that waits for a snapshot asks for one, and again where the answer was lost or led nowhere."""

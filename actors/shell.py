@@ -43,7 +43,7 @@ class Shell(Actor):
         self._supervisor: str | None = None
         self._addresses: dict[str, ActorAddress] = {}
         self._generation: dict[str, int] = {}
-        self._wake_in: Callable[[int, object], None] | None = None
+        self._wake_in: Callable[..., None] | None = None
         self._failed = False
         self._fault: str | None = None
         self._trap: CrashTrap | None = None
@@ -84,12 +84,21 @@ class Shell(Actor):
             address = self._addresses[to] = ActorAddress(to)
         self.send(address, msg)
 
-    def wake_after(self, delay_ns: int, tag: str) -> None:
-        """Ask for `on_tick(tag)`; a later call with the same tag replaces the earlier."""
+    def wake_after(self, delay_ns: int, tag: str, early_ns: Callable[[], int] | None = None) -> None:
+        """Ask for `on_tick(tag)`; a later call with the same tag replaces the earlier.
+
+        ``early_ns`` is a hint: a base that knows it asks it when the time has come, and waits for as many nanoseconds
+        more. It must not raise.
+        """
         generation = self._generation.get(tag, 0) + 1
         self._generation[tag] = generation
         if self._wake_in is not None:
-            self._wake_in(delay_ns, Tick(tag=tag, generation=generation))
+            tick = Tick(tag=tag, generation=generation)
+            if early_ns is None:
+                self._wake_in(delay_ns, tick)
+            else:
+                # One that was replaced comes at once, and is dropped.
+                self._wake_in(delay_ns, tick, lambda: early_ns() if self._generation[tag] == generation else 0)
             return
         # Thespian counts microseconds: rounded up, so that a wake-up never comes before its time.
         delay_us = -(-delay_ns // 1_000) if delay_ns > 0 else 0

@@ -66,6 +66,16 @@ class _SpecialTypes(dict[type, type | None]):
         return special
 
 
+class Patient:
+    """A wake-up that is asked, when it comes due, how many nanoseconds it is early; 0 and it comes."""
+
+    __slots__ = ("early_ns", "msg")
+
+    def __init__(self, msg: WakeupMessage, early_ns: Callable[[], int]) -> None:
+        self.msg = msg
+        self.early_ns = early_ns
+
+
 _SPECIAL = (ActorExitRequest, ChildActorExited, Thespian_StatusReq, ValidatedSource)
 _SILENT_WHEN_DEAD = (DeadEnvelope, ChildActorExited, WakeupMessage)
 
@@ -473,16 +483,21 @@ class ActorCore(BaseState):
         heapq.heappush(self._timers, (due_ns, self._timer_seq, hosted, WakeupMessage(period, payload)))
         self._timer_added(due_ns)
 
-    def waker(self, hosted: HostedActor) -> Callable[[int, object], None]:
-        """`wake_after` for one actor, in nanoseconds, with everything it needs bound."""
+    def waker(self, hosted: HostedActor) -> Callable[..., None]:
+        """`wake_after` for one actor, in nanoseconds, with everything it needs bound: ``wake(delay_ns, payload)``.
+
+        With a third argument the wake-up is a `Patient` one.
+        """
         timers, mono_ns = self._timers, self.clock.mono_ns
 
-        def wake_in(delay_ns: int, payload: object) -> None:
+        def wake_in(delay_ns: int, payload: object, early_ns: Callable[[], int] | None = None) -> None:
             if len(timers) >= TIMERS_MAX:
                 self._check_timers()
             due_ns = mono_ns() + delay_ns if delay_ns > 0 else mono_ns()
             self._timer_seq += 1
-            heapq.heappush(timers, (due_ns, self._timer_seq, hosted, WakeupMessage(delay_ns / 1e9, payload)))
+            msg = WakeupMessage(delay_ns / 1e9, payload)
+            entry = msg if early_ns is None else Patient(msg, early_ns)
+            heapq.heappush(timers, (due_ns, self._timer_seq, hosted, entry))
             self._timer_added(due_ns)
 
         return wake_in
@@ -505,6 +520,13 @@ class ActorCore(BaseState):
         while timers and timers[0][0] <= mono_ns:
             _, _, hosted, msg = heapq.heappop(timers)
             if hosted.alive and not hosted.exiting:
+                if type(msg) is Patient:
+                    early_ns = msg.early_ns()
+                    if early_ns > 0:
+                        self._timer_seq += 1
+                        heapq.heappush(timers, (mono_ns + early_ns, self._timer_seq, hosted, msg))
+                        continue
+                    msg = msg.msg
                 self._enqueue(hosted, msg, hosted.address)
                 fired += 1
         self._counts["wakeups"] += fired

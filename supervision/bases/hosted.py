@@ -93,8 +93,8 @@ class HostedActor(Party):
         """Ask for a `WakeupMessage` after a timedelta, or seconds."""
         self.base.wake_after(self, period, payload)
 
-    def waker(self) -> Callable[[int, object], None]:
-        """`wakeupAfter` to the nanosecond, for those who know that their base is ours: ``wake(delay_ns, payload)``."""
+    def waker(self) -> Callable[..., None]:
+        """`wakeupAfter` to the nanosecond, for those who know that their base is ours, see `ActorCore.waker`."""
         return self.base.waker(self)
 
     def go_direct(self, rare: frozenset[type]) -> None:

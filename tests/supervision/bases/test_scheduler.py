@@ -154,3 +154,27 @@ def test_two_bases_may_share_one_virtual_clock(clock, doer, named, heard):
 def test_real_time_cannot_be_moved():
     with pytest.raises(TypeError):
         LoopBase.standalone(name="cell", clock=SystemClock()).advance_to(1)
+
+
+def test_a_patient_wakeup_comes_when_it_is_no_longer_early_and_troubles_nobody_before(base, clock, named):
+    woken, last_heard = [], [0]
+
+    class Watcher(Actor):
+        def receiveMessage(self, msg, sender):
+            if isinstance(msg, WakeupMessage):
+                woken.append((clock.mono_ns(), msg.payload))
+            elif msg == "watch":
+                silence_ns = 3 * SECOND_NS
+                early_ns = lambda: last_heard[0] + silence_ns - clock.mono_ns()  # noqa: E731
+                self._myRef.waker()(silence_ns, "silent", early_ns)
+
+    base.create_root(Watcher, named("w"))
+    base.inject("w", "watch")
+    base.run_until_idle()
+    handled = base.advance_to(2 * SECOND_NS)
+    last_heard[0] = 2 * SECOND_NS
+    assert (handled, base.advance_to(5 * SECOND_NS - 1), woken) == (0, 0, [])
+    assert base.next_timer_ns() == 5 * SECOND_NS
+    base.advance_to(60 * SECOND_NS)
+    assert woken == [(5 * SECOND_NS, "silent")]
+    assert base.next_timer_ns() is None
