@@ -36,7 +36,7 @@ run: setup ## run the desk (SESSION=recording PORT=8000)
 	@exec .venv/bin/propdesk run $(call given,SESSION,--session) $(call given,PORT,--port)
 
 test: setup-dev ## all tests on all cores (ARGS="-k permit" for some)
-	$(PY) -m pytest -n auto --maxprocesses 4 $(ARGS)
+	$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 check: fmt-check lint types imports ## format, lint, types and rings, without changing anything
 

@@ -276,12 +276,17 @@ class Connector(ConnectorReports):
                 self._want_snapshot(market)
             return
         if book.state is _SYNCED:
-            at_venue = market.at_venue
-            if at_venue.busy or self._sim_due is not None or at_venue.book is not book:
-                self._sim.on_book(book, now)
-                self._sim_due = self._sim.next_due_ns()
+            at_venue, sim = market.at_venue, self._sim
+            if (
+                at_venue is not None
+                and sim is not None
+                and (at_venue.busy or self._sim_due is not None or at_venue.book is not book)
+            ):
+                sim.on_book(book, now)
+                self._sim_due = sim.next_due_ns()
         else:
-            self._sim.on_book_lost(market.instrument.instrument_id)
+            if self._sim is not None:
+                self._sim.on_book_lost(market.instrument.instrument_id)
             if market.sync.wants_snapshot:
                 self._want_snapshot(market)
         self._publish_top(market)
@@ -322,8 +327,9 @@ class Connector(ConnectorReports):
         market = self._markets[event.instrument_id]
         market.trades += 1
         self._printed(market, event)
-        self._sim.on_trade(event, now)
-        self._sim_due = self._sim.next_due_ns()
+        if self._sim is not None:
+            self._sim.on_trade(event, now)
+            self._sim_due = self._sim.next_due_ns()
         event = self._rebased(event)
         self.tell(self._setup.market, event)
         self._shown(event)
@@ -343,8 +349,9 @@ class Connector(ConnectorReports):
             for change in market.gates.on_funding(float(event.funding_rate), _FUNDING_HOURS, event.ts_recv_ns):
                 self._gate(change)
         rebased = self._rebased(event)
-        self._sim.on_mark(rebased, now)
-        self._sim_due = self._sim.next_due_ns()
+        if self._sim is not None:
+            self._sim.on_mark(rebased, now)
+            self._sim_due = self._sim.next_due_ns()
         self.tell(self._setup.market, rebased)
         self._shown(rebased)
 
@@ -437,7 +444,8 @@ class Connector(ConnectorReports):
             if market is None:
                 continue
             market.sync.on_disconnected(now)
-            self._sim.on_book_lost(market.instrument.instrument_id)
+            if self._sim is not None:
+                self._sim.on_book_lost(market.instrument.instrument_id)
             self._publish_top(market)
             if market.sync.wants_snapshot:
                 self._want_snapshot(market)
@@ -445,7 +453,10 @@ class Connector(ConnectorReports):
     # Out.
 
     def _out(self, msg: WireOut) -> None:
-        command = msg.command
+        command, sim = msg.command, self._sim
+        if sim is None:
+            self.unknown(msg)
+            return
         if type(command) is NewOrderSingle:
             # What the venue acts on is what the bytes say.
             read = decode_order_request(
@@ -460,22 +471,25 @@ class Connector(ConnectorReports):
                 return
             command = read
         now = self.now_ns()
-        self._sim.on_command(command, now)
-        self._sim_due = self._sim.next_due_ns()
+        sim.on_command(command, now)
+        self._sim_due = sim.next_due_ns()
         if type(command) is AccountStateRequest:
             self._poll_sim(now)
         self._arm()
 
     def _poll_sim(self, now: int) -> None:
-        events = self._sim.poll(now)
+        sim = self._sim
+        if sim is None:
+            return
+        events = sim.poll(now)
         if self._store is not None:
-            log = self._sim.drain_log()
+            log = sim.drain_log()
             if log:
                 self._store.append(log)
         orders = self._setup.orders
         for event in events:
             self.tell(orders, event)
-        self._sim_due = self._sim.next_due_ns()
+        self._sim_due = sim.next_due_ns()
 
     def _arm(self) -> None:
         """Wake for the simulated venue's next event; one wake-up at a time, for they cannot be taken back."""
@@ -555,7 +569,7 @@ class Connector(ConnectorReports):
 
     def stop(self) -> None:
         """Checkpoint the paper account and let go of the files."""
-        if self._store is not None:
+        if self._store is not None and self._sim is not None:
             self._store.checkpoint(self._sim.dump())
             self._store.close()
             self._store = None

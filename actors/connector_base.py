@@ -53,7 +53,8 @@ class TapeSetup(msgspec.Struct, frozen=True, kw_only=True):
 class ConnectorSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a connector is built from. ``source`` None: frames are injected (virtual time).
 
-    ``takes_orders`` False: orders go over the gateway's own wire, and the gateway says when the venue can be asked.
+    ``takes_orders`` False: orders go over the gateway's own wire, nothing is simulated here, and the gateway says when
+    the venue can be asked. ``backend`` and ``backend_reason`` tell operators who fills them and why.
     """
 
     venue: str
@@ -81,13 +82,15 @@ class ConnectorSetup(msgspec.Struct, frozen=True, kw_only=True):
     universe: str = "universe"
     ops: str = "ops"
     takes_orders: bool = True
+    backend: str = ""
+    backend_reason: str = ""
 
 
 class ConnectorBase(Shell):
     """The state of one venue's connector, and its voice."""
 
     def start(self, setup: ConnectorSetup) -> None:
-        """Build codec, books and the simulated venue; restore its account; open the source."""
+        """Build codec, books and, where it takes the orders, the simulated venue with its account; open the source."""
         self._setup = setup
         self._top_levels, self._synthetic, self._market = setup.top_levels, setup.synthetic, setup.market
         self._watchers = setup.watchers
@@ -105,18 +108,20 @@ class ConnectorBase(Shell):
         self._codec = codec = open_codec(setup.venue, self._instruments)
         proof_ms = PROOF_MS if setup.source is None else setup.source.ccxt.proof_ms
         self._gates = VenueGates(setup.venue, setup.gates)
-        self._sim = SimVenue(setup.venue, list(setup.instruments.values()), setup.sim, setup.sim_seed)
+        self._sim: SimVenue | None = None
+        if setup.takes_orders:
+            self._sim = SimVenue(setup.venue, list(setup.instruments.values()), setup.sim, setup.sim_seed)
         self._markets = {
             i: VenueMarket(
                 x,
                 open_sync(codec, x, bbo_only=i in setup.bbo_only, proof_ms=proof_ms),
                 setup.gates,
-                self._sim.market(i),
+                None if self._sim is None else self._sim.market(i),
             )
             for i, x in setup.instruments.items()
         }
         self._store: PaperStore | None = None
-        if setup.paper_dir is not None:
+        if setup.paper_dir is not None and self._sim is not None:
             self._store = PaperStore(setup.paper_dir / f"{setup.venue}.wal")
             restore(self._sim, self._store)
         self._source: Source | None = None
@@ -146,12 +151,17 @@ class ConnectorBase(Shell):
 
         What it believes about our books may be of another life, so they are told at once, proved or not.
         """
-        setup = self._setup
-        if setup.takes_orders:
-            self.tell(setup.governor, VenueUp(venue=setup.venue, incarnation=setup.incarnation or self.mono_ns()))
+        self._incarnation = self._setup.incarnation or self.mono_ns()
+        self._still_up()
         for market in self._markets.values():
             market.last_top = market.proved = None
             self._publish_top(market)
+
+    def _still_up(self) -> None:
+        """Say it again, for as long as it is so: the word may have been lost, or its hearer have begun anew."""
+        setup = self._setup
+        if setup.takes_orders:
+            self.tell(setup.governor, VenueUp(venue=setup.venue, incarnation=self._incarnation))
 
     @property
     def markets(self) -> dict[str, VenueMarket]:
@@ -166,6 +176,7 @@ class ConnectorBase(Shell):
     @property
     def sim(self) -> SimVenue:
         """For the replay's report: the venue's own account of us."""
+        assert self._sim is not None, "orders go over a wire: the account is at its other end"
         return self._sim
 
     def _brake(self, code: str, cause: str) -> None:

@@ -44,6 +44,7 @@ class ConnectorReports(ConnectorGates):
             "msgs_per_s": round(rate, 1),
             "skew_ms": self.skew_ms,
             "progress": progress,
+            "orders": {"backend": setup.backend, "reason": setup.backend_reason},
         }
         self.tell(setup.ops, Published(topic=Topic.VENUE, key=setup.venue, body=body, ts_ns=now))
         labels = {"venue": setup.venue}
@@ -103,6 +104,7 @@ class ConnectorReports(ConnectorGates):
         for topic, key, body in facts:
             self.tell(setup.ops, published(topic, key, body, now))
         self._state_brakes()
+        self._still_up()
         rest = None if status is None else status.rest
         self.tell(
             setup.universe,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
-from actors.messages import AppendRows, OrderSent, RowsCommitted, VenueReconciled
+from actors.messages import AppendRows, OrderSent, RowsCommitted, SaveCheckpoint, VenueReconciled
 from trading.orders.journal_rows import PLACING
 from trading.orders.messages import AccountState, ExecType, ExecutionReport, NewOrderSingle
 
@@ -36,6 +36,8 @@ class Boundary(Enum):
     AFTER_FILL = "after_fill"
     BEFORE_CLEAN = "before_clean"
     AFTER_CLEAN = "after_clean"
+    BEFORE_CHECKPOINT = "before_checkpoint"
+    AFTER_CHECKPOINT = "after_checkpoint"
 
 
 class CrashTrap:
@@ -67,7 +69,9 @@ class CrashTrap:
                 return isinstance(msg, OrderSent) or (self._sent and type(msg).__name__ == _READY)
             case Boundary.BEFORE_CLEAN:  # in the order core: the venue's account has come, it is not compared
                 return isinstance(msg, AccountState) and msg.cause == "reconcile"
-            case Boundary.AFTER_ACK | Boundary.AFTER_FILL | Boundary.AFTER_CLEAN:
+            case Boundary.BEFORE_CHECKPOINT:  # in the journal: a state was taken, nothing of it is kept
+                return isinstance(msg, SaveCheckpoint)
+            case Boundary.AFTER_ACK | Boundary.AFTER_FILL | Boundary.AFTER_CLEAN | Boundary.AFTER_CHECKPOINT:
                 return False
 
     def _after(self, msg: Any) -> bool:
@@ -85,7 +89,9 @@ class CrashTrap:
                 return isinstance(msg, ExecutionReport) and msg.exec_type is ExecType.TRADE
             case Boundary.AFTER_CLEAN:  # in the governor: the venue was just found clean
                 return isinstance(msg, VenueReconciled) and msg.ok
-            case Boundary.BEFORE_COMMIT | Boundary.BEFORE_SEND | Boundary.BEFORE_CLEAN:
+            case Boundary.AFTER_CHECKPOINT:  # in the journal: its writer has the state, and keeps it when idle
+                return isinstance(msg, SaveCheckpoint)
+            case Boundary.BEFORE_COMMIT | Boundary.BEFORE_SEND | Boundary.BEFORE_CLEAN | Boundary.BEFORE_CHECKPOINT:
                 return False
 
 

@@ -19,7 +19,7 @@ from adapters.binance.orders_codec import encode_cancel, encode_new_order, encod
 from adapters.permit_board import PermitReader, PermitVerdict
 from adapters.sent_log import SentLog
 from trading.instruments import Instrument
-from trading.operators import Published, Topic
+from trading.operators import CommandAnswered, OperatorCommand, Published, Topic
 from trading.orders.messages import (
     AccountStateRequest,
     DenyReason,
@@ -95,6 +95,8 @@ class Gateway(Shell):
             # cell stands between its connector's word and the wire.
             change = self._unproved.discard if msg.proved else self._unproved.add
             change(msg.instrument_id)
+        elif kind is OperatorCommand:
+            self._answer(msg, False, f"orders for {self._setup.venue} go over no link that could be locked")
         else:
             self.unknown(msg)
 
@@ -204,6 +206,19 @@ class Gateway(Shell):
                 ts_init_ns=self.now_ns(),
             ),
         )
+
+    def _answer(self, msg: OperatorCommand, done: bool, text: str) -> None:
+        """Tell the operator, and everybody else that somebody asked."""
+        now, ops = self.now_ns(), self._setup.ops
+        body: dict[str, object] = {
+            "level": "info",
+            "code": f"OPERATOR:{msg.kind.value}",
+            "text": f"{msg.actor} ({msg.cause}): {text}",
+            "ts_ns": now,
+            "cell": f"venue.{self._setup.venue}",
+        }
+        self.tell(ops, Published(topic=Topic.EVENT, key=f"{self.name}:{msg.command_id}", body=body, ts_ns=now))
+        self.tell(ops, CommandAnswered(command_id=msg.command_id, done=done, text=text, body={}, ts_ns=now))
 
     def _publish_soon(self) -> None:
         self.wake_after(self._setup.publish_ns, "publish")

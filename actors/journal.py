@@ -8,11 +8,19 @@ from typing import Any
 
 import msgspec
 
-from actors.messages import AppendRows, BrakeSet, JournalFailed, JournalHistory, ReadJournal, RowsCommitted
+from actors.messages import (
+    AppendRows,
+    BrakeSet,
+    JournalFailed,
+    JournalHistory,
+    ReadJournal,
+    RowsCommitted,
+    SaveCheckpoint,
+)
 from actors.shell import Shell
 from adapters.journal import base
 from adapters.journal.memory import MemoryJournal
-from adapters.journal.reader import open_journal, read_rows
+from adapters.journal.reader import newest_checkpoint, open_journal, read_rows
 from adapters.journal.store import SqliteJournal
 from adapters.journal.writer import JournalWriter
 
@@ -39,7 +47,7 @@ class Journal(Shell):
         self._waiting: dict[int, str] = {}
         self._writer: JournalWriter | None = None
         self._memory = setup.memory
-        self._due: list[tuple[int, str]] = []
+        self._due: list[tuple[int, str, int]] = []
         if self._memory is not None:
             return
         tell = self.threadsafe_tell()
@@ -51,7 +59,7 @@ class Journal(Shell):
             raise
         self._writer = JournalWriter(
             store,
-            on_committed=lambda ids: tell(name, RowsCommitted(commit_ids=tuple(ids))),
+            on_committed=lambda ids, last_seq: tell(name, RowsCommitted(tuple(ids), last_seq)),
             on_failed=lambda error: tell(name, JournalFailed(text=str(error))),
         )
 
@@ -60,8 +68,8 @@ class Journal(Shell):
         kind = type(msg)
         if kind is AppendRows:
             if self._memory is not None:
-                self._memory.append(msg.rows)
-                self._due.append((msg.commit_id, msg.reply_to))
+                _, last_seq = self._memory.append(msg.rows)
+                self._due.append((msg.commit_id, msg.reply_to, last_seq))
                 self.wake_after(self._setup.memory_commit_ns, f"commit:{msg.commit_id}")
             else:
                 assert self._writer is not None
@@ -76,9 +84,15 @@ class Journal(Shell):
             for commit_id in msg.commit_ids:
                 by_reply.setdefault(self._waiting.pop(commit_id), []).append(commit_id)
             for reply_to, ids in by_reply.items():
-                self.tell(reply_to, RowsCommitted(commit_ids=tuple(ids)))
+                self.tell(reply_to, RowsCommitted(tuple(ids), msg.last_seq))
         elif kind is ReadJournal:
-            self.tell(msg.reply_to, JournalHistory(rows=self._read()))
+            self.tell(msg.reply_to, self._history(msg.checkpoint))
+        elif kind is SaveCheckpoint:
+            if self._memory is not None:
+                self._memory.save_checkpoint(msg.name, msg.seq, msg.blob, msg.taken_ns)
+            else:
+                assert self._writer is not None
+                self._writer.save_checkpoint(msg.name, msg.seq, msg.blob, msg.taken_ns)
         elif kind is JournalFailed:
             self._brake(msg.text)
             raise OSError(f"the order journal could not commit: {msg.text}")
@@ -95,17 +109,22 @@ class Journal(Shell):
         """In virtual time a commit takes its stated latency."""
         del self._generation[tag]  # each commit has a tag of its own, which does not come again
         commit_id = int(tag.partition(":")[2])
-        for i, (due_id, reply_to) in enumerate(self._due):
+        for i, (due_id, reply_to, last_seq) in enumerate(self._due):
             if due_id == commit_id:
                 del self._due[i]
-                self.tell(reply_to, RowsCommitted(commit_ids=(commit_id,)))
+                self.tell(reply_to, RowsCommitted((commit_id,), last_seq))
                 return
 
-    def _read(self) -> list[Any]:
+    def _history(self, name: str) -> JournalHistory:
+        """What is asked for; of a name without a checkpoint that belongs to this history, every row."""
         if self._memory is not None:
-            return list(self._memory.read())
+            kept = self._memory.newest_checkpoint(name)
+            rows = list(self._memory.read(1 if kept is None else kept.seq + 1))
+            return JournalHistory(rows=rows, checkpoint=None if kept is None else kept.blob)
         with closing(open_journal(_where(self._setup))) as journal:
-            return list(read_rows(journal))
+            kept = newest_checkpoint(journal, name) if name else None
+            rows = list(read_rows(journal, 1 if kept is None else kept.seq + 1))
+        return JournalHistory(rows=rows, checkpoint=None if kept is None else kept.blob)
 
     def head(self) -> tuple[int, str]:
         """Rows and the hash of the newest, for the report of a virtual run."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from actors.gateway import Gateway, GatewaySetup
-from actors.messages import BrakeSet, BrakesStated, LinkUp, VenueUp
+from actors.messages import BrakeSet, BrakesStated, LinkUp, ReconcileWanted, VenueUp
 from adapters.clock import Clock
 from adapters.limits.limiter import Limiter
 from adapters.orders.client import NotSent, Outcome
@@ -32,7 +32,7 @@ from adapters.orders.user_stream import CaughtUp, Pushed
 from adapters.orders.wire import Ambiguous, Limited, WireCommand
 from trading.brakes import Level
 from trading.instruments import Instrument
-from trading.operators import Published, Topic
+from trading.operators import OperatorCommand, Published, Topic
 from trading.orders.messages import (
     AccountState,
     AccountStateRequest,
@@ -44,6 +44,7 @@ from trading.orders.messages import (
     OrderCancelReplaceRequest,
     OrderDenied,
     OrderStatusReport,
+    OrderStatusRequest,
 )
 
 LINK_DOWN = "ORDER_LINK"
@@ -71,6 +72,7 @@ class LiveGateway(Gateway):
         self._brakes: dict[str, str] = {}
         self._banned_until_ns = 0
         self._incarnation = 0
+        self._up = False
         self._said = 0
         self.ambiguous = 0
         self.unread = 0
@@ -101,10 +103,15 @@ class LiveGateway(Gateway):
             for item in self._link.drain():
                 self._heard(item)
         elif kind is AccountStateRequest:
-            self._link.read(msg)
+            if self._link.state is not LinkState.CHECKING:
+                self._link.read(msg)
+        elif kind is ReconcileWanted:
+            self._say_up()
         elif kind is LinkUp:
             # The desk began anew, or lost sight of us: what it believes of this venue is of another life.
             self._say_up()
+        elif kind is OperatorCommand:
+            self._unlock(msg)
         else:
             super().on(msg)
 
@@ -116,6 +123,8 @@ class LiveGateway(Gateway):
         return b""
 
     def _write(self, payload: bytes, msg: Any) -> None:
+        if self._link.state is LinkState.CHECKING and type(msg) is OrderStatusRequest:
+            return  # nobody there has answered anything yet; all is asked again when the venue is up
         self._link.submit(msg)
 
     def _is_vouched_for(self) -> bool:
@@ -198,13 +207,34 @@ class LiveGateway(Gateway):
             self._brake(LINK_DOWN, "")
             self._say_up()
         else:
+            self._up = False
             self._brake(LINK_DOWN, f"{item.state.value}: {item.reason}"[:200])
 
     def _say_up(self) -> None:
         """The desk reconciles anew with every life of the link; while it has none there is nothing to compare with."""
         if self._link.state is LinkState.LIVE:
             self._incarnation = max(self._incarnation + 1, self.mono_ns())
+            self._up = True
+            self._still_up()
+
+    def _still_up(self) -> None:
+        """Say it again, for as long as it is so: the word may have been lost, or its hearer have begun anew."""
+        if self._up and self._link.state is LinkState.LIVE:
             self.tell(self._governor, VenueUp(venue=self._setup.venue, incarnation=self._incarnation))
+
+    def _unlock(self, msg: OperatorCommand) -> None:
+        """A person says that key or account are mended: all is asked again before anything is sent."""
+        venue, link = self._setup.venue, self._link
+        if link.faults:
+            text = f"a part of the link to {venue} has failed ({link.faults[-1]!r}): its cell has to begin anew"
+            self._answer(msg, False, text[:300])
+        elif link.locked:
+            was = link.locked
+            link.unlock()
+            self._answer(msg, True, f"the link to {venue} is unlocked and is checked again; it was locked: {was}"[:300])
+        else:
+            text = f"the link to {venue} is not locked; it is {link.state.value}: {link.reason}"
+            self._answer(msg, False, text[:300])
 
     # --- Brakes and facts ------------------------------------------------------------------------------
 
@@ -245,6 +275,7 @@ class LiveGateway(Gateway):
             self._banned_until_ns = 0
             self._brake(BANNED, "")
         self._state_brakes()
+        self._still_up()
         status, labels = self._link.status(), {"venue": self._setup.venue}
         series: list[list[object]] = [
             ["order_requests_in_flight", "gauge", labels, status.in_flight],

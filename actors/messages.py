@@ -170,16 +170,25 @@ class Positions(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     by_strategy: dict[str, dict[str, str]]
 
 
+class ReconcileWanted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody who looks on found what the desk and a venue do not agree on: compare the account anew."""
+
+    venue: str
+    cause: str
+
+
 class VenueReconciled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The desk's account of a venue equals the venue's own, or not and why.
 
-    ``incarnation``: of the `VenueUp` that the comparison answers; 0 when the venue had not said it yet.
+    ``incarnation``: of the `VenueUp` that the comparison answers; 0 when the venue had not said it yet. A difference
+    that concerns nothing but ``instrument_ids`` holds those, and not the venue.
     """
 
     venue: str
     incarnation: int
     ok: bool
     text: str
+    instrument_ids: tuple[str, ...] = ()
 
 
 class Flood(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -242,6 +251,7 @@ LinkMessage = (
     | OrderSent
     | VenueUp
     | VenueDown
+    | ReconcileWanted
     | BrakeSet
     | BrakeCleared
     | BrakesStated
@@ -276,15 +286,26 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadJournal(msgspec.Struct, frozen=True, kw_only=True):
-    """Asks the journal actor for all rows; answered by `JournalHistory`."""
+    """Asks the journal actor for all rows, or for those after the newest checkpoint of a name; see `JournalHistory`."""
 
     reply_to: str
+    checkpoint: str = ""
 
 
 class JournalHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """Every row of the order journal, oldest first."""
+    """The rows of the order journal, oldest first: every one, or those after ``checkpoint`` where that is given."""
 
     rows: object
+    checkpoint: bytes | None = None
+
+
+class SaveCheckpoint(msgspec.Struct, frozen=True):
+    """A state after row ``seq``, which is durable: kept when the disk is idle, the newest three of a name."""
+
+    name: str
+    seq: int
+    blob: bytes
+    taken_ns: int
 
 
 class AppendRows(msgspec.Struct, frozen=True):
@@ -296,9 +317,10 @@ class AppendRows(msgspec.Struct, frozen=True):
 
 
 class RowsCommitted(msgspec.Struct, frozen=True):
-    """The rows of these commits are on disk."""
+    """The rows of these commits are on disk, and ``last_seq`` is the last row of their group."""
 
     commit_ids: tuple[int, ...]
+    last_seq: int = 0
 
 
 class JournalFailed(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,6 +339,18 @@ class AskOpenOrders(msgspec.Struct, frozen=True, kw_only=True):
     """Asks the order core for every order that may still execute; answered by `OpenOrders`."""
 
     reply_to: str
+
+
+class AccountWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Asks the order core to have an account read and compared; the `AccountState` that comes bears ``cause``.
+
+    ``since_ns`` (UTC, the venue's time) or ``since_exec_seq`` may reach further back than the core itself would.
+    """
+
+    venue: str
+    cause: str
+    since_ns: int = 0
+    since_exec_seq: int | None = None
 
 
 class OpenOrders(msgspec.Struct, frozen=True, kw_only=True):

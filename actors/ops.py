@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from adapters.telemetry.exporter import TraceExport
+
 
 class OpsSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Where to serve, for whom. An empty token means no Telegram. ``context`` is its configuration as JSON."""
@@ -16,5 +18,6 @@ class OpsSetup(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     journal: str
     context: bytes = b"{}"
+    traces: TraceExport = TraceExport()
     governor: str = "governor"
     universe: str = "universe"

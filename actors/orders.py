@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from actors.messages import (
+    AccountWanted,
     ActorReady,
     AppendRows,
     AskEpoch,
@@ -22,6 +22,7 @@ from actors.messages import (
     OrderSent,
     ReadJournal,
     RowsCommitted,
+    SaveCheckpoint,
     VenueReconciled,
     VenueUp,
 )
@@ -45,18 +46,22 @@ from trading.orders.messages import (
     OrderUpdated,
     ProposedCancel,
 )
+from trading.recon.difference import AccountCompared
+from trading.telemetry.stages import StageTimes, decision_of
 
 _VENUE_EVENTS = frozenset({ExecutionReport, OrderCancelReject, OrderStatusReport, FundingPayment, AccountState})
 _DRAIN_TICK_NS = 50_000_000
-_LATENCY_WINDOW = 2_000
 _LATE_FACTS_MAX = 256
 _SAME_MOMENT_NS = 1_000_000
+CHECKPOINT = "orders.1"
+"""The name of the kept states, with their version: another's are left alone."""
 
 
 class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the order core is built from. ``drain_ns``: how long a shutdown waits for cancels.
 
-    ``protection``: who is told of executions to keep exits by, None where no strategy asked for it.
+    ``protection``: who is told of executions to keep exits by, None where no strategy asked for it. ``checkpoint_ns``:
+    how often the state is kept beside the journal, so that a start reads its tail only.
     """
 
     instruments: dict[str, Instrument]
@@ -65,34 +70,13 @@ class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
     timer_ns: int = 50_000_000
     drain_ns: int = 5_000_000_000
     publish_ns: int = 1_000_000_000
+    checkpoint_ns: int = 60_000_000_000
     journal: str = "journal"
     governor: str = "governor"
     arbiter: str = "arbiter"
     portfolio: str = "portfolio"
     protection: str | None = None
     ops: str = "ops"
-
-
-class _Stages:
-    """Recent durations of the order path by stage, nanoseconds."""
-
-    def __init__(self) -> None:
-        self._by_stage: dict[str, deque[int]] = {}
-
-    def add(self, stage: str, ns: int) -> None:
-        self._by_stage.setdefault(stage, deque(maxlen=_LATENCY_WINDOW)).append(ns)
-
-    def view(self) -> dict[str, dict[str, float]]:
-        out: dict[str, dict[str, float]] = {}
-        for stage, values in self._by_stage.items():
-            ordered = sorted(values)
-            n = len(ordered)
-            out[stage] = {
-                "p50_us": ordered[n // 2] / 1e3,
-                "p99_us": ordered[min(n - 1, int(n * 0.99))] / 1e3,
-                "n": n,
-            }
-        return out
 
 
 class Orders(Shell):
@@ -109,16 +93,19 @@ class Orders(Shell):
         self._armed_ns: int | None = None
         self._drain_to: str | None = None
         self._drain_deadline = 0
-        self._stages = _Stages()
+        self._stages = StageTimes()
         self._approved_at: dict[str, tuple[int, ApprovedOrder]] = {}
         self._held: dict[str, int] = {}
         self._gateways = {venue: f"gateway.{venue}" for venue in setup.venues}
         self._late_facts: list[OrderUpdated] = []
+        self._durable_seq = self._kept_seq = 0
+        self._keep_soon = False
         self.orders = 0
         self.fills = 0
         self.unapplied = 0
+        self.checkpoints = 0
         self.tell(setup.governor, AskEpoch(reply_to=self.name))
-        self.tell(setup.journal, ReadJournal(reply_to=self.name))
+        self.tell(setup.journal, ReadJournal(reply_to=self.name, checkpoint=CHECKPOINT))
 
     @property
     def core(self) -> OrderCore | None:
@@ -140,6 +127,9 @@ class Orders(Shell):
         if kind is RowsCommitted:
             for commit_id in msg.commit_ids:
                 self._perform(core.on_committed(commit_id, now), late=True)
+            self._durable_seq = msg.last_seq
+            if self._keep_soon:
+                self._keep(core, now)
         elif kind in _VENUE_EVENTS:
             if kind is AccountState:
                 self.tell(self._setup.portfolio, msg)
@@ -154,20 +144,30 @@ class Orders(Shell):
         elif kind is OrderDenied:
             self._approved_at.pop(msg.cl_ord_id, None)
             self._perform(core.on_gateway_denied(msg, now))
-        elif kind is VenueUp:
-            self._venue_up(core, msg)
-        elif kind is ModesChanged:
-            self._modes(core, msg.modes)
-        elif kind is AskOpenOrders:
-            self._answer(core, msg.reply_to)
-        elif kind is DrainDesk:
-            if self._intake_closed(msg):
-                self._drain(core)
-        elif kind is JournalHistory or kind is Epoch:
-            pass
         else:
-            self.unknown(msg)
+            self._on_rare(core, msg, now)
         self._arm(core, now)
+
+    def _on_rare(self, core: OrderCore, msg: Any, now: int) -> None:
+        """What comes less often than orders do."""
+        match msg:
+            case VenueUp():
+                self._venue_up(core, msg)
+            case ModesChanged():
+                self._modes(core, msg.modes)
+            case AskOpenOrders():
+                self._answer(core, msg.reply_to)
+            case AccountWanted():
+                self._perform(
+                    core.look_back(msg.venue, msg.cause, now, since_ns=msg.since_ns, since_exec_seq=msg.since_exec_seq)
+                )
+            case DrainDesk():
+                if self._intake_closed(msg):
+                    self._drain(core)
+            case JournalHistory() | Epoch():
+                pass
+            case _:
+                self.unknown(msg)
 
     def _arm(self, core: OrderCore, now: int) -> None:
         """Wake when the core next has something to look at; without open orders that is an audit, seconds away."""
@@ -184,7 +184,7 @@ class Orders(Shell):
             case Epoch():
                 self._epoch = msg.epoch
             case JournalHistory():
-                self._history = msg.rows
+                self._history = msg
             case VenueUp():
                 self._up[msg.venue] = msg.incarnation
             case AskOpenOrders():
@@ -196,10 +196,18 @@ class Orders(Shell):
                 self.unapplied += 1
         if self._epoch is None or self._history is None:
             return
-        self._core = core = OrderCore(self._setup.instruments, self._epoch, self._setup.config)
-        core.restore(self._history)
-        self._history = None
+        core = OrderCore(self._setup.instruments, self._epoch, self._setup.config)
+        try:
+            core.restore(self._history.rows, self._history.checkpoint)
+        except msgspec.DecodeError as error:
+            if self._history.checkpoint is None:
+                raise
+            self._history = None
+            self._doubt_checkpoint(error)
+            return
+        self._core, self._history = core, None
         self.wake_after(self._setup.publish_ns, "publish")
+        self.wake_after(self._setup.checkpoint_ns, "checkpoint")
         if self._supervisor is not None:
             self.tell(self._supervisor, ActorReady(name=self.name))
         for asker in self._askers:
@@ -209,6 +217,25 @@ class Orders(Shell):
         if self._drain_to is not None:
             self._drain(core)
         self._arm(core, self.now_ns())
+
+    def _doubt_checkpoint(self, error: Exception) -> None:
+        """What was kept is not of this version: the journal holds it all."""
+        now = self.now_ns()
+        text = f"a checkpoint cannot be read, the whole journal is: {error}"
+        body: dict[str, object] = {"level": "warning", "code": "CHECKPOINT_UNREADABLE", "text": text, "ts_ns": now}
+        self.tell(self._setup.ops, Published(topic=Topic.EVENT, key=f"orders:{now}:checkpoint", body=body, ts_ns=now))
+        self.tell(self._setup.journal, ReadJournal(reply_to=self.name))
+
+    def _keep(self, core: OrderCore, now: int) -> None:
+        """Keep the state where it is one of durable rows only; while some are on their way, after those."""
+        self._keep_soon = core.waiting_commits() > 0
+        if self._keep_soon or self._durable_seq == self._kept_seq:
+            return
+        blob = core.checkpoint(self._durable_seq)
+        assert blob is not None
+        self._kept_seq = self._durable_seq
+        self.checkpoints += 1
+        self.tell(self._setup.journal, SaveCheckpoint(CHECKPOINT, self._durable_seq, blob, now))
 
     def _answer(self, core: OrderCore, asker: str) -> None:
         now = self.now_ns()
@@ -230,9 +257,13 @@ class Orders(Shell):
         if entry is not None:
             approved_ns, approved = entry
             order = approved.order
-            self._stages.add("decide", order.ts_init_ns - order.book_ts_recv_ns)
+            decided_ns, answers_book = decision_of(order)
+            self._stages.add("book_age", order.ts_init_ns - order.book_ts_recv_ns)
+            if answers_book:
+                self._stages.add("decide", decided_ns - order.book_ts_recv_ns)
             self._stages.add("governor", approved.ts_init_ns - order.ts_init_ns)
             self._stages.add("commit", msg.ts_sent_ns - msg.encode_ns - msg.permit_ns - approved_ns)
+            self._stages.add("to_wire", msg.ts_sent_ns - order.ts_init_ns)
             self._stages.add("total", msg.ts_sent_ns - order.book_ts_recv_ns)
 
     def _venue_up(self, core: OrderCore, msg: VenueUp) -> None:
@@ -290,6 +321,9 @@ class Orders(Shell):
                     self.tell(self._drain_to, DeskDrained(open_orders=open_orders))
                 else:
                     self.wake_after(_DRAIN_TICK_NS, "drain")
+            case "checkpoint":
+                self.wake_after(self._setup.checkpoint_ns, "checkpoint")
+                self._keep(core, now)
             case _:
                 self.wake_after(self._setup.publish_ns, "publish")
                 self._publish(core, now)
@@ -329,7 +363,11 @@ class Orders(Shell):
                     self.tell(
                         setup.governor,
                         VenueReconciled(
-                            venue=effect.venue, incarnation=effect.incarnation, ok=effect.ok, text=effect.text
+                            venue=effect.venue,
+                            incarnation=effect.incarnation,
+                            ok=effect.ok,
+                            text=effect.text,
+                            instrument_ids=effect.instrument_ids,
                         ),
                     )
 
@@ -372,6 +410,8 @@ class Orders(Shell):
             case FundingPayment():
                 self.tell(setup.portfolio, message)
                 self.tell(setup.ops, _funding_fact(message))
+            case AccountCompared():
+                self.tell(setup.portfolio, message)
             case _:
                 self.unknown(message)
 

@@ -47,10 +47,15 @@ _APPROVAL_NS = 600_000_000_000
 _APPROVALS_MAX = 256
 _RESTART = "RESTART:"
 _BUSY_RETRY_NS = 25_000_000
+_SILENT = "VENUE_SILENT"
 
 
 class GovernorSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the governor is built from."""
+    """What the governor is built from.
+
+    ``silent_ns``: a venue of which nothing was heard for so long, neither that it can be traded nor why not, is held;
+    0 where venues say it once, as in virtual time.
+    """
 
     instruments: dict[str, Instrument]
     venues: tuple[str, ...]
@@ -60,6 +65,7 @@ class GovernorSetup(msgspec.Struct, frozen=True, kw_only=True):
     renew_ns: int = 100_000_000
     ttl_ns: int = 500_000_000
     publish_ns: int = 500_000_000
+    silent_ns: int = 0
     arbiter: str = "arbiter"
     orders: str = "orders"
     portfolio: str = "portfolio"
@@ -85,6 +91,7 @@ class Governor(Shell):
         self._from_board: set[tuple[str, str]] = set()
         self._busy = False
         self._up: dict[str, int] = {}
+        self._heard_ns = dict.fromkeys(setup.venues, self.mono_ns())
         self._day = -1
         self.denied: dict[str, int] = {}
         self.approved = 0
@@ -160,10 +167,7 @@ class Governor(Shell):
         elif kind is VenueReconciled:
             self._reconciled(msg)
         elif kind is VenueUp:
-            self._up[msg.venue] = msg.incarnation
-            self._brake("RECON", f"venue:{msg.venue}", Level.HOLD, "venue came up, not reconciled yet", Release.AUTO)
-            self._clear("VENUE_DOWN", f"venue:{msg.venue}")
-            self.tell(self._setup.orders, msg)
+            self._venue_up(msg)
         elif kind is VenueDown:
             self._brake("VENUE_DOWN", f"venue:{msg.venue}", Level.HOLD, "the venue's cell is away", Release.AUTO)
         elif kind is DayPnl:
@@ -192,6 +196,31 @@ class Governor(Shell):
             self._wake_up()
         else:
             self.unknown(msg)
+
+    def _venue_up(self, msg: VenueUp) -> None:
+        """Said for as long as it is so; what is new in it is another life of the venue, or its cell's return."""
+        scope = f"venue:{msg.venue}"
+        self._heard(msg.venue)
+        away = any(b.code == "VENUE_DOWN" and b.scope == scope for b in self._book.brakes())
+        if self._up.get(msg.venue) == msg.incarnation and not away:
+            return
+        self._up[msg.venue] = msg.incarnation
+        self._brake("RECON", scope, Level.HOLD, "venue came up, not reconciled yet", Release.AUTO)
+        self._clear("VENUE_DOWN", scope)
+        self.tell(self._setup.orders, msg)
+
+    def _heard(self, venue: str) -> None:
+        """It says that it can be traded, or why not."""
+        if venue in self._heard_ns:
+            self._heard_ns[venue] = self.mono_ns()
+            self._clear(_SILENT, f"venue:{venue}")
+
+    def _look_for_silent(self) -> None:
+        limit_ns = self._setup.silent_ns
+        for venue, heard_ns in self._heard_ns.items():
+            if limit_ns and self.mono_ns() - heard_ns > limit_ns:
+                cause = f"its gateway has not said for {limit_ns / 1e9:g} s that it can be traded, nor why not"
+                self._brake(_SILENT, f"venue:{venue}", Level.HOLD, cause, Release.AUTO)
 
     def _wake_up(self) -> None:
         """Exposure is whole once positions and open orders of the journal are known; until then nothing is approved."""
@@ -232,10 +261,14 @@ class Governor(Shell):
     def _reconciled(self, msg: VenueReconciled) -> None:
         scope = f"venue:{msg.venue}"
         if not msg.ok:
-            self._brake("RECON", scope, Level.HOLD, msg.text, Release.AUTO)
+            for held in [f"symbol:{i}" for i in msg.instrument_ids] or [scope]:
+                self._brake("RECON", held, Level.HOLD, msg.text, Release.AUTO)
         elif msg.incarnation == self._up.get(msg.venue, 0):
             # A clean account of an earlier life of the venue vouches for nothing; a bad one may hold the next as well.
             self._clear("RECON", scope)
+            for instrument_id, instrument in self._setup.instruments.items():
+                if instrument.venue == msg.venue:
+                    self._clear("RECON", f"symbol:{instrument_id}")
 
     # Brakes.
 
@@ -244,6 +277,7 @@ class Governor(Shell):
 
     def _stated(self, msg: BrakesStated) -> None:
         """What its owner has a reason for, and nothing else that is only its own to release."""
+        self._heard(msg.owner.removeprefix("gateway."))
         for brake in msg.brakes:
             self._set(brake)
         held = {(brake.code, brake.scope) for brake in msg.brakes}
@@ -353,6 +387,7 @@ class Governor(Shell):
             self._renew()
             return
         self.wake_after(self._setup.publish_ns, "publish")
+        self._look_for_silent()
         self._publish()
 
     def _publish(self) -> None:
@@ -405,6 +440,13 @@ class Governor(Shell):
             self.tell(self._setup.orders, ModesChanged(modes={**self._modes, msg.scope: int(Level.HOLD)}))
             self.tell(self._setup.orders, ModesChanged(modes=self._modes))
             self._answer(msg, True, f"cancels sent for {msg.scope}")
+        elif msg.kind is CommandKind.UNLOCK and msg.scope.removeprefix("venue:") in self._setup.venues:
+            self.tell(f"gateway.{msg.scope.removeprefix('venue:')}", msg)  # it answers
+        elif msg.kind is CommandKind.UNLOCK:
+            venues = ", ".join(f"venue:{venue}" for venue in self._setup.venues)
+            self._answer(msg, False, f"{msg.scope} has no link; say one of {venues}")
+        elif msg.kind is CommandKind.ADOPT:
+            self.tell(self._setup.portfolio, msg)  # it answers
         else:
             self._answer(msg, False, f"the desk does not answer {msg.kind.value}")
 

@@ -6,6 +6,7 @@ the supervisor once, and the actor exits; Thespian never sees the exception, so 
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -206,6 +207,10 @@ class Shell(Actor):
                 name=self.name, message_type=message_type, error=error, story=story, ts_ns=self.now_ns()
             )
             self.tell(self._supervisor, failed)
+        else:
+            # A top has nobody above it: its last words would be nobody's.
+            sys.stderr.write(f"{self.name}: {error} on {message_type}\n{story}\n")
+            sys.stderr.flush()
 
 
 class DrillError(RuntimeError):

@@ -50,9 +50,12 @@ class VenueMarket:
         "uneven",
     )
 
-    def __init__(self, instrument: Instrument, sync: BookSync, limits: GateLimits, at_venue: MarketAtVenue) -> None:
+    def __init__(
+        self, instrument: Instrument, sync: BookSync, limits: GateLimits, at_venue: MarketAtVenue | None
+    ) -> None:
         self.instrument = instrument
         self.at_venue = at_venue
+        """Where the simulated venue matches it; None where orders go over a wire of their own."""
         self.sync = sync
         self.book = sync.book
         self.last_top: BookTop | None = None

@@ -16,12 +16,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from adapters.ccxt_venues.config import CcxtConfig
 from adapters.ccxt_venues.instruments import VENUES as CCXT_VENUES
 from adapters.context_model import ContextConfig
+from adapters.telemetry.config import TelemetryConfig
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[1]
 DEFAULT: Final = "default"
 LOOPBACK: Final = "127.0.0.1"
 SIMVENUE: Final = "simvenue"
 """The role, and by default the cell, of the loopback servers."""
+AUTO: Final = "auto"
+"""What `execution.orders` is where nothing is said; the model holds what follows from it."""
 
 
 def _decimal(value: object) -> object:
@@ -109,10 +112,12 @@ class RecorderConfig(_Model):
 class JournalConfig(_Model):
     """Where the order journal lies: without ``url`` in ``journal.db`` of the data directory, else in PostgreSQL.
 
-    A password does not stand in the URL: libpq finds it in ``~/.pgpass`` or ``PGPASSWORD``.
+    A password does not stand in the URL: libpq finds it in ``~/.pgpass`` or ``PGPASSWORD``. The order core's state is
+    kept beside the rows every ``checkpoint_sec``: a start reads what came after.
     """
 
     url: Annotated[str, Field(max_length=500)] = ""
+    checkpoint_sec: Annotated[int, Field(ge=1, le=3_600)] = 60
 
     @field_validator("url")
     @classmethod
@@ -235,11 +240,16 @@ class PaceConfig(_Model):
 class ExecutionConfig(_Model):
     """Orders on their way.
 
-    ``orders``: ``simulated`` fills them inside the venue's own cell; ``wire`` sends signed requests to the loopback
-    server that stands for the venue and hears its private stream, as with a real one.
+    ``orders``: ``auto`` is ``wire`` where market data comes from the loopback servers, else ``simulated``.
+    ``simulated`` fills them inside the venue's own cell; ``wire`` sends signed requests and hears private
+    streams, in ``environment``: the ``loopback`` servers that stand for the venues, the venues' test networks, or, with
+    profile live, the venues. Keys come from the environment. ``keys_vouched`` are venues that do not say what a key may
+    do, whose key you have made without the right to withdraw.
     """
 
     orders: Literal["simulated", "wire"] = "simulated"
+    environment: Literal["loopback", "testnet", "live"] = "loopback"
+    keys_vouched: Annotated[list[Name], Field(max_length=16)] = []
     deadlines_ms: DeadlinesMs = DeadlinesMs()
     post_only: PostOnlyConfig = PostOnlyConfig()
     pace: PaceConfig = PaceConfig()
@@ -259,6 +269,52 @@ class LimitsConfig(_Model):
     redis_url: Annotated[str, Field(pattern=r"^$|^(redis|rediss|unix)://[^@]+$")] = ""
     redis_password_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] = "REDIS_PASSWORD"  # noqa: S105
     address: Name = DEFAULT
+
+
+class DropCopyConfig(_Model):
+    """The second reader of what the venues executed, beside orders that go by ``execution.orders: wire``.
+
+    Every ``poll_s`` their record is compared with the journal. The record may be ``late_s`` behind; what is still
+    different after ``lasting_s`` brakes its venue. The copy is kept for ``days``, at most ``rows_max`` executions of
+    each venue.
+    """
+
+    enabled: bool = True
+    poll_s: Annotated[int, Field(ge=1, le=300)] = 5
+    late_s: Annotated[int, Field(ge=1, le=600)] = 30
+    lasting_s: Annotated[int, Field(ge=1, le=3_600)] = 10
+    days: Annotated[int, Field(ge=7, le=90)] = 8
+    rows_max: Annotated[int, Field(ge=1_000, le=100_000_000)] = 1_000_000
+
+
+class GuardConfig(_Model):
+    """The guard over orders that rest at venues, beside orders that go by ``execution.orders: wire``.
+
+    A cell whose heart missed ``heartbeat_ms``, a permit that ran out, or a venue or market in HOLD: after
+    ``cancel_all_within_ms`` nothing of ours rests there.
+    """
+
+    enabled: bool = True
+    heartbeat_ms: Annotated[int, Field(ge=200, le=60_000)] = 1_000
+    cancel_all_within_ms: Annotated[int, Field(ge=100, le=60_000)] = 500
+
+
+class ReconcileConfig(_Model):
+    """How the desk's books are compared with the venues' own lists while it runs.
+
+    Every ``interval_sec`` the account is read again, ``lookback_hours`` deep or over the newest ``executions_max``
+    executions. What is still different after ``brake_s`` holds its scope; balances that differ by less than
+    ``dust_usd`` are accepted. ``keep_reports`` False writes no statements.
+    """
+
+    interval_sec: Annotated[int, Field(ge=5, le=3_600)] = 60
+    lookback_hours: Annotated[int, Field(ge=1, le=168)] = 24
+    executions_max: Annotated[int, Field(ge=100, le=20_000)] = 1_000
+    late_s: Annotated[int, Field(ge=1, le=600)] = 10
+    visible_s: Annotated[int, Field(ge=1, le=3_600)] = 60
+    brake_s: Annotated[int, Field(ge=1, le=3_600)] = 15
+    dust_usd: Annotated[Money, Field(le=100)] = Decimal("0.1")
+    keep_reports: bool = True
 
 
 class BackoffConfig(_Model):
@@ -377,6 +433,15 @@ def _with_simvenue(placement: Any, *, wanted: bool) -> Any:  # pydantic has not 
     return {cell: roles for cell, roles in kept.items() if roles}
 
 
+def _with_orders(execution: Any, *, wired: bool) -> Any:  # pydantic has not looked at it yet
+    """The execution with the way that orders go by themselves: over a wire where there is somebody at its other end."""
+    if execution is None:
+        execution = {}
+    if not isinstance(execution, Mapping) or execution.get("orders", AUTO) != AUTO:
+        return execution
+    return {**execution, "orders": "wire" if wired else "simulated"}
+
+
 class DeskConfig(_Model):
     """Everything that can be configured. ``speed`` multiplies the session's time; 1 is real time."""
 
@@ -399,9 +464,13 @@ class DeskConfig(_Model):
     risk: RiskConfig = RiskConfig()
     execution: ExecutionConfig = ExecutionConfig()
     limits: LimitsConfig = LimitsConfig()
+    reconcile: ReconcileConfig = ReconcileConfig()
+    drop_copy: DropCopyConfig = DropCopyConfig()
+    guard: GuardConfig = GuardConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     permit: PermitConfig = PermitConfig()
     telegram: TelegramConfig = TelegramConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
     logging: LoggingConfig = LoggingConfig()
 
     @model_validator(mode="before")
@@ -416,7 +485,12 @@ class DeskConfig(_Model):
                 return given
             cells = {f"venue-{venue}": [f"venue:{venue}"] for venue in venues}
             placement = {"desk": ["desk"], **cells, "ops": ["ops"]}
-        return {**given, "placement": _with_simvenue(placement, wanted=_wants_simvenue(given))}
+        wanted = _wants_simvenue(given)
+        return {
+            **given,
+            "placement": _with_simvenue(placement, wanted=wanted),
+            "execution": _with_orders(given.get("execution"), wired=wanted),
+        }
 
     @model_validator(mode="after")
     def _whole(self) -> DeskConfig:
@@ -489,17 +563,35 @@ class DeskConfig(_Model):
 
     def _check_ways(self) -> None:
         source = self.market_data.source
-        if self.execution.orders == "wire" and (source != "sim" or self.session != DEFAULT):
-            raise ValueError(
-                "execution.orders: wire needs the loopback servers, which stand for the venues only with "
-                "market_data.source sim and the default session; set it to simulated"
-            )
+        self._check_environment(source)
         for venue in self.venues:
             if venue in CCXT_VENUES and self.session == DEFAULT and source != "live":
                 raise ValueError(
                     f"venues.{venue}: it is read through ccxt, which has no {source} source; "
                     "set market_data.source to live, or leave the venue out"
                 )
+
+    def _check_environment(self, source: str) -> None:
+        execution = self.execution
+        for venue in execution.keys_vouched:
+            if venue not in self.venues:
+                raise ValueError(f"execution.keys_vouched: no venue {venue!r}; name those of venues, or none")
+        if execution.environment == "loopback":
+            if execution.orders == "wire" and (source != "sim" or self.session != DEFAULT):
+                raise ValueError(
+                    "execution.orders: wire needs the loopback servers, which stand for the venues only with "
+                    "market_data.source sim and the default session; set it to simulated"
+                )
+            return
+        where = f"execution.environment: {execution.environment}"
+        if execution.orders != "wire":
+            raise ValueError(f"{where} sends orders over the wire; set execution.orders to wire, or loopback here")
+        if source != "live" or self.session != DEFAULT:
+            raise ValueError(
+                f"{where} needs the venues' own markets; set market_data.source to live and session to {DEFAULT}"
+            )
+        if execution.environment == "live" and self.profile != "live":
+            raise ValueError(f"{where} trades with money; set profile to live as well, or testnet here")
 
     def _check_caps(self) -> None:
         if self.profile != "live":

@@ -23,17 +23,10 @@ import native
 from adapters.board_file import BoardDamagedError
 from adapters.clock import Clock, SystemClock
 from adapters.config import ConfigError, DeskConfig
+from adapters.execution_backend import Backend, backends_of, key_variables
 from adapters.permit_board import OperatorBoard, PermitReader
 
-SECRET_VARIABLES: Final = (
-    "BINANCE_KEY",
-    "BINANCE_SECRET",
-    "OKX_KEY",
-    "OKX_SECRET",
-    "OKX_PASSPHRASE",
-    "BYBIT_KEY",
-    "BYBIT_SECRET",
-)
+SECRET_VARIABLES: Final = key_variables()
 _GIB: Final = 2**30
 _STA_UNSYNC: Final = 0x40
 _TIME_ERROR: Final = 5
@@ -75,6 +68,7 @@ def examine(config: DeskConfig | ConfigError, env: Mapping[str, str], clock: Clo
         check_port("admin port", config.admin_port, config.pid_path),
         check_permit_board(config.permit_board_path, clock),
         check_secrets(config, env),
+        *check_orders(config, env),
     ]
 
 
@@ -231,10 +225,30 @@ def check_secrets(config: DeskConfig, env: Mapping[str, str]) -> Check:
     if config.telegram.allowed_chat_ids and not env.get(config.telegram.token_env):
         mend = f"set {config.telegram.token_env} or remove telegram.allowed_chat_ids"
         return Check(name="secrets", status=Status.FAIL, text=f"{text}; Telegram has chats but no token", mend=mend)
-    if config.profile == "paper" and any(name in present for name in SECRET_VARIABLES):
-        mend = "unset them: paper never uses them"
-        return Check(name="secrets", status=Status.WARN, text=f"{text}; a paper desk needs no keys", mend=mend)
+    if config.execution.environment == "loopback" and any(name in present for name in SECRET_VARIABLES):
+        mend = "unset them: neither the simulation nor loopback uses them"
+        return Check(name="secrets", status=Status.WARN, text=f"{text}; nothing here needs keys", mend=mend)
     return Check(name="secrets", status=Status.OK, text=text)
+
+
+def check_orders(config: DeskConfig, env: Mapping[str, str]) -> list[Check]:
+    """Where each venue's orders would go if the desk began now, and why; less than was asked for is a warning."""
+    try:
+        each = backends_of(config, env)
+    except ConfigError as error:
+        text = f"{error.field}: {error.problem}"
+        return [Check(name="orders", status=Status.FAIL, text=text, mend=error.mend)]
+    asked = config.execution
+    wanted = Backend(asked.environment) if asked.orders == "wire" else Backend.SIMULATED
+    found = []
+    for one in each:
+        name, text = f"orders {one.venue}", f"{one.backend.value}: {one.reason}"
+        if one.backend is wanted:
+            found.append(Check(name=name, status=Status.OK, text=text))
+        else:
+            mend = f"execution.environment asks for {wanted.value}: mend what is said, or ask for less"
+            found.append(Check(name=name, status=Status.WARN, text=text, mend=mend))
+    return found
 
 
 def process_alive(pid: int) -> bool:

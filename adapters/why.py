@@ -29,6 +29,7 @@ from trading.orders.journal_rows import (
 )
 from trading.orders.messages import ApprovedOrder, ExecType, ExecutionReport
 from trading.risk.checks import tell_checks
+from trading.telemetry.ids import trace_id_of
 
 NEAREST_IDS = 5
 _NEWEST_ROWS = 4_000
@@ -44,18 +45,20 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """An order from tick to ledger. ``trace`` is the cause id that all its messages carry."""
+    """An order from tick to ledger. ``trace`` is the cause id that all its messages carry, ``trace_id`` its trace's."""
 
     cl_ord_id: str
     venue: str
     instrument_id: str
     trace: str
+    trace_id: str
     epoch: int
     steps: tuple[Step, ...]
 
     def to_text(self) -> str:
         """The story in words, one line per step, with the time since the step before."""
-        lines = [f"{self.cl_ord_id} on {self.venue}, {self.instrument_id}: epoch {self.epoch}, trace {self.trace}"]
+        head = f"{self.cl_ord_id} on {self.venue}, {self.instrument_id}: epoch {self.epoch}, cause {self.trace}"
+        lines = [f"{head}, trace {self.trace_id}"]
         previous: int | None = None
         for step in self.steps:
             took = "" if previous is None or step.ts_ns < previous else f"+{_duration(step.ts_ns - previous)}"
@@ -120,6 +123,7 @@ def story_of(cl_ord_id: str, rows: Iterable[JournalRow]) -> Story:
         venue=rows[0].venue,
         instrument_id=instrument_id,
         trace=trace,
+        trace_id=trace_id_of(cl_ord_id),
         epoch=rows[0].epoch,
         steps=tuple(steps),
     )

@@ -65,6 +65,8 @@ class OpsActor(Shell):
                 version=setup.version,
                 profile=setup.profile,
                 context=ContextConfig.model_validate_json(setup.context),
+                journal=setup.journal,
+                traces=setup.traces,
             )
             self._handles = await run_ops(self._projection, self._bus, config, self.clock)
         except Exception as error:  # noqa: BLE001 - becomes the actor's own message, so the shell reports it

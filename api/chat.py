@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "pause": "/pause [scope] [cause]: no new risk",
     "hold": "/hold [scope] [cause]: no new orders",
     "resume": "/resume [scope]: release the operator's brakes",
+    "unlock": "/unlock <venue> [cause]: let a locked link try again",
     "kill": "/kill [cause]: cancel all, flatten, HOLD",
     "why": "/why <cl_ord_id>: the story of an order",
     "alerts": "/alerts on|off",
@@ -72,10 +73,14 @@ class Chat:
             case "kill":
                 cause = " ".join(words) or phrase("no_cause", lang)
                 return _said(await self._port.ask(CommandKind.KILL, actor=actor, cause=cause), lang)
-            case "resume" | "start" if age_s > STALE_S:
+            case "resume" | "start" | "unlock" if age_s > STALE_S:
                 return phrase("stale", lang)
             case "resume":
                 return await self._resume(words, actor, lang)
+            case "unlock" if words:
+                scope = f"venue:{words[0].removeprefix('venue:')}"
+                cause = " ".join(words[1:]) or "Telegram /unlock"
+                return _said(await self._port.ask(CommandKind.UNLOCK, scope=scope, actor=actor, cause=cause), lang)
             case "start":
                 return await self._start(actor, lang)
             case "why":

@@ -21,13 +21,22 @@ from pydantic import ValidationError
 from adapters.clock import Clock
 from api import schemas, views
 from api.control import ANSWER_TIMEOUT_S, CommandBus, CommandPort, Fate, Outcome
+from api.finance import ENDPOINTS as FINANCE_ENDPOINTS
+from api.finance import Finance
+from api.finance_desk import FinanceDesk
 from api.market_data import ENDPOINTS as MARKET_ENDPOINTS
 from api.market_data import MarketData
 from api.metrics import Exposition, OpsCounters
 from api.openapi import Endpoint, document
 from api.projection import Projection
 from api.readiness import assess
+from api.recon import ENDPOINTS as RECON_ENDPOINTS
+from api.recon import Recon
 from api.stream import ALIASES, NAMES, STREAM_HZ, StreamHub, parse_topics
+from api.traces import ENDPOINTS as TRACE_ENDPOINTS
+from api.traces import Traces
+from api.traces_desk import TraceDesk
+from api.traces_metrics import TraceMetrics
 from trading.context import MarketContext
 from trading.operators import CommandKind
 
@@ -101,7 +110,7 @@ _OWN_ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/metrics/latency", "metrics_latency", "Latency aggregates", content_type="text/plain"),
     Endpoint("GET", "/openapi.json", "openapi", "This document", content_type="application/json"),
 )
-ENDPOINTS = (*_OWN_ENDPOINTS, *MARKET_ENDPOINTS)
+ENDPOINTS = (*_OWN_ENDPOINTS, *MARKET_ENDPOINTS, *TRACE_ENDPOINTS, *RECON_ENDPOINTS, *FINANCE_ENDPOINTS)
 
 _ASSET_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 _OUTCOME_STATUS = {
@@ -158,14 +167,26 @@ async def start_http(
     stream_hz: int = STREAM_HZ,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     known_context: Callable[[], MarketContext] | None = None,
+    traces: TraceDesk | None = None,
+    journal: str = "",
 ) -> HttpServer:
-    """Listen on ``host:port``; 0 picks a port. ``ValueError``: host is not loopback. ``OSError``: the port is busy."""
+    """Listen on ``host:port``; 0 picks a port. ``ValueError``: host is not loopback. ``OSError``: the port is busy.
+
+    ``journal`` is the one that finance is told from; without it there is none.
+    """
     if host not in LOOPBACK:
         raise ValueError(f"the operators' API binds to loopback only, not to {host!r}: use 127.0.0.1 and a tunnel")
     counters = counters or OpsCounters()
     hub = StreamHub(projection, counters, {"version": version, "profile": profile}, stream_hz)
     face = _Face(
-        projection, CommandPort(bus, clock, counters, answer_timeout_s), hub, counters, version=version, profile=profile
+        projection,
+        CommandPort(bus, clock, counters, answer_timeout_s),
+        hub,
+        counters,
+        traces or TraceDesk(projection, clock),
+        finance=FinanceDesk(clock, journal),
+        version=version,
+        profile=profile,
     )
     if known_context is not None:
         face.known_context = known_context
@@ -191,7 +212,9 @@ class _Face:
         port: CommandPort,
         hub: StreamHub,
         counters: OpsCounters,
+        traces: TraceDesk,
         *,
+        finance: FinanceDesk,
         version: str,
         profile: str,
     ) -> None:
@@ -209,7 +232,20 @@ class _Face:
             lambda trouble, status: _error(status, trouble.field, trouble.message, trouble.mend),
             _outcome,
         )
-        self._exposition = Exposition(projection, counters)
+        self._traces = Traces(
+            projection,
+            traces,
+            _json,
+            lambda trouble, status: _error(status, trouble.field, trouble.message, trouble.mend),
+        )
+        self._finance_desk = finance
+        self._finance = Finance(
+            projection,
+            finance,
+            _json,
+            lambda trouble, status: _error(status, trouble.field, trouble.message, trouble.mend),
+        )
+        self._exposition = Exposition(projection, counters, TraceMetrics(traces))
         self._openapi = msgspec.json.encode(document(ENDPOINTS, version))
         folder = importlib.resources.files("api") / "ui"
         self._assets = {
@@ -226,9 +262,18 @@ class _Face:
             app.router.add_route(endpoint.method, endpoint.path, getattr(self, endpoint.name))
         for endpoint in MARKET_ENDPOINTS:
             app.router.add_route(endpoint.method, endpoint.path, self._market_data.handler(endpoint.name))
+        recon = Recon(self._projection, _json)
+        for endpoint in RECON_ENDPOINTS:
+            app.router.add_route(endpoint.method, endpoint.path, recon.handler(endpoint.name))
+        for endpoint in TRACE_ENDPOINTS:
+            app.router.add_route(endpoint.method, endpoint.path, self._traces.handler(endpoint.name))
+        for endpoint in FINANCE_ENDPOINTS:
+            app.router.add_route(endpoint.method, endpoint.path, self._finance.handler(endpoint.name))
+        app.on_cleanup.append(self._release)
         app.router.add_post("/api/ui/universe", self._market_data.handler("change_universe"))
         app.router.add_get("/", self.asset)
         app.router.add_get("/quality", self.quality_page)
+        app.router.add_get("/finance", self.finance_page)
         app.router.add_get("/ui/{name}", self.asset)
         return app
 
@@ -323,6 +368,13 @@ class _Face:
     async def quality_page(self, _: web.Request) -> web.Response:
         """The Data Quality page."""
         return self._serve_asset("quality.html")
+
+    async def finance_page(self, _: web.Request) -> web.Response:
+        """The finance page."""
+        return self._serve_asset("finance.html")
+
+    async def _release(self, _: web.Application) -> None:
+        self._finance_desk.close()
 
     def _serve_asset(self, name: str) -> web.Response:
         if name not in self._assets:

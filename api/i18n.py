@@ -82,6 +82,7 @@ PHRASES: dict[str, tuple[str, str]] = {
             "/status состояние и режим\n/health готовность и причины\n/positions позиции\n/pnl прибыль и убыток\n"
             "/start снять паузу, только если готовность зелёная\n/pause [область] [причина] без нового риска\n"
             "/hold [область] [причина] стоп заявкам\n/resume [область] снять тормоза оператора\n"
+            "/unlock <площадка> [причина] снова открыть связь с ней\n"
             "/kill [причина] отменить всё, закрыть, HOLD\n/why <cl_ord_id> история заявки\n"
             "/alerts on|off уведомления\n/lang ru|en язык\n/help эта справка"
         ),
@@ -89,6 +90,7 @@ PHRASES: dict[str, tuple[str, str]] = {
             "/status state and mode\n/health readiness and reasons\n/positions positions\n/pnl profit and loss\n"
             "/start lift the pause, only if readiness is green\n/pause [scope] [cause] no new risk\n"
             "/hold [scope] [cause] no new orders\n/resume [scope] release the operator's brakes\n"
+            "/unlock <venue> [cause] let its locked link try again\n"
             "/kill [cause] cancel all, flatten, HOLD\n/why <cl_ord_id> the story of an order\n"
             "/alerts on|off notifications\n/lang ru|en language\n/help this text"
         ),

@@ -22,7 +22,8 @@ LABELS_MAX = 8
 LABEL_VALUE_MAX = 120
 
 _NAME = re.compile(r"^[a-zA-Z_:][a-zA-Z0-9_:]{0,119}$")
-_RESERVED = ("ops_", "metrics_cardinality_", "latency_stage_")
+_RESERVED = ("ops_", "metrics_cardinality_", "latency_stage_", "order_stage_", "traces_")
+_QUANTILES = (("0.5", "p50_us"), ("0.95", "p95_us"), ("0.99", "p99_us"), ("0.999", "p999_us"))
 _LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]{0,59}$")
 
 
@@ -135,7 +136,7 @@ def latency_families(projection: Projection) -> Iterator[Metric]:
     for entry in projection.facts(Topic.LATENCY):
         stages = entry.body.get("stages")
         for stage, row in list(stages.items())[:32] if isinstance(stages, dict) else ():
-            for quantile, key in (("0.5", "p50_us"), ("0.95", "p95_us"), ("0.99", "p99_us")):
+            for quantile, key in _QUANTILES:
                 value = decimal_of(row.get(key)) if isinstance(row, dict) else None
                 if value is not None:
                     micros.add_metric([entry.key, str(stage), quantile], float(value))
@@ -151,9 +152,11 @@ class Exposition:
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, projection: Projection, counters: OpsCounters) -> None:
+    def __init__(self, projection: Projection, counters: OpsCounters, *more: Collector) -> None:
         self._all = CollectorRegistry(auto_describe=False)
         self._all.register(CellMetrics(projection, counters))
+        for collector in more:
+            self._all.register(collector)
         ProcessCollector(namespace="ops", registry=self._all)
         self._latency = CollectorRegistry(auto_describe=False)
         self._latency.register(LatencyMetrics(projection))

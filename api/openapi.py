@@ -71,7 +71,13 @@ def _operation(endpoint: Endpoint) -> dict[str, object]:
         "summary": endpoint.summary,
         "responses": answers,
         "parameters": [
-            {"name": name, "in": "query", "required": required, "description": words, "schema": {"type": "string"}}
+            {
+                "name": name,
+                "in": "path" if f"{{{name}}}" in endpoint.path else "query",
+                "required": required,
+                "description": words,
+                "schema": {"type": "string"},
+            }
             for name, words, required in endpoint.query
         ],
     }

@@ -9,15 +9,17 @@ import msgspec
 from adapters.clock import Clock
 from adapters.context import ContextFeed
 from adapters.context_model import ContextConfig
+from adapters.telemetry.exporter import TraceExport
 from api.control import CommandBus
 from api.http import HttpServer, start_http
 from api.metrics import OpsCounters
 from api.projection import Projection
 from api.telegram import TelegramFace
+from api.traces_desk import TraceDesk
 
 
 class OpsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to serve and whom to obey. An empty token means no Telegram."""
+    """Where to serve and whom to obey. An empty token means no Telegram, no ``journal`` no traces."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -28,6 +30,8 @@ class OpsConfig(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""
     stream_hz: int = 4
     context: ContextConfig = ContextConfig()
+    journal: str = ""
+    traces: TraceExport = TraceExport()
 
     def __repr__(self) -> str:
         """Without the token: configurations are logged."""
@@ -43,6 +47,7 @@ class OpsHandles(msgspec.Struct, kw_only=True):
     counters: OpsCounters
     context: ContextFeed
     refreshing: asyncio.Task[None]
+    traces: TraceDesk
 
     async def close(self) -> None:
         """Stop Telegram, end the streams, release the port."""
@@ -51,12 +56,14 @@ class OpsHandles(msgspec.Struct, kw_only=True):
         await self.http.close()
         self.refreshing.cancel()
         await self.context.close()
+        await self.traces.close()
 
 
 async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, clock: Clock) -> OpsHandles:
     """Start the faces. ``ValueError`` and ``OSError`` say in words why the server could not start."""
     counters = OpsCounters()
     context = ContextFeed(config.context, clock)
+    traces = TraceDesk(projection, clock, config.journal, config.traces, version=config.version, profile=config.profile)
     http = await start_http(
         projection,
         bus,
@@ -68,7 +75,10 @@ async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, cl
         counters=counters,
         stream_hz=config.stream_hz,
         known_context=context.current,
+        traces=traces,
+        journal=config.journal,
     )
+    traces.start()
     refreshing = asyncio.get_running_loop().create_task(context.run(), name="market context")
     telegram = None
     if config.telegram_token:
@@ -80,6 +90,9 @@ async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, cl
             clock,
             base_url=config.telegram_base_url or None,
             counters=counters,
+            site=http.url,
         )
         telegram.start()
-    return OpsHandles(http=http, telegram=telegram, counters=counters, context=context, refreshing=refreshing)
+    return OpsHandles(
+        http=http, telegram=telegram, counters=counters, context=context, refreshing=refreshing, traces=traces
+    )

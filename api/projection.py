@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
 from adapters.clock import Clock, SystemClock
+from api.correlation import correlated
 from trading.operators import Published, Topic
 
 TERMINAL = frozenset({"filled", "canceled", "replaced", "rejected", "denied", "expired"})
@@ -82,17 +83,25 @@ class Projection:
         elif not self._make_room(published.topic, facts):
             self.refused += 1
             return
+        if published.topic is Topic.EVENT:
+            body = correlated(body, self.knows_order)
         self.seq += 1
         facts[key] = Entry(key, body, published.ts_ns, self.seq, self.clock.mono_ns())
         if published.topic is Topic.PNL:
             self._sample(published)
 
-    def note(self, level: str, code: str, text: str) -> None:
-        """Add an event of the ops cell itself, beside those that the desk publishes."""
+    def note(self, level: str, code: str, text: str, cl_ord_id: str = "") -> None:
+        """Add an event of the ops cell itself, beside those that the desk publishes; of an order, with its trace."""
         self._notes += 1
         now_ns = self.clock.wall_ns()
         body: dict[str, object] = {"level": level, "code": code, "text": text, "ts_ns": now_ns, "cell": "ops"}
+        if cl_ord_id:
+            body["cl_ord_id"] = cl_ord_id
         self.apply(Published(topic=Topic.EVENT, key=f"ops-{self._notes}", body=body, ts_ns=now_ns))
+
+    def knows_order(self, cl_ord_id: str) -> bool:
+        """Whether this is the id of an order that is kept."""
+        return cl_ord_id in self._facts[Topic.ORDER]
 
     # What readers use.
 

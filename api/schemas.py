@@ -28,7 +28,7 @@ class ControlRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    action: Literal["hold", "pause", "resume", "kill", "cancel_all"]
+    action: Literal["hold", "pause", "resume", "kill", "cancel_all", "unlock", "adopt"]
     scope: Annotated[str, AfterValidator(_scope)] = "global"
     cause: Annotated[str, Field(min_length=3, max_length=500)]
 
@@ -125,6 +125,7 @@ class ControlStateAnswer(Answer):
     permit: PermitAnswer
     synthetic: bool
     sources: dict[str, str]
+    orders: dict[str, Body]
     readiness: Body
     uptime_s: int
 

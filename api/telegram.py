@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.clock import Clock
 from api.chat import Chat, brake_alert
 from api.control import CommandBus, CommandPort
+from api.correlation import jump, order_named
 from api.metrics import OpsCounters
 from api.outbox import Outbox
 from api.projection import Projection
@@ -47,17 +48,19 @@ class TelegramFace:
         *,
         base_url: str | None = None,
         counters: OpsCounters | None = None,
+        site: str = "",
         tick_s: float = 0.5,
         backoff_s: float = 1.0,
         poll_s: int = POLL_S,
     ) -> None:
-        """``base_url`` is the Bot API's, ending in ``/bot``; None is Telegram's own."""
+        """``base_url`` is the Bot API's, ending in ``/bot``; None is Telegram's own. ``site`` is where traces are."""
         self._projection = projection
         self._counters = counters or OpsCounters()
         self._token = token
         self._allowed = frozenset(allowed_chat_ids)
         self._clock = clock
         self._base_url = base_url
+        self._site = site
         self._tick_s = tick_s
         self._backoff_s = backoff_s
         self._poll_s = poll_s
@@ -157,14 +160,20 @@ class TelegramFace:
         for event in reversed(list(self._projection.changed_since(Topic.EVENT, self._cursor, ALERTED_EVENTS_MAX))):
             if str(event.body.get("level", "")).lower() in ALERT_LEVELS:
                 code, text = str(event.body.get("code")), str(event.body.get("text"))
+                named = event.body.get("cl_ord_id")
+                text = self._with_trace(f"❗ {code}: {text}", named if isinstance(named, str) else "")
                 for chat_id in self._listeners():
-                    self.outbox.alert(chat_id, f"event:{code}:{event.body.get('cell')}", f"❗ {code}: {text}")
+                    self.outbox.alert(chat_id, f"event:{code}:{event.body.get('cell')}", text)
         self._cursor = self._projection.seq
 
+    def _with_trace(self, text: str, cl_ord_id: str) -> str:
+        return f"{text}\n{jump(cl_ord_id, self._site)}" if cl_ord_id else text
+
     def _alert_brake(self, key: tuple[str, str], row: dict[str, object], *, released: bool) -> None:
+        named = "" if released else order_named(str(row.get("cause", "")), self._projection.knows_order)
         for chat_id in self._listeners():
             text = brake_alert(row, released=released, language=self._chat.language(chat_id))
-            self.outbox.alert(chat_id, f"brake:{key}", text)
+            self.outbox.alert(chat_id, f"brake:{key}", self._with_trace(text, named))
 
     def _listeners(self) -> list[int]:
         return [chat_id for chat_id in sorted(self._allowed) if self._chat.wants_alerts(chat_id)]

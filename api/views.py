@@ -11,6 +11,7 @@ from decimal import Decimal
 from api.projection import Entry, Projection, decimal_of
 from api.readiness import assess, book_age_ms, is_synthetic, level_rank, permit_of
 from trading.operators import Topic
+from trading.telemetry.ids import trace_id_of
 
 ORDERS_SHOWN = 300
 FILLS_SHOWN = 200
@@ -36,6 +37,7 @@ def control_state(projection: Projection) -> Table:
         "permit": permit,
         "synthetic": is_synthetic(projection),
         "sources": {fact.key: fact.body.get("source", "unknown") for fact in projection.facts(Topic.VENUE)},
+        "orders": {fact.key: fact.body.get("orders", {}) for fact in projection.facts(Topic.VENUE)},
         "readiness": {
             "status": readiness.status,
             "reasons": [
@@ -56,7 +58,10 @@ def control_state(projection: Projection) -> Table:
 def execution(projection: Projection) -> Table:
     """The newest orders and fills, and latency by stage."""
     return {
-        "orders": _bodies(projection.newest(Topic.ORDER, ORDERS_SHOWN)),
+        "orders": [
+            {**body, "trace_id": trace_id_of(str(body["key"]))}
+            for body in _bodies(projection.newest(Topic.ORDER, ORDERS_SHOWN))
+        ],
         "fills": _bodies(projection.newest(Topic.FILL, FILLS_SHOWN)),
         "latency": {entry.key: entry.body for entry in projection.facts(Topic.LATENCY)},
         "orders_kept": projection.size(Topic.ORDER),

@@ -77,7 +77,7 @@ def _paced(seconds: int, path: Path) -> dict[str, float]:
     failures: list[str] = []
     wanted = seconds * ORDERS_PER_S * ROWS_PER_ORDER
 
-    def on_committed(ids: list[int]) -> None:
+    def on_committed(ids: list[int], _last_seq: int) -> None:
         now = time.perf_counter_ns()
         for batch_id in ids:
             durable[batch_id] = now

@@ -27,9 +27,13 @@ from trading.market.gate_rules import RULES  # noqa: E402
 from trading.orders import fsm, stp, triggers  # noqa: E402
 from trading.protection import leg  # noqa: E402
 from trading.protection.policy import PRESETS  # noqa: E402
+from trading.recon import difference, invariants  # noqa: E402
+from trading.recon.config import ReconConfig  # noqa: E402
+from trading.recon.core import patience_ms  # noqa: E402
 from trading.strategies.basis import BasisParams  # noqa: E402
 from trading.strategies.maker import MakerParams  # noqa: E402
 from trading.strategies.momentum import MomentumParams  # noqa: E402
+from trading.telemetry.stages import STAGES  # noqa: E402
 
 _MARKED = re.compile(r"(<!-- BEGIN GENERATED (\S+) -->\n).*?(<!-- END GENERATED -->)", re.DOTALL)
 
@@ -171,6 +175,30 @@ def exit_policies() -> str:
     return _table(["policy", "stop loss", "take profit", "pause after an exit"], rows)
 
 
+def recon_diagram() -> str:
+    """The life of a difference."""
+    return _diagram(difference.TRANSITIONS, difference.S.OPEN, frozenset())
+
+
+def recon_classes() -> str:
+    """What each class of difference is, what is done about it and how long it may take."""
+    rows = [
+        [
+            f"`{one.value}`",
+            difference.MEANINGS[one],
+            difference.DOINGS[difference.ACTIONS[one]],
+            "-" if one is difference.DiffClass.DUST else f"{patience_ms(one, ReconConfig()) / 1000:g} s",
+        ]
+        for one in difference.DiffClass
+    ]
+    return _table(["class", "what it is", "what the desk does", "patience"], rows)
+
+
+def recon_invariants() -> str:
+    """What must be true of the books at any moment."""
+    return _table(["invariant", "rule"], [[f"`{one.value}`", words] for one, words in invariants.WORDS.items()])
+
+
 def stp_modes() -> str:
     """Each venue's words of self-trade prevention."""
     rows = [
@@ -194,7 +222,13 @@ def trigger_support() -> str:
     return _table(["venue", "kind", "watches", "close on trigger"], rows)
 
 
+def stages() -> str:
+    """The stages of an order's life that are timed."""
+    return _table(["stage", "from where to where"], [[f"`{stage}`", words] for stage, words in STAGES.items()])
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "stages": stages,
     "commands": commands,
     "levels": levels,
     "verdicts": verdicts,
@@ -208,6 +242,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "order-ends": order_ends,
     "exit-diagram": exit_diagram,
     "exit-policies": exit_policies,
+    "recon-diagram": recon_diagram,
+    "recon-classes": recon_classes,
+    "recon-invariants": recon_invariants,
     "stp-modes": stp_modes,
     "trigger-support": trigger_support,
 }

@@ -300,7 +300,7 @@ def _commit_writer(directory: Path) -> tuple[JournalWriter, dict[int, asyncio.Fu
     loop = asyncio.get_running_loop()
     waiting: dict[int, asyncio.Future[None]] = {}
 
-    def committed(ids: Any) -> None:
+    def committed(ids: Any, _last_seq: int) -> None:
         def done() -> None:
             for i in ids:
                 waiting.pop(i).set_result(None)

@@ -117,6 +117,7 @@ def bench_config(data: Path) -> DeskConfig:
             },
             "strategies": {"flip": {"kind": "maker", "instruments": [USDM], "budget_usd": Decimal(100_000)}},
             "placement": {"all": ["desk", "venue:binanceusdm", "ops"]},
+            "execution": {"orders": "simulated"},
             "risk": {
                 "throttle_orders_per_sec": 1000,
                 "daily_loss_cap_usd": Decimal(1_000_000),

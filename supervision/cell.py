@@ -29,6 +29,7 @@ from actors.messages import (
     LinkUp,
     StartActor,
     VenueDown,
+    VenueUp,
 )
 from actors.shell import Shell
 from adapters.clock import SystemClock
@@ -64,7 +65,10 @@ EXIT_LOOP_DIED = 71
 
 
 def conflate(msg: Any) -> Hashable | None:
-    """The link's conflation key: the newest top and mark of an instrument, the newest published fact of a key."""
+    """The link's conflation key: the newest top and mark of an instrument, the newest published fact of a key.
+
+    That a venue can be traded is said for as long as it is so: nothing is lost with one that is too many.
+    """
     kind = type(msg)
     if kind is BookTop:
         return ("top", msg.instrument_id)
@@ -72,6 +76,8 @@ def conflate(msg: Any) -> Hashable | None:
         return ("mark", msg.instrument_id)
     if kind is Published and msg.topic not in _ALL_DELIVERED:
         return (msg.topic, msg.key)
+    if kind is VenueUp:
+        return ("up", msg.venue)
     return None
 
 
@@ -135,7 +141,7 @@ class CellRuntime:
         self._base = base
         base.attach(loop)
         base.set_router(self._route)
-        base.set_observer(on_overflow=self._overflow, on_root_exit=self._top_gone)
+        base.set_observer(on_overflow=self._overflow, on_root_exit=self._top_gone, on_failure=self._unborn)
         codec = LinkCodec(LinkMessage)
         for peer in plan.peers:
             link = LinkOut(
@@ -196,6 +202,11 @@ class CellRuntime:
             if silent_ns is not None:
                 self.fence(f"root {plan.root_pid} has been silent for {silent_ns / 1e6:.0f} ms")
             await asyncio.sleep(interval)
+
+    def _unborn(self, address: ActorAddress, msg: object, error: BaseException) -> None:
+        """A constructor raised; what raises later tells its supervisor."""
+        kind = "its constructor" if msg is None else type(msg).__name__
+        print(f"cell {self.plan.cell}: {address}: {error!r} in {kind}", file=sys.stderr, flush=True)
 
     def _top_gone(self, address: ActorAddress) -> None:
         """A supervisor that gave up ends its cell: the root decides what follows."""

@@ -28,12 +28,18 @@ SUMMARIES: Final = {
     "status": "may it trade, and if not, why not",
     "hold": "stop trading now; works with the daemon up, hung or dead",
     "resume": "take operators' brakes off",
+    "unlock": "let a venue's locked link try again: its key or account is mended",
+    "adopt": "explain what holds a venue: a deposit, a withdrawal, a trade that it corrected",
     "doctor": "what about this machine would hurt the desk",
     "why": "the whole story of one order",
+    "finance": "balances, equity, profit by day, week, month, and the statement behind them",
+    "lifecycle": "how orders fared: latencies, ends and refusals by venue",
     "replay": "run a session through the whole desk in virtual time",
     "bench": "measure this machine",
     "drill": "break something on purpose and see it heal",
     "journal": "the order journal: verify, show, tail, export, migrate, vacuum",
+    "dropcopy": "what venues say was executed against what the journal booked",
+    "recon": "whether a day agrees with the venues: its statement, out of the journal",
     "backup": "save the desk's state while it runs, with a manifest",
     "restore": "bring a backup back, where no desk runs",
     "books": "check recorded order books by the venue's own rules",
@@ -43,7 +49,7 @@ SUMMARIES: Final = {
     "conformance": "hurt market data, or orders and accounts, on purpose, and hold the desk against what was true",
 }
 
-_OWN: Final = frozenset({"hold", "resume", "status", "doctor"})
+_OWN: Final = frozenset({"hold", "resume", "unlock", "adopt", "status", "doctor"})
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -83,8 +89,32 @@ def build_parser() -> argparse.ArgumentParser:
     resume.add_argument("--second", metavar="NAME", help="the second identity, for a kill")
     resume.add_argument("--approve", metavar="HASH", help="the hash that both approve, for a kill")
     _identity(resume)
+    unlock = add("unlock")
+    unlock.add_argument("venue")
+    unlock.add_argument("cause", nargs="*", help="what was mended, for your colleagues")
+    unlock.add_argument("--actor", help="who you are; without it the user that runs the command")
+    adopted = add("adopt")
+    adopted.add_argument("venue")
+    adopted.add_argument("cause", nargs="+", help="what it was, for the journal")
+    adopted.add_argument("--actor", help="who you are; without it the user that runs the command")
     add("doctor")
     add("why").add_argument("cl_ord_id")
+    finance = add("finance")
+    finance.add_argument("--from", dest="from_day", metavar="YYYY-MM-DD", help="the first day (UTC); without it all")
+    finance.add_argument("--to", dest="to_day", metavar="YYYY-MM-DD", help="the last day; balances are as of its end")
+    finance.add_argument("--by", choices=["day", "week", "month"], default="day", help="periods of profit")
+    finance.add_argument("--venue", metavar="V", help="only this venue")
+    finance.add_argument("--leverage", metavar="N", help="at which margin is told; 5 as the simulated venues have it")
+    finance.add_argument(
+        "--mark", action="append", default=[], metavar="ID=PRICE", help="value an instrument at this; repeatable"
+    )
+    finance.add_argument("--export", metavar="FILE", help="the statement, line by line, into FILE.csv or FILE.parquet")
+    lifecycle = add("lifecycle")
+    lifecycle.add_argument("path", nargs="?", help="of the journal, or its URL; without it the desk's own")
+    lifecycle.add_argument(
+        "--hours", type=_positive, metavar="N", help="only the newest hours with rows, the open one included"
+    )
+    lifecycle.add_argument("--out", metavar="FILE.md", help="also write it as Markdown")
     replay = add("replay")
     replay.add_argument(
         "--session", metavar="PATH", default="default", help="a recording; default: the synthetic market"
@@ -107,8 +137,15 @@ def build_parser() -> argparse.ArgumentParser:
     drill.add_argument("--orders", choices=["simulated", "wire"], default="simulated", help="by which way orders go")
     drill.add_argument("--kills", type=int, default=20, help="of crash-campaign")
     drill.add_argument("--seed", type=int, default=1, help="of crash-campaign: who is killed and when")
-    drill.add_argument("--venues", default="okx,bybit", help="of crash-campaign; binanceusdm too, with patience")
+    drill.add_argument("--venues", default="okx,bybit,binanceusdm", help="of crash-campaign; okx has to be one")
     _journal(add("journal"))
+    dropcopy = add("dropcopy")
+    dropcopy.add_argument("cause", nargs="*", help="why a difference is accepted")
+    dropcopy.add_argument("--days", type=_positive, default=7, metavar="N", help="how far back; 7 by default")
+    dropcopy.add_argument("--venue", action="append", default=[], metavar="V", help="only this venue; repeatable")
+    dropcopy.add_argument("--accept", metavar="EXEC_ID", help="live with the difference of this execution")
+    dropcopy.add_argument("--actor", help="who you are; without it the user that runs the command")
+    add("recon").add_argument("--day", metavar="YYYY-MM-DD", help="a UTC day; the newest of the journal without it")
     add("backup").add_argument("directory", metavar="DIR", help="a folder that is not there yet")
     restore = add("restore")
     restore.add_argument("directory", metavar="DIR", help="the backup")

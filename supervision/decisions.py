@@ -1,4 +1,4 @@
-"""What the configuration means to those who decide: the governor's limits, the arbiter's budgets, protective exits.
+"""What the configuration means to those who decide: limits, the arbiter's budgets, protective exits, reconciliation.
 
 Owns the translation only: who is started with it is `supervision.wiring`'s, what the keys are is the configuration's.
 """
@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from adapters.config import DeskConfig
+from adapters.config_model import ReconcileConfig
 from trading.arbiter.config import ArbiterConfig, StrategyBudget
 from trading.instruments import Instrument
 from trading.protection.policy import ExitPolicy, Watched, preset
+from trading.recon.config import ReconConfig
 from trading.risk.limits import InstrumentLimits, RiskLimits
 
 
@@ -52,6 +54,19 @@ def exit_policy(config: DeskConfig) -> ExitPolicy:
         stuck_ms=exits.stuck_s * 1_000,
     )
     return policy if exits.policy == "percent" else preset(exits.policy, policy)
+
+
+def recon_config(told: ReconcileConfig) -> ReconConfig:
+    """How accounts are compared while the desk runs."""
+    return ReconConfig(
+        interval_ms=told.interval_sec * 1_000,
+        lookback_ms=told.lookback_hours * 3_600_000,
+        executions_max=told.executions_max,
+        late_ms=told.late_s * 1_000,
+        visible_ms=told.visible_s * 1_000,
+        brake_ms=told.brake_s * 1_000,
+        dust_usd=told.dust_usd,
+    )
 
 
 def arbiter_config(config: DeskConfig, instruments: Mapping[str, Instrument]) -> ArbiterConfig:

@@ -58,7 +58,9 @@ def backlog_config() -> str:
             "notional_caps": {"per_symbol": {"default": 20_000}, "per_venue": {"default": 50_000}, "gross": 100_000},
         },
         "execution": {
-            "pace": {"min_order_interval_ms": 0, "min_quote_interval_ms": 1, "orders_per_symbol_per_min": 1_000_000}
+            # No venue's limits allow as many orders as the proof needs.
+            "orders": "simulated",
+            "pace": {"min_order_interval_ms": 0, "min_quote_interval_ms": 1, "orders_per_symbol_per_min": 1_000_000},
         },
         "venues": {
             venue: {

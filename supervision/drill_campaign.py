@@ -1,10 +1,11 @@
 """The crash campaign: a real desk trades over the venues' wire, and its processes are killed again and again.
 
-Owns who dies, when and how often, and the sums. The desk's cell and the venues' cells die by SIGKILL at random moments
-and, by traps (`actors.crash_points`), at every named boundary of an order's life; each time the desk must trade again
-by itself before the next blow. Every 50 kills the desk is stopped in order and all that it did is compared with what
-the venues say of themselves (`drill_audit`); the next 50 begin with an empty directory, because a journal of hours
-would be read again at every start. The venues themselves are not killed: they stand for the outside, and are the truth.
+Owns who dies, when and how often, and the sums. The desk's cell and the venues' cells die by SIGKILL at random moments,
+now and then two of them at once, and, by traps (`actors.crash_points`), at every named boundary of an order's life;
+each time the desk must trade again by itself before the next blow. Every 50 kills the desk is stopped in order and all
+that it did is compared with what the venues say of themselves (`drill_audit`); the next 50 begin with an empty
+directory, because a journal of hours would be read again at every start. The venues themselves are not killed: they
+stand for the outside, and are the truth.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _TRAP_S: Final = 10.0
 _RECOVERY_S: Final = 60.0
 _SLOW_S: Final = 10.0
 _WAIT_MAX_S: Final = 0.4
+_TOGETHER: Final = 0.25
+"""How many of the random blows hit two cells at the same moment: their supervisor hears of both ends at once."""
 _BASIS: Final = 0.1
 """A calm market: what holds the desk here should be the blows."""
 _SELF_ENDED: Final = "drill: this process ends itself"
@@ -54,6 +57,8 @@ _DESK_ACTOR: Final = {
     Boundary.BEFORE_COMMIT: "journal",
     Boundary.AFTER_COMMIT: "journal",
     Boundary.AFTER_CLEAN: "governor",
+    Boundary.BEFORE_CHECKPOINT: "journal",
+    Boundary.AFTER_CHECKPOINT: "journal",
 }
 """Elsewhere in the desk it is the order core."""
 
@@ -232,13 +237,14 @@ class _Leg:
             self._until_flowing()
             before = desk.pids()
             boundary = next(self._deck)
-            cell, hit_ns, how = self._random(before) if boundary is None else self._at(boundary, before)
-            took_ms = self._recovery(cell, before[cell], hit_ns)
+            cells, hit_ns, how = self._random(before) if boundary is None else self._at(boundary, before)
+            took_ms = self._recovery(cells, before, hit_ns)
             sums.recovery_ms.append(took_ms)
-            self._count_unplanned(before, {cell})
+            self._count_unplanned(before, set(cells))
             if self._wanted <= 2 * KILLS_PER_DESK or sums.kills % 10 == 0:
                 rate = f"{sums.flow[-1]:.0f} orders/s before it"
-                self._say(f"{sums.kills} of {self._wanted}: {cell} {how}, back after {took_ms:.0f} ms ({rate})")
+                who = " and ".join(cells)
+                self._say(f"{sums.kills} of {self._wanted}: {who} {how}, back after {took_ms:.0f} ms ({rate})")
         self._end()
 
     def close(self) -> None:
@@ -262,13 +268,17 @@ class _Leg:
         desk.wait(f"{ORDERS_PER_S} orders a second", flowing, _RECOVERY_S)
         self._sums.flow.append(float(self._sent_since(desk.clock.mono_ns() - _FLOW_NS)))
 
-    def _random(self, before: dict[str, int]) -> tuple[str, int, str]:
-        cell = self._dice.choice([DESK, DESK, *(f"venue-{venue}" for venue in self._venues)])
-        hit_ns = self._kill(before[cell])
-        self._sums.blow(RANDOM, cell)
-        return cell, hit_ns, "at random"
+    def _random(self, before: dict[str, int]) -> tuple[tuple[str, ...], int, str]:
+        venues = [f"venue-{venue}" for venue in self._venues]
+        cells: tuple[str, ...] = (self._dice.choice([DESK, DESK, *venues]),)
+        if self._dice.random() < _TOGETHER:
+            cells += (self._dice.choice([cell for cell in (DESK, *venues) if cell not in cells]),)
+        hit_ns = min([self._kill(before[cell]) for cell in cells])
+        for cell in cells:
+            self._sums.blow(RANDOM, cell)
+        return cells, hit_ns, "at random"
 
-    def _at(self, boundary: Boundary, before: dict[str, int]) -> tuple[str, int, str]:
+    def _at(self, boundary: Boundary, before: dict[str, int]) -> tuple[tuple[str, ...], int, str]:
         """Lay the trap and wait until the process has walked into it; else end it as at random."""
         cell, actor = self._place(boundary)
         self._desk.tell(cell, [(actor, DrillFault(kind=f"{CRASH}{boundary.value}", target=actor))])
@@ -286,11 +296,11 @@ class _Leg:
             self._sums.result.not_reached += 1
             hit_ns = self._kill(pid)
             self._sums.blow(RANDOM, cell)
-            return cell, hit_ns, f"at random ({boundary.value} did not come)"
+            return (cell,), hit_ns, f"at random ({boundary.value} did not come)"
         if not self._ended_itself():
             raise DrillFailed(f"{cell} (pid {pid}) ended, and not {boundary.value}; the desk said:\n{self._log()}")
         self._sums.blow(boundary.value, cell)
-        return cell, hit_ns, boundary.value
+        return (cell,), hit_ns, boundary.value
 
     def _place(self, boundary: Boundary) -> tuple[str, str]:
         """The cell and the actor in which the trap is laid."""
@@ -305,22 +315,30 @@ class _Leg:
         os.kill(pid, signal.SIGKILL)
         return hit_ns
 
-    def _recovery(self, cell: str, old: int, hit_ns: int) -> float:
-        """Milliseconds from the blow until the cell is back, nothing is held, and an order has left through it."""
-        desk = self._desk
-        venues = self._venues if cell == DESK else (cell.removeprefix("venue-"),)
-        desk.wait(f"a new {cell}", lambda: desk.pids().get(cell) not in {None, old}, _RECOVERY_S)
+    def _recovery(self, cells: tuple[str, ...], before: dict[str, int], hit_ns: int) -> float:
+        """Milliseconds from the blow until the cells are back, nothing is held, and an order has left through each."""
+        desk, who = self._desk, " and ".join(cells)
+        through = [self._venues if cell == DESK else (cell.removeprefix("venue-"),) for cell in cells]
+        desk.wait(f"a new {who}", lambda: self._are_new(cells, before), _RECOVERY_S)
         there_ns = desk.clock.mono_ns()
 
         def trades() -> bool:
-            return self._sent_since(there_ns, venues) > 0 and desk.trading()
+            return all(self._sent_since(there_ns, venues) for venues in through) and desk.trading()
 
         try:
-            desk.wait(f"an order through the new {cell}", trades, _SLOW_S)
+            desk.wait(f"an order through the new {who}", trades, _SLOW_S)
         except DrillFailed:
-            self._say(f"{cell} is not back after {_SLOW_S:.0f} s: {desk.reasons()}; failures: {self._failures()}")
-            desk.wait(f"an order through the new {cell}", trades, _RECOVERY_S - _SLOW_S)
+            missing = sorted({*desk.config.placement} - desk.pids().keys())
+            self._say(
+                f"{who} is not back after {_SLOW_S:.0f} s: {desk.reasons()}; without a process: {missing}; "
+                f"failures: {self._failures()}"
+            )
+            desk.wait(f"an order through the new {who}", trades, _RECOVERY_S - _SLOW_S)
         return (desk.clock.mono_ns() - hit_ns) / MS
+
+    def _are_new(self, cells: tuple[str, ...], before: dict[str, int]) -> bool:
+        now = self._desk.pids()
+        return all(now.get(cell) not in {None, before[cell]} for cell in cells)
 
     def _count_unplanned(self, before: dict[str, int], killed: set[str]) -> None:
         now = self._desk.pids()

@@ -43,10 +43,7 @@ LANES: Final = (
 minute; new orders get a part of that, and what is left is for cancels and for what a restart has to ask."""
 
 VENUES: Final = tuple(dict.fromkeys(INSTRUMENTS[lane.instrument_id].venue for lane in LANES))
-USUAL: Final = ("okx", "bybit")
-"""USD-M allows an account 2,400 of weight a minute, and one reading of it costs 90: a desk that begins anew every few
-seconds waits there for the next minute, as it should. It is there for short campaigns.
-"""
+USUAL: Final = ("okx", "bybit", "binanceusdm")
 _BALANCES: Final = {
     "okx": {"USDT": 500_000, "BTC": 20},
     "binanceusdm": {"USDT": 100_000},
@@ -83,6 +80,7 @@ def flow_config(venues: Sequence[str] = USUAL) -> str:
             "notional_caps": {"per_symbol": {"default": 20_000}, "per_venue": {"default": 80_000}, "gross": 200_000},
         },
         "recorder": {"enabled": False},
+        "journal": {"checkpoint_sec": 1},
         # The campaign kills more often than a desk may fail: what it looks for is after a restart, not instead of one.
         "supervision": {"intensity": 100, "period_s": 10, "backoff": {"initial_ms": 50, "max_ms": 100}},
         "venues": {

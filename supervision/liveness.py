@@ -8,12 +8,19 @@ first counts.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+import msgspec
+
+from adapters.heartbeat_board import Beat
 
 _SLACK_NS: Final = 10_000_000
 _LATE_MAX: Final = 256
 _STARVED_HANGS: Final = 5
+_EXIT_TOLD_NS: Final = 500_000_000
+_KILLED_NS: Final = 2_000_000_000
 
 
 class Patience:
@@ -70,6 +77,74 @@ class HangWatch:
             return None
         del self._suspects[pid]
         return now_ns - beat_ns
+
+
+class Overdue(msgspec.Struct, frozen=True):
+    """A process that hangs, or never came up: end it. ``pid`` 0 is not known."""
+
+    pid: int
+    why: str
+
+
+class Exited(msgspec.Struct, frozen=True):
+    """A process that is gone, without anybody having been told so."""
+
+    pid: int
+
+
+class CellWatch:
+    """What the root makes of its cells' beats and processes: who is overdue, and who is gone unnoticed.
+
+    The process of a cell is the one that was forked for it, not the one that beat last: a cell that never claimed its
+    place on the board has left an older life's number there.
+    """
+
+    __slots__ = ("_boot_ms", "_gone_ns", "_hangs", "_killed_ns", "_patience", "_pids", "_started_ns")
+
+    def __init__(self, hangs: HangWatch, patience: Patience, *, boot_ms: int) -> None:
+        self._hangs = hangs
+        self._patience = patience
+        self._boot_ms = boot_ms
+        self._pids: dict[str, int] = {}
+        self._started_ns: dict[str, int] = {}
+        self._gone_ns: dict[str, int] = {}
+        self._killed_ns: dict[str, int] = {}
+
+    def started(self, cell: str, pid: int, now_ns: int) -> None:
+        """A process was forked for ``cell``; 0 when its number is not known."""
+        self.ended(cell)
+        self._pids[cell], self._started_ns[cell] = pid, now_ns
+
+    def ended(self, cell: str) -> None:
+        """It is known to be gone."""
+        for table in (self._pids, self._started_ns, self._gone_ns, self._killed_ns):
+            table.pop(cell, None)
+
+    def judge(
+        self, cell: str, beat: Beat | None, now_ns: int, is_alive: Callable[[int], bool]
+    ) -> Overdue | Exited | None:
+        """One look at one cell that was started and has not ended."""
+        started_ns = self._started_ns[cell]
+        beaten = beat if beat is not None and beat.mono_ns >= started_ns else None
+        pid = self._pids[cell] or (beaten.pid if beaten is not None else 0)
+        if pid and not is_alive(pid):
+            gone_ns = self._gone_ns.setdefault(cell, now_ns)
+            return Exited(pid) if self._patience.silence_ns(gone_ns, now_ns) > _EXIT_TOLD_NS else None
+        killed_ns = self._killed_ns.get(cell)
+        if killed_ns is not None and (not pid or now_ns - killed_ns < _KILLED_NS):
+            return None
+        why = self._overdue(beaten, started_ns, now_ns)
+        if why:
+            self._killed_ns[cell] = now_ns
+            return Overdue(pid, why)
+        return None
+
+    def _overdue(self, beat: Beat | None, started_ns: int, now_ns: int) -> str:
+        if beat is None:
+            late = self._patience.silence_ns(started_ns, now_ns) > self._boot_ms * 1_000_000
+            return f"did not come up within {self._boot_ms} ms" if late else ""
+        silent_ns = self._hangs.silent(beat.pid, beat.mono_ns, now_ns)
+        return "" if silent_ns is None else f"silent for {silent_ns / 1e6:.0f} ms"
 
 
 def run_delays(pid: int) -> dict[int, int]:

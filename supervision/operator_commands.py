@@ -1,4 +1,4 @@
-"""hold, resume, status and doctor: what an operator can do without the daemon's help.
+"""hold, resume, status and doctor: what an operator can do without the daemon's help; and unlock, which needs it.
 
 Owns these commands. They read and write the boards directly and ask the daemon, if at all, for half a second.
 """
@@ -152,6 +152,37 @@ def resume(args: argparse.Namespace) -> int:
         "daemon_answer": answer,
     }
     return _say(args, DONE if done else ANSWER_IS_NO, " ".join(words), facts)
+
+
+def unlock(args: argparse.Namespace) -> int:
+    """Ask a running desk to let the link to a venue try again."""
+    desk, actor = find_desk(args), _actor(args)
+    daemon, _ = _daemon(desk)
+    if daemon == "dead":
+        return failed(args, "no desk runs: the next one asks the venue anew by itself")
+    cause = " ".join(args.cause) or "unlocked by hand"
+    body = {"action": "unlock", "scope": f"venue:{args.venue.removeprefix('venue:')}", "cause": f"{actor}: {cause}"}
+    answer = _ask(_port(desk, daemon), "POST", "/api/control", body)
+    if answer is None:
+        return failed(args, "the daemon did not answer over HTTP; nothing was unlocked")
+    done = bool(answer.get("done"))
+    facts = {"venue": args.venue, "daemon": daemon, "daemon_answer": answer}
+    return _say(args, DONE if done else ANSWER_IS_NO, _words_of(answer), facts)
+
+
+def adopt(args: argparse.Namespace) -> int:
+    """Tell a running desk what it was that holds a venue: a deposit, a withdrawal, a trade that the venue corrected."""
+    desk, actor = find_desk(args), _actor(args)
+    daemon, _ = _daemon(desk)
+    if daemon == "dead":
+        return failed(args, "no desk runs: what differs is found when it does")
+    venue = args.venue.removeprefix("venue:")
+    body = {"action": "adopt", "scope": f"venue:{venue}", "cause": f"{actor}: {' '.join(args.cause)}"}
+    answer = _ask(_port(desk, daemon), "POST", "/api/control", body)
+    if answer is None:
+        return failed(args, "the daemon did not answer over HTTP; look at `propdesk recon` before trying again")
+    facts = {"venue": venue, "daemon": daemon, "daemon_answer": answer}
+    return _say(args, DONE if answer.get("done") else ANSWER_IS_NO, _words_of(answer), facts)
 
 
 def status(args: argparse.Namespace) -> int:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from actors.gateway import GatewaySetup
 from actors.live_gateway import LiveGateway, LiveGatewaySetup
 from adapters.config import DeskConfig
 from adapters.limits.build import limiter_for
-from adapters.orders.link import OrderLinkSpec
-from adapters.orders.wire import Credentials
+from supervision.order_accounts import PAPER_KEYS, account_link
 from supervision.order_core import WIRE_AGE_MS
 from supervision.supervisor import ChildStart
 
-PAPER_KEYS = Credentials(api_key="paper-key", secret="paper-secret", passphrase="paper-pass")  # noqa: S106
-"""Of the loopback servers' accounts: they open nothing else."""
+__all__ = ["PAPER_KEYS", "live_gateway"]
 
 
 def live_gateway(venue: str, gate: GatewaySetup, port: int, config: DeskConfig) -> ChildStart:
-    """The gateway of the account at the loopback server that stands for ``venue`` on ``port``."""
-    link = OrderLinkSpec(
-        venue=venue,
-        instruments=tuple(gate.instruments.values()),
-        credentials=PAPER_KEYS,
-        rest=f"http://127.0.0.1:{port}",
-        ws=f"ws://127.0.0.1:{port}",
-    )
+    """The gateway of the venue's account; ``port`` is of the loopback server, where one stands for the venue."""
+    link = account_link(venue, gate.instruments.values(), port, config, os.environ)
     setup = LiveGatewaySetup(
         gate=msgspec.structs.replace(gate, max_age_ms=WIRE_AGE_MS),
         link=link,

@@ -73,6 +73,15 @@ class Paths(msgspec.Struct, frozen=True):
         """The allow-list and its trail."""
         return Path(self.data) / "universe"
 
+    def drop_copy(self, venue: str) -> Path:
+        """The drop copy of a venue: what its record says was executed."""
+        return Path(self.data) / "dropcopy" / f"{venue}.db"
+
+    @property
+    def reports(self) -> Path:
+        """Statements of days and sessions."""
+        return Path(self.data) / "reports"
+
     @property
     def wire(self) -> Path:
         """The recorded wire logs."""
@@ -123,8 +132,10 @@ class Flight(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     profile: str
     market: str
+    way: str = ""
     http_port: int
     admin_port: int
+    orders: str = ""
 
 
 class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +174,8 @@ def role_of(name: str) -> str | None:
         return f"venue:{rest}"
     if head in _DESK:
         return "desk"
+    if head in {"drop_copy", "guard"}:
+        return "ops"  # away from what they look after
     return head if head in {"ops", "simvenue"} else None
 
 

@@ -20,7 +20,7 @@ from adapters.board_file import BoardBusyError, BoardDamagedError
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from adapters.permit_board import OperatorBoard, PermitWriter
-from supervision.liveness import HangWatch, Patience
+from supervision.liveness import CellWatch, Exited, HangWatch, Overdue, Patience
 from supervision.plan import RootPlan, cell_plan, encode_cell_plan
 from supervision.policy import (
     Beyond,
@@ -84,7 +84,6 @@ class Root(Actor):
         self._addresses: dict[str, ActorAddress] = {}
         self._due: dict[str, int] = {}
         self._killed: dict[str, str] = {}
-        self._started_ns: dict[str, int] = {}
         self._held: set[str] = set()
         self._draining_until: int | None = None
         self._leaving = False
@@ -134,7 +133,8 @@ class Root(Actor):
         )
         self._core = SupervisorCore(spec)
         self._patience = Patience(_TICK_NS)
-        self._watch = HangWatch(plan.hang_ms * 1_000_000, self._patience)
+        hangs = HangWatch(plan.hang_ms * 1_000_000, self._patience)
+        self._watch = CellWatch(hangs, self._patience, boot_ms=plan.boot_ms)
         self._perform(self._core.start())
         self.wakeupAfter(_TICK, "tick")
 
@@ -154,41 +154,42 @@ class Root(Actor):
             if due <= now:
                 del self._due[cell]
                 self._start_cell(cell)
-        self._reap_hung(now)
+        self._reap(now)
         if self._held:
             self._resume_held()
         if self._draining_until is not None and now > self._draining_until:
             self._leave()
 
-    def _reap_hung(self, now: int) -> None:
-        assert self._plan is not None
+    def _reap(self, now: int) -> None:
+        """Kill what hangs or never came up, and notice whose end nobody told us."""
         assert self._board is not None
-        boot_ns = self._plan.boot_ms * 1_000_000
         beats = {beat.name: beat for beat in self._board.read()}
-        for cell, started in self._started_ns.items():
-            beat = beats.get(cell)
-            if cell in self._killed or cell not in self._addresses:
-                continue
-            if beat is None or beat.mono_ns < started:
-                if self._patience.silence_ns(started, now) > boot_ns:
-                    self._kill(cell, beat.pid if beat else 0, f"did not come up within {self._plan.boot_ms} ms")
-                continue
-            silent_ns = self._watch.silent(beat.pid, beat.mono_ns, now)
-            if silent_ns is not None:
-                self._kill(cell, beat.pid, f"silent for {silent_ns / 1e6:.0f} ms")
-
-    def _kill(self, cell: str, pid: int, why: str) -> None:
-        self._killed[cell] = why
-        self._say(f"{cell} (pid {pid}) {why}: killing it")
-        if pid > 0:
-            _kill(pid)
+        for cell in list(self._addresses):
+            match self._watch.judge(cell, beats.get(cell), now, _is_our_child):
+                case Overdue() if self._leaving and cell in self._killed:
+                    pass  # it was asked to go, and has until the end of the drain
+                case Overdue(pid=pid, why=why):
+                    self._killed.setdefault(cell, why)
+                    self._say(f"{cell} (pid {pid}) {why}: killing it")
+                    if pid > 0:
+                        _kill(pid)
+                case Exited(pid=pid):
+                    # Thespian forgets a child that dies while it is busy with another one's end.
+                    self._say(f"{cell} (pid {pid}) is gone, and its end was not told")
+                    self.send(self.myAddress, ChildActorExited(self._addresses[cell]))
+                    self._gone(cell)
+                case None:
+                    pass
 
     def _exited(self, address: ActorAddress) -> None:
         # A child's address changes its text when the child tells its port: only equality knows both.
         cell = next((name for name, known in self._addresses.items() if known == address), None)
-        if cell is None:
-            return
+        if cell is not None:
+            self._gone(cell)
+
+    def _gone(self, cell: str) -> None:
         del self._addresses[cell]
+        self._watch.ended(cell)
         cause = self._killed.pop(cell, "the process exited")
         if self._leaving:
             self._core.exited(cell, 0, normal=True, cause=cause)
@@ -241,11 +242,19 @@ class Root(Actor):
 
     def _start_cell(self, cell: str) -> None:
         assert self._plan is not None
-        self._started_ns[cell] = self._clock.mono_ns()
+        started_ns = self._clock.mono_ns()
         address = self.createActor(CELL)
         self._addresses[cell] = address
+        self._watch.started(cell, self._pid_of(address), started_ns)
         self._core.started(cell)
         self.send(address, StartCell(plan=encode_cell_plan(cell_plan(self._plan, cell, os.getpid()))))
+
+    def _pid_of(self, address: ActorAddress) -> int:
+        """The process of a child just made; 0 when this Thespian does not keep it where ours does."""
+        for child in reversed(getattr(self._myRef, "_child_procs", ())):
+            if child.childAddr == address:
+                return int(child.childProc.pid or 0)
+        return 0
 
     # Leaving.
 
@@ -311,13 +320,19 @@ def _stop_rank(roles: tuple[str, ...]) -> int:
     return 1 if "desk" in roles else 0
 
 
-def alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
+def alive(pid: int, parent: int = 0) -> bool:
+    """Whether a process exists and is no zombie; and, where ``parent`` is given, is a child of it."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - every tick, keep it light
-            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+            fields = file.read().rpartition(b")")[2].split(None, 2)
     except OSError:
         return False
+    return fields[0] not in (b"Z", b"X") and parent in {0, int(fields[1])}
+
+
+def _is_our_child(pid: int) -> bool:
+    """A number that the kernel has given to somebody else meanwhile is none of ours."""
+    return alive(pid, os.getpid())
 
 
 def _kill(pid: int) -> None:

@@ -5,6 +5,7 @@ Tells the governor which scope to hold while a child is not whole, and the cell'
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ from supervision.policy import (
 from trading.operators import Published, Topic
 
 HOLD_LEVEL = 3
+_STORIES_MAX = 20
+_STORIES_NS = 60_000_000_000
 
 
 class ChildStart(msgspec.Struct, frozen=True):
@@ -64,6 +67,7 @@ class Supervisor(Shell):
         self._cause: dict[str, str] = {}
         self._held: set[str] = set()
         self._events = 0
+        self._stories_ns, self._stories = 0, 0
         if setup.governor not in setup.starts:
             # A child that was being restarted when an earlier life of ours ended is started by us, and held by nobody.
             self.tell(setup.governor, BrakesStated(owner=self.name, brakes=()))
@@ -76,6 +80,7 @@ class Supervisor(Shell):
                 self._cause[msg.name] = f"{msg.error} (on {msg.message_type})"
                 text = f"{msg.name}: {msg.error} on {msg.message_type}"
                 self._tell_operators("error", "ACTOR_FAILED", text, msg.story)
+                self._log(f"{text}\n{msg.story}".rstrip())
             case ActorReady():
                 self._core.ready(msg.name)
                 if msg.name in self._held:
@@ -117,6 +122,7 @@ class Supervisor(Shell):
                     self._hold(effect)
                 case Escalate():
                     self._tell_operators("error", "ESCALATION", effect.cause, "")
+                    self._log(f"gives up: {effect.cause}")
                     self.tell(
                         self._setup.governor,
                         BrakeSet(
@@ -167,6 +173,20 @@ class Supervisor(Shell):
                 children=[dict(row) for row in self._core.view()],
             ),
         )
+
+    def _log(self, text: str) -> None:
+        """Into the cell's log too, which is there when the page is not: at most 20 a minute, and how many were not."""
+        now = self.mono_ns()
+        if now - self._stories_ns >= _STORIES_NS:
+            if self._stories > _STORIES_MAX:
+                self._print(f"{self._stories - _STORIES_MAX} more failures in the minute before")
+            self._stories_ns, self._stories = now, 0
+        self._stories += 1
+        if self._stories <= _STORIES_MAX:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        print(f"{self._setup.cell or 'cell'}: {self.name}: {text}", file=sys.stderr, flush=True)
 
     def _tell_operators(self, level: str, code: str, text: str, story: str) -> None:
         self._events += 1

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,19 +26,21 @@ from actors.ops import OpsSetup
 from actors.orders import Orders, OrdersSetup
 from actors.portfolio import PortfolioActor, PortfolioSetup
 from actors.protection import ProtectionActor, ProtectionSetup
+from actors.recon import ReconSetup
 from actors.risk import Governor, GovernorSetup
 from actors.second_source import SecondSource, SecondSourceSetup, compared
 from actors.strategy import StrategyActor, StrategySetup
 from actors.universe import Universe, UniverseSetup, order_sizes
 from adapters.config import DeskConfig
 from adapters.config_model import DEFAULT, SIMVENUE
+from adapters.execution_backend import Backend, Resolved, backends_of
 from adapters.journal.store import MemoryJournal
 from adapters.recorder.events import RecorderLimits
 from adapters.sources import Origin, SourceSpec
 from adapters.venue_codecs import KNOWN
 from adapters.wirelog import SessionFacts
 from supervision.bases.mailbox import MessageClass, OverflowPolicy
-from supervision.decisions import arbiter_config, exit_policy, limits_of
+from supervision.decisions import arbiter_config, exit_policy, limits_of, recon_config
 from supervision.order_core import order_core
 from supervision.plan import DRILLS_VARIABLE, CellPlan, Paths, RootPlan, paths_of
 from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
@@ -55,6 +59,7 @@ OPS_ACTOR = "api.actor.OpsActor"
 SIMVENUE_ACTOR = "actors.simvenue.SimVenueActor"
 """By name, for the same reason."""
 _TAPE_QUEUE_BYTES = 32 << 20
+_SILENT_NS = 10_000_000_000
 _REPLAY_RENEW_NS = 8_000_000_000
 _NEVER_NS = 10**18
 """Nobody looks at a virtual run while it runs: its facts are read from the actors at the end."""
@@ -170,7 +175,12 @@ class Wiring:
     @property
     def wired(self) -> bool:
         """Whether orders travel over sockets; recordings and virtual time have none."""
-        return self.config.execution.orders == "wire" and not (self._replay or self._recorded)
+        return self.backends[0].backend is not Backend.SIMULATED
+
+    @cached_property
+    def backends(self) -> tuple[Resolved, ...]:
+        """Where each venue's orders go, and why: the same in every process, because the environment is."""
+        return backends_of(self.config, {} if self._replay else os.environ, played=self._replay)
 
     def gateway_start(self, venue: str) -> ChildStart:
         """The gateway, by the way that its orders go."""
@@ -184,6 +194,7 @@ class Wiring:
         """The connector of a venue."""
         config = self.config
         sim = config.venues[venue].sim
+        backend = next(one for one in self.backends if one.venue == venue)
         return ConnectorSetup(
             venue=venue,
             instruments=self.of_venue(venue),
@@ -206,6 +217,8 @@ class Wiring:
             report_ns=self._publish_ns(1_000),
             gates=GateLimits(stream_stale_ms=config.risk.stale_ms, max_clock_skew_ms=config.risk.max_clock_skew_ms),
             takes_orders=not self.wired,
+            backend=backend.backend.value,
+            backend_reason=backend.reason,
         )
 
     def tape(self) -> TapeSetup | None:
@@ -303,6 +316,7 @@ class Wiring:
             board=self.paths.board,
             brakes_file=None if self._replay else self.paths.brakes,
             publish_ns=self._publish_ns(500),
+            silent_ns=0 if self._replay else _SILENT_NS,
             # Nobody but the run itself moves virtual time, so a permit cannot be late there: it is renewed less often.
             # In virtual time nobody can hang: the permit is there to be checked, not to run out.
             renew_ns=_REPLAY_RENEW_NS if self._replay else config.permit.renew_ms * 1_000_000,
@@ -326,6 +340,7 @@ class Wiring:
             config=order_core(deadlines.place, deadlines.cancel, self.venues if self.wired else ()),
             protection="protection" if self.protected else None,
             publish_ns=self._publish_ns(1_000),
+            checkpoint_ns=self.config.journal.checkpoint_sec * 1_000_000_000,
         )
 
     @property
@@ -352,6 +367,16 @@ class Wiring:
             instruments=self.instruments,
             strategies=tuple(self.config.strategies),
             ops=None if self._replay else "ops",
+            recon=None if self._replay else self.recon(),
+        )
+
+    def recon(self) -> ReconSetup:
+        """How what the portfolio books is compared with the venues' accounts."""
+        told = self.config.reconcile
+        return ReconSetup(
+            config=recon_config(told),
+            venues=self.venues,
+            reports=self.paths.reports if told.keep_reports else None,
         )
 
     def market(self) -> MarketSetup:
@@ -437,6 +462,16 @@ class Wiring:
             starts[f"reporter.{venue}"] = ChildStart(MarketReporter, _bind(self.reporter, venue))
         return self._table(f"venue.{venue}", Strategy.REST_FOR_ONE, starts, cell)
 
+    def watch_tree(self, cell: str) -> SupervisorSetup:
+        """Drop copies and guards: each fails alone, and where orders do not travel there is nothing to look after."""
+        starts: dict[str, ChildStart] = {}
+        if self.wired:
+            from supervision.drop_copy import watchers  # noqa: PLC0415 - as the gateways, an HTTP client
+
+            starts = watchers(self.venues, self.instruments, self._sim_ports, self.config, self.paths)
+        scopes = {name: f"venue:{name.partition('.')[2]}" for name in starts}
+        return self._table("watch-top", Strategy.ONE_FOR_ONE, starts, cell, beyond=Beyond.HOLD_CHILD, scopes=scopes)
+
     def universe_tree(self, cell: str) -> SupervisorSetup:
         """What may be traded at all: its failure is nobody else's, and its brakes stay on meanwhile."""
         return self._table(
@@ -494,6 +529,8 @@ def plan_cell(plan: CellPlan) -> list[tuple[str, type[Any], object]]:
             tops.append((f"venue.{venue}", Supervisor, wiring.venue_tree(venue, plan.cell)))
     if "ops" in plan.roles:
         tops.append(("ops-top", Supervisor, _ops_tree(config, plan)))
+        if wiring.wired:
+            tops.append(("watch-top", Supervisor, wiring.watch_tree(plan.cell)))
     return tops
 
 
@@ -508,6 +545,7 @@ def _ops_tree(config: DeskConfig, plan: CellPlan) -> SupervisorSetup:
             profile=config.profile,
             journal=config.journal.url or str(plan.paths.journal),
             context=config.context.model_dump_json().encode(),
+            traces=config.telemetry.traces.export(Path(plan.paths.data)),
         )
 
     spec = SupervisorSpec(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,17 +19,41 @@ from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
 from trading.orders.journal_rows import RowDraft
 from trading.orders.messages import TargetIntent, Urgency
 
+# Compiled once, and not anew by each worker and by each process that a test starts.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# `PROPDESK_...` is a key of the configuration to whatever a test starts: `tests/effort.py` reads another name.
+if os.environ.pop("PROPDESK_THOROUGH", "") == "1":
+    os.environ["TESTS_ARE_THOROUGH"] = "1"
+
 PROJECT = Path(__file__).resolve().parents[1]
 TABLE = PROJECT / "tests" / "requirements.tsv"
+FIRST = (
+    "tests/process/",
+    "tests/supervision/bases/test_thespian_suite.py",
+    "tests/api/test_page.py",
+    "tests/supervision/conformance/",
+    "tests/supervision/test_wired_orders.py",
+    "tests/adapters/streams/",
+    "tests/adapters/ccxt_venues/",
+    "tests/adapters/simserver/",
+    "tests/adapters/orders/",
+    "tests/adapters/recorder/",
+    "tests/adapters/test_venue_codecs.py",
+    "tests/fuzz/",
+    "tests/supervision/",
+)
+"""What waits for real clocks, processes and sockets begins, the longest first; what only computes fills the rest."""
 SPREAD = (
     "tests/adapters/ccxt_venues/",
     "tests/adapters/streams/",
-    "tests/research/",
+    "tests/fuzz/",
     "tests/supervision/conformance/",
     "tests/supervision/simulation/",
     "tests/supervision/test_wired_orders.py",
 )
 _OUTCOMES = pytest.StashKey[dict[str, dict[str, str]]]()
+_KNOWN = pytest.StashKey[set[str]]()
 _CONFIGS: list[pytest.Config] = []
 """The run's configuration; the hook for reports is not given it."""
 
@@ -40,23 +66,46 @@ def _ids(item: pytest.Item) -> set[str]:
     return {name for mark in item.iter_markers("req") for name in mark.args}
 
 
+def _rank(item: pytest.Item) -> tuple[int, str]:
+    first = next((n for n, prefix in enumerate(FIRST) if item.nodeid.startswith(prefix)), len(FIRST))
+    return first, item.nodeid.partition("::")[0]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_OUTCOMES] = defaultdict(dict)
+    config.stash[_KNOWN] = _known()
     _CONFIGS.append(config)
+    worker = getattr(config, "workerinput", None)
+    if worker and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        # Each worker begins to collect elsewhere, and finds compiled what the others had before: together they
+        # compile every file once. The order in which tests run is the same for all, by `_rank`.
+        files = sorted(str(path) for path in (PROJECT / "tests").rglob("test_*.py"))
+        begin = len(files) * int(worker["workerid"][2:]) // worker["workercount"]
+        config.args = files[begin:] + files[:begin]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    known = _known()
-    for item in items:
-        unknown = _ids(item) - known
-        if unknown:
-            raise pytest.UsageError(f"{item.nodeid}: {', '.join(sorted(unknown))} is not in {TABLE.name}")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    unknown = _ids(item) - item.config.stash[_KNOWN]
+    if unknown:
+        pytest.fail(f"{', '.join(sorted(unknown))} is not in {TABLE.name}", pytrace=False)
 
 
 def pytest_collection_finish() -> None:
     """Modules and tests stay for the whole run: the collector need not look through them again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More workers than processors: half of the time tests wait for a real clock."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -67,12 +116,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """
 
     class DesksTakeTurns(LoadScopeScheduling):
+        def __init__(self) -> None:
+            config.option.loadscopereorder = False  # the order is `FIRST`'s
+            super().__init__(config, log)
+
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith("tests/process/"):
                 return "desks"
             return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
 
-    return DesksTakeTurns(config, log)
+    return DesksTakeTurns()
 
 
 @pytest.hookimpl(wrapper=True)

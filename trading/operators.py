@@ -38,6 +38,7 @@ class Topic(Enum):
     FLOW = "flow"  # key instrument_id; body `trading.market_report.flow.FlowBody`
     LIQUIDITY = "liquidity"  # key instrument_id; body `trading.market_report.flow.LiquidityBody`
     OPPORTUNITY = "opportunity"  # key instrument_id; body `trading.market_report.opportunity.OpportunityBody`
+    RECON = "recon"  # key status, diffs, daily or invariants
     CONTRACTS = "contracts"  # key instrument_id, an index's too; body `trading.market_report.contracts.ContractsBody`
 
 
@@ -54,7 +55,8 @@ class CommandKind(Enum):
     """What an operator may ask.
 
     PAUSE, HOLD and KILL act at once; RESUME releases the brakes that an operator may release. UNIVERSE changes the
-    allow-list.
+    allow-list. UNLOCK lets the link to a venue try again, whose key or account a person has mended.
+    ADOPT explains what a venue is held for: balances are booked as paid in or taken out, executions accepted.
     """
 
     HOLD = "hold"
@@ -64,6 +66,8 @@ class CommandKind(Enum):
     CANCEL_ALL = "cancel_all"
     WHY = "why"
     UNIVERSE = "universe"
+    UNLOCK = "unlock"
+    ADOPT = "adopt"
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -25,7 +25,7 @@ from adapters.journal.verify import VerifyReport, verify
 MANIFEST = "manifest.json"
 JOURNAL = "journal.db"
 FORMAT = 1
-BESIDE = ("brakes.msgpack", "universe", "paper")
+BESIDE = ("brakes.msgpack", "universe", "paper", "account-kind", "journal.way", "other")
 """What of a data directory is state and not rebuilt. The journal is copied first: venues may know more, never less."""
 COPY_PAGES = 4_096
 Progress = Callable[[str], None]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from adapters.journal.base import KEYS_IN_MEMORY, Head, JournalFailed, JournalFailure, Keys, describe, keys_of
+from adapters.journal.base import (
+    KEYS_IN_MEMORY,
+    Checkpoint,
+    Head,
+    JournalFailed,
+    JournalFailure,
+    Keys,
+    describe,
+    keys_of,
+)
 from trading.orders.journal_rows import GENESIS_HASH, JournalRow, RowDraft, chain_hash, encode_group, numbered
 
 
@@ -21,6 +30,7 @@ class MemoryJournal:
         self._links: list[bytes] = [GENESIS_HASH]
         self._known = Keys(KEYS_IN_MEMORY)
         self._last_seq = 0
+        self._checkpoints: dict[str, Checkpoint] = {}
 
     def append(self, rows: Sequence[RowDraft]) -> tuple[int, int]:
         """One group; (first seq, last seq)."""
@@ -50,6 +60,15 @@ class MemoryJournal:
     def head(self) -> Head:
         """The last row's place and the chain's hash there."""
         return Head((self._last_seq, self._chain()[-1]))
+
+    def save_checkpoint(self, name: str, seq: int, blob: bytes, taken_ns: int) -> bool:
+        """Keep a state after row ``seq``; the newest of each name stays."""
+        self._checkpoints[name] = Checkpoint(name=name, seq=seq, hash=GENESIS_HASH, blob=blob)
+        return True
+
+    def newest_checkpoint(self, name: str) -> Checkpoint | None:
+        """The newest kept state of a name."""
+        return self._checkpoints.get(name)
 
     def _chain(self) -> list[bytes]:
         links = self._links

@@ -19,16 +19,16 @@ QUEUE_ROWS_MAX = 100_000
 IDLE_S = 0.05
 CHECKPOINT_NAMES_MAX = 16
 
-CommittedCallback = Callable[[list[int]], None]
+CommittedCallback = Callable[[list[int], int], None]
 FailedCallback = Callable[[JournalFailed], None]
 
 
 class JournalWriter:
     """Owns the store from construction to `close`.
 
-    ``on_committed`` gets the ids of batches that are durable, in the order of submission; ``on_failed`` gets the error
-    with the ids of batches that are not and never will be. Exactly one of the two speaks of every batch that
-    `submit` took.
+    ``on_committed`` gets the ids of batches that are durable, in the order of submission, and the seq of the last row
+    of their group; ``on_failed`` gets the error with the ids of batches that are not and never will be. Exactly one of
+    the two speaks of every batch that `submit` took.
     """
 
     def __init__(self, store: TendedStore, on_committed: CommittedCallback, on_failed: FailedCallback) -> None:
@@ -122,7 +122,7 @@ class JournalWriter:
     def _commit(self, group: list[tuple[int, Prepared]]) -> None:
         ids = [batch_id for batch_id, _ in group]
         try:
-            self._store.commit([prepared for _, prepared in group])
+            _, last_seq = self._store.commit([prepared for _, prepared in group])
         except JournalFailed as error:
             if error.reason is JournalFailure.DUPLICATE and len(group) > 1:
                 # One author's repetition must not take the others' rows with it.
@@ -134,7 +134,7 @@ class JournalWriter:
                 self._on_failed(named)
                 return
             raise named from error
-        self._on_committed(ids)
+        self._on_committed(ids, last_seq)
 
     def _tend(self, *, idle: bool) -> None:
         while self._store.tend(idle=idle):

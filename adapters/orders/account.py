@@ -28,13 +28,15 @@ class TradeMark(msgspec.Struct, frozen=True, kw_only=True):
 class AccountCursor(msgspec.Struct, frozen=True, kw_only=True):
     """How far an account was read. JSON-able by msgspec; instruments without a mark are read from ``since_ms`` on.
 
-    ``marks`` is by instrument_id, ``funding_ms`` the time of the newest funding that was listed.
+    ``marks`` is by instrument_id, ``funding_ms`` the time of the newest funding that was listed. ``income_ms`` is of
+    one reading: from when on funding is asked for where that is dear, 0: as everything else; None: not this time.
     """
 
     venue: str
     since_ms: int
     marks: dict[str, TradeMark] = {}
     funding_ms: int = 0
+    income_ms: int | None = 0
 
     @classmethod
     def opening(cls, venue: str, now_ms: int) -> AccountCursor:
@@ -54,7 +56,7 @@ class AccountCursor(msgspec.Struct, frozen=True, kw_only=True):
             if known is None or mark.ts_ms >= known.ts_ms:
                 marks[instrument_id] = mark
         since_ms, funding_ms = max(self.since_ms, read_ms - OVERLAP_MS), max(self.funding_ms, funding_ms)
-        return msgspec.structs.replace(self, marks=marks, funding_ms=funding_ms, since_ms=since_ms)
+        return msgspec.structs.replace(self, marks=marks, funding_ms=funding_ms, since_ms=since_ms, income_ms=0)
 
 
 class AccountRead(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from adapters.orders.account import AccountCursor, AccountPart, AccountRead, Reading, Unreadable
+from adapters.orders.account import OVERLAP_MS, AccountCursor, AccountPart, AccountRead, Reading, Unreadable
 from adapters.orders.exchange import Exchange, jittered, words_of
 from adapters.orders.wire import MS_NS, AuthFailed, ClockSkewed
 from trading.limits.messages import Priority
@@ -20,6 +20,11 @@ _KNOWN_MAX = 20_000
 _ROUNDS_MAX = 50
 _WAIT_MS = 10_000
 _STATES = ("balance", "open", "positions", "wallet")
+_HOUR_MS = 3_600_000
+_SETTLED_MS = 120_000
+"""So long after it was paid a funding may not be listed yet."""
+_INCOME_MS = 300_000
+"""Funding is asked for at least so often, whatever the hour and whatever the stream said."""
 
 
 def in_order(reads: Sequence[AccountRead]) -> tuple[tuple[AccountRead, ...], ...]:
@@ -29,6 +34,37 @@ def in_order(reads: Sequence[AccountRead]) -> tuple[tuple[AccountRead, ...], ...
     return tuple(turn for turn in (states, events) if turn)
 
 
+class IncomeAsked:
+    """When readings ask for funding: around the hours at which it is paid, and seldom else. Times are the venue's, ms.
+
+    It is the dearest of all questions, and is asked in the first reading of a life, until a funding of which the stream
+    told is surely listed, and at least every five minutes. Pure.
+    """
+
+    def __init__(self) -> None:
+        self._asked_ms = 0
+        self._paid_ms = 0
+
+    def paid(self, now_ms: int) -> None:
+        """The stream told of a funding."""
+        self._paid_ms = now_ms
+
+    def wanted(self, cursor: AccountCursor, now_ms: int) -> AccountCursor:
+        """The cursor of a reading that begins now; what none asked for since the last that did is in the next."""
+        asked_ms = self._asked_ms
+        if not asked_ms:
+            return cursor
+        paid_ms = max(self._paid_ms, now_ms // _HOUR_MS * _HOUR_MS)
+        if asked_ms >= paid_ms + _SETTLED_MS and now_ms - asked_ms < _INCOME_MS:
+            return msgspec.structs.replace(cursor, income_ms=None)
+        return msgspec.structs.replace(cursor, income_ms=min(cursor.since_ms, asked_ms - OVERLAP_MS))
+
+    def listed(self, cursor: AccountCursor, began_ms: int) -> None:
+        """A reading that began then with ``cursor`` was whole."""
+        if cursor.income_ms is not None:
+            self._asked_ms = began_ms
+
+
 class AccountReader:
     """Readings of one account, and whose orders the venue's order ids are."""
 
@@ -36,6 +72,11 @@ class AccountReader:
         self._exchange = exchange
         self._backoff_ms = backoff_ms
         self._known: OrderedDict[str, str] = OrderedDict()
+        self._income = IncomeAsked()
+
+    def paid(self) -> None:
+        """The stream told of a funding."""
+        self._income.paid(self._exchange.venue_ms)
 
     def learn(self, report: ExecutionReport) -> None:
         """Remember whose order a venue's order id is."""
@@ -50,6 +91,8 @@ class AccountReader:
         """The whole account, page by page; `Unreadable` for anything that is not all of it."""
         dialect = self._exchange.dialect
         urgent = cause in URGENT
+        began_ms = self._exchange.venue_ms
+        cursor = self._income.wanted(cursor, began_ms)
         parts: dict[str, AccountPart] = {}
         reads: tuple[AccountRead, ...] = dialect.account_requests(cursor)
         for _ in range(_ROUNDS_MAX):
@@ -62,6 +105,7 @@ class AccountReader:
             if not reads:
                 reading = dialect.assemble(cursor, parts, self._known, cause, self._exchange.clock.wall_ns())
                 if isinstance(reading, Reading):
+                    self._income.listed(cursor, began_ms)
                     for report in reading.state.open_orders:
                         self.learn(report)
                 return reading

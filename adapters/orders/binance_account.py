@@ -29,7 +29,9 @@ ORDERS_MAX = 200
 
 _BALANCE = {SPOT: ("/api/v3/account", 20), USDM: ("/fapi/v3/balance", 5), COINM: ("/dapi/v1/balance", 1)}
 _POSITIONS = {USDM: ("/fapi/v3/positionRisk", 5), COINM: ("/dapi/v1/positionRisk", 1)}
-_OPEN = {SPOT: ("/api/v3/openOrders", 80), USDM: ("/fapi/v1/openOrders", 40), COINM: ("/dapi/v1/openOrders", 40)}
+_OPEN = {SPOT: ("/api/v3/openOrders", 6), USDM: ("/fapi/v1/openOrders", 1), COINM: ("/dapi/v1/openOrders", 1)}
+_OPEN_ALL = {SPOT: 80, USDM: 40, COINM: 40}
+"""What it costs to ask for the open orders of one symbol, and of all."""
 _TRADES = {SPOT: ("/api/v3/myTrades", 20), USDM: ("/fapi/v1/userTrades", 5), COINM: ("/dapi/v1/userTrades", 20)}
 _INCOME = {USDM: ("/fapi/v1/income", 30), COINM: ("/dapi/v1/income", 20)}
 _ORDER = {SPOT: ("/api/v3/order", 4), USDM: ("/fapi/v1/order", 1), COINM: ("/dapi/v1/order", 1)}
@@ -46,13 +48,14 @@ class BinanceAccount:
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments.values()}
 
     def first(self, cursor: AccountCursor) -> tuple[AccountRead, ...]:
-        """Balances, positions, open orders of all symbols, executions of ours, funding."""
+        """Balances, positions, open orders, executions of ours, and funding where the cursor asks for it."""
         venue = self._venue
         reads = [_get("balance", *_BALANCE[venue], {"omitZeroBalances": "true"} if venue == SPOT else {})]
-        reads.append(_get("open", *_OPEN[venue], {}))
+        reads += self._open()
         if venue != SPOT:
             reads.append(_get("positions", *_POSITIONS[venue], {}))
-            reads.append(self._income(0, max(cursor.funding_ms + 1, cursor.since_ms)))
+            if cursor.income_ms is not None:
+                reads.append(self._income(0, cursor.income_ms or max(cursor.funding_ms + 1, cursor.since_ms)))
         for instrument_id in self._by_id:
             mark = cursor.marks.get(instrument_id)
             if mark is not None:
@@ -79,6 +82,13 @@ class BinanceAccount:
             return Unreadable(str(trouble))
 
     # --- Requests --------------------------------------------------------------------------------------
+
+    def _open(self) -> list[AccountRead]:
+        """Open orders by symbol while that is cheaper than of all: orders of other symbols are nobody's here."""
+        path, weight = _OPEN[self._venue]
+        if weight * len(self._by_id) >= _OPEN_ALL[self._venue]:
+            return [_get("open", path, _OPEN_ALL[self._venue], {})]
+        return [_get(f"open:{i}", path, weight, {"symbol": x.symbol}, i) for i, x in self._by_id.items()]
 
     def _trades(self, instrument_id: str, page: int, *, from_id: str = "", start_ms: int = 0) -> AccountRead:
         query: dict[str, str | int] = {"symbol": self._by_id[instrument_id].symbol, "limit": PAGE}
@@ -186,7 +196,7 @@ class BinanceAccount:
 
     def _open_orders(self, parts: Parts, ts_ns: int) -> list[ExecutionReport]:
         out: list[ExecutionReport] = []
-        for row in _list(parts["open"].body, "open"):
+        for row in _open_rows(parts):
             symbol = r.text(row, "symbol")
             instrument = self._by_symbol.get(symbol) or foreign(self._venue, symbol, next(iter(self._by_id.values())))
             out.append(order_report(row, instrument, ts_ns, exec_type=ExecType.ORDER_STATUS))
@@ -257,10 +267,12 @@ def _list(body: bytes, name: str) -> list[r.Row]:
 
 def _open_ids(parts: Parts) -> dict[str, str]:
     """Client order ids of open orders by symbol and venue order id."""
-    if "open" not in parts:
-        return {}
-    rows = _list(parts["open"].body, "open")
+    rows = _open_rows(parts)
     return {f"{r.text(o, 'symbol')}:{r.text(o, 'orderId')}": r.text(o, "clientOrderId") for o in rows}
+
+
+def _open_rows(parts: Parts) -> list[r.Row]:
+    return [row for key, part in parts.items() if key.startswith("open") for row in _list(part.body, key)]
 
 
 def _asked(parts: Parts, instrument: Instrument, order_id: str) -> str:

@@ -290,8 +290,9 @@ def _account_event(
     message: r.Row, venue: str, find: Callable[[str], Instrument | None], payload: bytes
 ) -> tuple[UserEvent, ...]:
     at, inner = r.time_ns(message, "T"), r.row(message.get("a"), "a")
+    paid = r.text_or(inner, "m") == "FUNDING_FEE"
     out: list[UserEvent] = [
-        BalanceChanged(venue=venue, asset=r.text(b, "a"), total=r.amount(b, "wb"), ts_event_ns=at)
+        BalanceChanged(venue=venue, asset=r.text(b, "a"), total=r.amount(b, "wb"), ts_event_ns=at, funding=paid)
         for b in r.rows(inner.get("B", []), "B")
     ]
     for position in r.rows(inner.get("P", []), "P"):

@@ -32,6 +32,7 @@ class StreamPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     ``listen_key``: its address has a key that REST gives and that is kept every ``keep_ns``. ``login``: a signed frame
     comes first. ``channels`` have to be granted before anything counts. ``ping`` is a text, b"" a WebSocket ping.
+    ``poll_ns`` other than 0: there is no stream, and the account is read so often instead.
     """
 
     listen_key: bool
@@ -41,6 +42,7 @@ class StreamPlan(msgspec.Struct, frozen=True, kw_only=True):
     ping_every_ns: int
     life_ns: int
     keep_ns: int = 0
+    poll_ns: int = 0
 
 
 class OrderDialect(Protocol):

@@ -17,6 +17,7 @@ import msgspec
 
 from adapters.binance.instruments import VENUES as BINANCE_VENUES
 from adapters.bybit.instruments import BYBIT
+from adapters.ccxt_venues.instruments import VENUES as CCXT_VENUES
 from adapters.clock import Clock
 from adapters.limits.limiter import Limiter
 from adapters.okx.instruments import OKX
@@ -27,6 +28,7 @@ from adapters.orders.client import ClientItem, ClientStatus, NotSent, OrderClien
 from adapters.orders.dialect import OrderDialect
 from adapters.orders.okx import OkxOrders
 from adapters.orders.outbox import Outbox
+from adapters.orders.polled_account import PolledAccount
 from adapters.orders.user_stream import StreamChanged, StreamItem, StreamStatus, UserStream
 from adapters.orders.wire import (
     MS_NS,
@@ -53,7 +55,7 @@ from trading.orders.messages import AccountState, AccountStateRequest
 
 CLOCK_EVERY_NS = 30 * SECOND_NS
 CHECK_EVERY_NS = 3_600 * SECOND_NS
-_AGAIN_S = (0.25, 0.5, 1.0, 2.0, 5.0)
+_AGAIN_S = (0.1, 0.2, 0.4, 0.4, 0.4, 0.4, 1.0, 2.0, 5.0)
 _TURN_NS = 100 * MS_NS
 _Fact = TypeVar("_Fact", bound=AccountFact)
 
@@ -73,6 +75,7 @@ class OrderLinkSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     ``countdown_ms``: the venue cancels everything by itself when it has not heard of us for so long, where it has such
     a timer; 0 leaves it alone. ``leverage_max`` is the most that the account may have set on an instrument of ours.
+    ``key_vouched``: a person says that the key cannot withdraw, which counts where the venue does not say so itself.
     """
 
     venue: str
@@ -83,6 +86,7 @@ class OrderLinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     testnet: bool = False
     countdown_ms: int = 15_000
     leverage_max: Decimal = Decimal(10)
+    key_vouched: bool = False
 
 
 class OrdersReady(msgspec.Struct, frozen=True):
@@ -122,6 +126,10 @@ def open_dialect(spec: OrderLinkSpec) -> OrderDialect:
         return OkxOrders(spec.instruments, endpoints, testnet=spec.testnet)
     if spec.venue == BYBIT:
         return BybitOrders(spec.instruments, endpoints, testnet=spec.testnet)
+    if spec.venue in CCXT_VENUES:
+        from adapters.ccxt_orders.dialect import CcxtOrders  # noqa: PLC0415 - who does not trade there does not pay for ccxt
+
+        return CcxtOrders(spec.venue, spec.instruments, endpoints, testnet=spec.testnet)
     raise ValueError(f"venue: {spec.venue!r} has no order codec here")
 
 
@@ -157,7 +165,11 @@ class OrderLink:
             self._dialect, spec.credentials, clock, self._limiter, put=self._from_client, barred=barred
         )
         cursor = AccountCursor.opening(spec.venue, clock.wall_ns() // MS_NS)
-        self._stream = UserStream(self._client, spec.credentials, clock, put=self._from_stream, cursor=cursor)
+        self._stream: UserStream | PolledAccount
+        if self._dialect.stream.poll_ns:
+            self._stream = PolledAccount(self._client, clock, put=self._from_stream, cursor=cursor)
+        else:
+            self._stream = UserStream(self._client, spec.credentials, clock, put=self._from_stream, cursor=cursor)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: AccountStateRequest | None = None
         self._reading = False
@@ -190,6 +202,11 @@ class OrderLink:
             self._lost_before = self._outbox.dropped
             self._stream.want_reading()
         return items
+
+    @property
+    def locked(self) -> str:
+        """What only a person can mend; "" while there is nothing."""
+        return self._barred or (self.reason if self.state is LinkState.LOCKED else "")
 
     def unlock(self) -> None:
         """A person has mended what locked it."""
@@ -281,7 +298,7 @@ class OrderLink:
         key = _fact(reply, KeyPermissions)
         if key is None:
             return self._unanswered("key permissions", reply)
-        if key.withdraw is not False:
+        if key.withdraw is not False and not (key.withdraw is None and self.spec.key_vouched):
             word = "may withdraw" if key.withdraw else "is not said to be unable to withdraw"
             return f"the key {word} ({key.text}); make one at the venue that may read and trade, and nothing else"
         if not key.trade:
@@ -357,7 +374,8 @@ class OrderLink:
     async def _read_once(self, request: AccountStateRequest) -> None:
         venue = self.spec.venue
         asked_ns = self._clock.wall_ns()
-        since_ms = request.since_ns // MS_NS - OVERLAP_MS if request.since_ns else asked_ns // MS_NS
+        # The first reading reaches back as far as later ones will: what it lists was before us, and is known as that.
+        since_ms = (request.since_ns or asked_ns) // MS_NS - OVERLAP_MS
         found = await self._client.read_account(AccountCursor(venue=venue, since_ms=since_ms), request.cause)
         if isinstance(found, Reading):
             self._outbox.put(msgspec.structs.replace(found.state, numbered=False, asked_ns=asked_ns))
@@ -368,6 +386,8 @@ class OrderLink:
 
     def _from_client(self, item: ClientItem) -> None:
         self._outbox.put(item)
+        if isinstance(item, Outcome) and isinstance(self._stream, PolledAccount):
+            self._stream.heard(item.reply.events)
         if isinstance(item, Outcome) and isinstance(item.reply, AuthFailed) and self.state is not LinkState.CLOSED:
             # A key that is refused is refused for everything: nothing more is tried with it until a person says so.
             self._barred = f"the venue refused our key: {item.reply.text}"[:200]

@@ -38,12 +38,16 @@ class Heartbeat(msgspec.Struct, frozen=True, tag=True):
 
 
 class BalanceChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The venue's balance of an asset after a change; ``total`` is free and locked together."""
+    """The venue's balance of an asset after a change; ``total`` is free and locked together.
+
+    ``funding``: the venue says that a funding was what changed it.
+    """
 
     venue: str
     asset: str
     total: Decimal
     ts_event_ns: int
+    funding: bool = False
 
 
 class PositionChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):

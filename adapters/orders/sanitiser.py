@@ -7,10 +7,12 @@ whatever a bug above does. Checked on the very URL that the socket gets.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from adapters.binance.instruments import COINM, SPOT, USDM
 from adapters.bybit.instruments import BYBIT
+from adapters.ccxt_venues.instruments import GATEIO, MEXC
 from adapters.okx.instruments import OKX
 from adapters.orders.wire import OrderEndpoints, SignedRequest
 
@@ -98,8 +100,36 @@ ALLOWED: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/v5/market/time"),
         }
     ),
+    GATEIO: frozenset(
+        {
+            ("POST", "/api/v4/spot/orders"),
+            ("DELETE", "/api/v4/spot/orders"),
+            ("DELETE", "/api/v4/spot/orders/{id}"),
+            ("GET", "/api/v4/spot/orders/{id}"),
+            ("POST", "/api/v4/spot/countdown_cancel_all"),
+            ("GET", "/api/v4/spot/open_orders"),
+            ("GET", "/api/v4/spot/my_trades"),
+            ("GET", "/api/v4/spot/accounts"),
+            ("GET", "/api/v4/spot/time"),
+            ("GET", "/api/v4/account/main_keys"),
+        }
+    ),
+    MEXC: frozenset(
+        {
+            ("POST", "/api/v3/order"),
+            ("DELETE", "/api/v3/order"),
+            ("GET", "/api/v3/order"),
+            ("DELETE", "/api/v3/openOrders"),
+            ("GET", "/api/v3/openOrders"),
+            ("GET", "/api/v3/myTrades"),
+            ("GET", "/api/v3/account"),
+            ("GET", "/api/v3/time"),
+        }
+    ),
 }
-"""What each venue may be asked, and nothing else."""
+"""What each venue may be asked, and nothing else; ``{id}`` is the id of one order."""
+
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,47}")
 
 
 class ForbiddenRequestError(RuntimeError):
@@ -121,6 +151,13 @@ def check(venue: str, endpoints: OrderEndpoints, request: SignedRequest) -> None
     base = f"{parts.scheme}://{parts.netloc}"
     hosts = {endpoints.rest, endpoints.wallet} - {""}
     # The path is compared as it stands: an encoded or doubled slash is not the path that was allowed.
-    known = (request.method, parts.path) in ALLOWED.get(venue, frozenset())
+    known = _is_listed(ALLOWED.get(venue, frozenset()), request.method, parts.path)
     if not known or base not in hosts or parts.path != request.path or "@" in parts.netloc:
         raise ForbiddenRequestError(venue, request.method, f"{base}{parts.path}")
+
+
+def _is_listed(allowed: frozenset[tuple[str, str]], method: str, path: str) -> bool:
+    if (method, path) in allowed:
+        return "{" not in path
+    above, _, last = path.rpartition("/")
+    return (method, f"{above}/{{id}}") in allowed and _ID.fullmatch(last) is not None

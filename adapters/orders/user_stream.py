@@ -23,7 +23,7 @@ import msgspec
 from adapters.clock import Clock
 from adapters.orders.account import AccountCursor, Reading
 from adapters.orders.client import OrderClient
-from adapters.orders.news import UserEvent
+from adapters.orders.news import BalanceChanged, UserEvent
 from adapters.orders.user_session import SessionEnd, UserSession
 from adapters.orders.wire import (
     MS_NS,
@@ -327,6 +327,8 @@ class UserStream:
     # --- Telling ---------------------------------------------------------------------------------------
 
     def _deliver(self, event: UserEvent, ts_ns: int) -> None:
+        if type(event) is BalanceChanged and event.funding:
+            self._client.reader.paid()
         self._put(Pushed(event=event, ts_ns=ts_ns))
 
     def _change(self, status: StreamStatus, reason: str) -> None:

@@ -7,17 +7,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from adapters.simserver.dialect import Dialect, RestHandler, RestRefused
+from adapters.simserver.dialect import RestHandler, RestRefused
 from adapters.simserver.fault_plane import Faults
 from adapters.simserver.faults import RestError, RestSlow, RestStatus
 from adapters.simserver.order_faults import AcceptThen, AckDelay, BadBody
-from adapters.simserver.trading.wire import MalformedError, TradeHandler, TradeReply, TradeRequest, TradingSide
+from adapters.simserver.trading.wire import MalformedError, TradeHandler, TradeReply, TradeRequest
 
 HTML = b"<html><head><title>504 Gateway Time-out</title></head><body></body></html>"
+
+
+class Refusing(Protocol):
+    """How a venue refuses: what this side needs of its dialect."""
+
+    def refusal(self, status: int) -> bytes:
+        """The body of an HTTP error."""
+        ...
+
+    def error(self) -> RestRefused:
+        """A failure inside the venue, in its own words."""
+        ...
+
+
+class Hiding(Protocol):
+    """What this side needs of the venue's orders."""
+
+    def unknown_outcome(self) -> tuple[int, bytes]:
+        """Status and body in which the venue says that it does not know what became of a request."""
+        ...
+
+    def take_hold_ms(self) -> int:
+        """How long the answer of the request just served has to wait (ms)."""
+        ...
 
 
 def answer(
@@ -33,7 +57,7 @@ def answer(
 class RestSide:
     """The routes of one server. ``down`` says whether the venue answers nothing at all now."""
 
-    def __init__(self, dialect: Dialect, trading: TradingSide, faults: Faults, down: Callable[[], bool]) -> None:
+    def __init__(self, dialect: Refusing, trading: Hiding, faults: Faults, down: Callable[[], bool]) -> None:
         self.requests = 0
         self._dialect = dialect
         self._trading = trading

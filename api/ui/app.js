@@ -7,7 +7,7 @@ import { follow } from "/ui/stream.js";
 import { label, lang, toggleLanguage, w } from "/ui/words.js";
 
 const LIMITS = { order: 300, fill: 200, event: 200 };
-const TOPICS = ["book", "venue", "brakes", "tree", "position", "pnl", "order", "fill", "latency", "strategy", "event"];
+const TOPICS = ["book", "venue", "brakes", "tree", "position", "pnl", "order", "fill", "latency", "strategy", "event", "recon"];
 const SILENT_MS = 3000;
 const live = follow(TOPICS, LIMITS, { onFrame: sample, onOpen: loadHistory });
 const facts = live.facts;
@@ -41,7 +41,7 @@ function draw() {
   }
   if (live.dirty) {
     panels.positions(facts);
-    panels.pnlFacts(facts.pnl.get("desk")?.body);
+    panels.pnlFacts(facts.pnl.get("desk")?.body, facts.recon.get("status")?.body);
     panels.orders(facts);
     panels.fills(facts);
     panels.latency(facts);
@@ -73,7 +73,12 @@ function header(now) {
   $("synthetic").hidden = !live.control?.synthetic;
   put($("equity"), num(pnl?.equity_usd, 2));
   put($("day"), num(pnl?.day_usd, 2, true), `num ${signed(pnl?.day_usd)}`);
-  put($("profile"), live.control ? `${live.control.profile || "–"} · ${live.control.version ?? ""}` : "–");
+  // Who fills the orders, and why: said where the profile stands, because a profile alone is only a wish.
+  const fills = Object.entries(live.control?.orders ?? {}).filter(([, told]) => told.backend);
+  const backends = [...new Set(fills.map(([, told]) => told.backend))].sort().join(", ");
+  const because = fills.map(([venue, told]) => `${venue}: ${told.backend}, ${told.reason}`).join("\n");
+  const shown = [live.control?.profile || "–", backends, live.control?.version ?? ""].filter(Boolean).join(" · ");
+  put($("profile"), live.control ? shown : "–", "", because);
   put($("uptime"), live.control ? duration(Math.max(live.control.uptime_s, ...[...facts.tree.values()].map(({ body }) => Number(body.uptime_s ?? 0)))) : "–");
   put($("feed"), millis(stale ? now - live.frameAt : feedAge), `num ${banner ? "neg" : ""}`);
 }
@@ -201,7 +206,9 @@ async function openStory(id) {
     }
     const from = make("p", "muted", w(said.source === "journal" ? "from_journal" : "from_projection"));
     const told = Array.isArray(said.story?.steps) ? timeline(said) : [make("pre", "wrap", said.text), render(said.story, "")];
-    $("story-body").replaceChildren(from, ...told);
+    const trace = make("a", "", w("trace"));
+    trace.href = `/api/ui/ops/trace/${encodeURIComponent(id)}`;
+    $("story-body").replaceChildren(from, trace, ...told);
   } catch (error) {
     $("story-body").replaceChildren(make("p", "neg", error.message));
   }

@@ -138,15 +138,18 @@ function named(td, id) {
   td.replaceChildren(make("b", "", symbol), " ", make("small", "place", place.split(" ")[0]));
 }
 
-export function pnlFacts(pnl) {
+/** What was made, and how far the books are from themselves (residual) and from the venues' (differences). */
+export function pnlFacts(pnl, recon) {
   const items = pnl ? [
     ["total", pnl.total_usd, true], ["realized", pnl.realized_usd, true], ["unrealized", pnl.unrealized_usd, true],
     ["fees", pnl.fees_usd, false], ["funding", pnl.funding_usd, true], ["residual", residualOf(pnl.ledger_residual), false],
+    ...(recon ? [["differences", recon.open, false]] : []),
   ] : [];
   keyed($("pnl-facts"), items, ([key]) => key, () => make("div", "", make("dt"), make("dd")), (el, [key, value, sign]) => {
     put(el.children[0], w(key));
-    const bad = key === "residual" && Number(value) !== 0;
-    put(el.children[1], num(value, 2, sign), `num ${bad ? "neg" : sign ? signed(value) : ""}`);
+    const counted = key === "differences";
+    const bad = (counted || key === "residual") && Number(value) !== 0;
+    put(el.children[1], counted ? String(value) : num(value, 2, sign), `num ${bad ? "neg" : sign ? signed(value) : ""}`);
   });
   put($("pnl-note"), pnl ? `${num(totalOf(pnl), 2, true)} USD` : "");
 }
@@ -259,13 +262,13 @@ export function latency(facts) {
         key: `${path}/${stage}`,
         cls: stage === "total" ? "total" : "",
         cells: [
-          [facts.latency.size > 1 ? `${path} · ${stage}` : stage, "", path], [micros(row.p50_us), "r num"], [micros(row.p99_us), "r num"],
-          (td) => bar(td, stage === "total" ? 0 : Number(row.p99_us ?? 0) / most), [num(row.n, 0), "r num muted"],
+          [facts.latency.size > 1 ? `${path} · ${stage}` : stage, "", path], [micros(row.p50_us), "r num"], [micros(row.p99_us), "r num", row.p95_us === undefined ? "" : `p95 ${micros(row.p95_us)}`],
+          [micros(row.p999_us), "r num"], (td) => bar(td, stage === "total" ? 0 : Number(row.p99_us ?? 0) / most), [num(row.n, 0), "r num muted"],
         ],
       });
     }
   }
-  rows($("latency"), list, 5);
+  rows($("latency"), list, 6);
   put($("latency-note"), [...facts.latency.keys()].join(", "));
 }
 

@@ -41,7 +41,7 @@ from supervision.bases.mailbox import (
 )
 from supervision.bases.scheduler import Scheduler
 from supervision.bases.sources import SourceShelf
-from supervision.bases.state import BaseState
+from supervision.bases.state import BaseState, Patient
 
 NAME_REQUIREMENT = "propdesk.name"
 ACTORS_MAX = 100_000
@@ -64,16 +64,6 @@ class _SpecialTypes(dict[type, type | None]):
         special = next((known for known in _SPECIAL if issubclass(kind, known)), None)
         self[kind] = special
         return special
-
-
-class Patient:
-    """A wake-up that is asked, when it comes due, how many nanoseconds it is early; 0 and it comes."""
-
-    __slots__ = ("early_ns", "msg")
-
-    def __init__(self, msg: WakeupMessage, early_ns: Callable[[], int]) -> None:
-        self.msg = msg
-        self.early_ns = early_ns
 
 
 _SPECIAL = (ActorExitRequest, ChildActorExited, Thespian_StatusReq, ValidatedSource)

@@ -21,6 +21,16 @@ from supervision.bases.scheduler import FifoScheduler, Scheduler
 Router: TypeAlias = Callable[[str, ActorAddress, Any], bool]
 
 
+class Patient:
+    """A wake-up that is asked, when it comes due, how many nanoseconds it is early; 0 and it comes."""
+
+    __slots__ = ("early_ns", "msg")
+
+    def __init__(self, msg: WakeupMessage, early_ns: Callable[[], int]) -> None:
+        self.msg = msg
+        self.early_ns = early_ns
+
+
 class BaseState:
     """Actors, what waits for them, and their timers."""
 
@@ -49,7 +59,7 @@ class BaseState:
         self._global_names: dict[str, ActorAddress] = {}
         self._born = 0
         self._ready = Ready()
-        self._timers: list[tuple[int, int, HostedActor, WakeupMessage]] = []
+        self._timers: list[tuple[int, int, HostedActor, WakeupMessage | Patient]] = []
         self._timer_seq = 0
         self._dead_letter_box: HostedActor | None = None
         self._draining = False

@@ -18,7 +18,10 @@ import msgspec
 from adapters.clock import SystemClock
 from adapters.config import ConfigError, DeskConfig, load_config
 from adapters.config_model import DEFAULT, LOOPBACK
+from adapters.execution_backend import backends_of
 from adapters.wirelog import SessionFacts, inspect_session, open_session
+from supervision.order_accounts import check_books, mark_books, unmet, words_of
+from supervision.paper_journal import foreign_journal
 from supervision.plan import Flight
 from supervision.wiring import check_strategies, restrict, root_plan
 
@@ -35,6 +38,11 @@ def main() -> int:
             roles = [role for cell in config.placement.values() for role in cell]
             config = config.model_copy(update={"placement": {"all": roles}})
         check_strategies(config)
+        backends = backends_of(config, os.environ)
+        check_books(config.data_path, backends[0].backend)
+        foreign = foreign_journal(config.data_path, backends[0].backend.value) if config.journal.url else ""
+        if foreign:
+            raise ConfigError("journal.url", foreign, "name another database, and another data_dir")
     except (ConfigError, ValueError) as error:
         print(f"propdesk: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
@@ -45,7 +53,13 @@ def main() -> int:
         market=market_of(config),
         http_port=config.server.port,
         admin_port=config.admin_port,
+        orders=words_of(backends),
+        way=backends[0].backend.value,
     )
+    less = unmet(config, backends)
+    if less:
+        print(f"propdesk: orders do not go where execution.environment says, because {less}", file=sys.stderr)
+    mark_books(config.data_path, backends[0].backend)
     sys.stdout.buffer.write(msgspec.msgpack.encode(flight))
     return 0
 

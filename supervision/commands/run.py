@@ -20,6 +20,7 @@ from adapters.clock import SystemClock
 from adapters.heartbeat_board import HeartbeatBoard
 from supervision.liveness import HangWatch, Patience
 from supervision.outer import start_system
+from supervision.paper_journal import settle_journal
 from supervision.plan import Flight, RootPlan
 from supervision.root import DrainRoot, Root, StartRoot, alive
 
@@ -115,6 +116,9 @@ def _run(flight: Flight, args: argparse.Namespace) -> int:
     clock = SystemClock()
     plan = msgspec.structs.replace(flight.plan, starter_pid=os.getpid())
     _clear_leftovers(plan, clock)
+    moved = settle_journal(Path(plan.paths.data), flight.way)
+    if moved:
+        print(f"propdesk: {moved}", file=sys.stderr)
     watch = _Watch(plan=plan, stop=threading.Event(), clock=clock, started_ns=clock.mono_ns())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -147,9 +151,11 @@ def _run(flight: Flight, args: argparse.Namespace) -> int:
 
 def _announce(flight: Flight, args: argparse.Namespace) -> None:
     if getattr(args, "json", False):
-        print(json.dumps({"url": flight.url, "market": flight.market, "pid": os.getpid()}), flush=True)
+        told = {"url": flight.url, "market": flight.market, "orders": flight.orders, "pid": os.getpid()}
+        print(json.dumps(told), flush=True)
     else:
-        print(f"propdesk {flight.profile}: {flight.url}  market: {flight.market}  Ctrl-C stops", flush=True)
+        where = f"market: {flight.market}  orders: {flight.orders}"
+        print(f"propdesk {flight.profile}: {flight.url}  {where}  Ctrl-C stops", flush=True)
 
 
 def _pids(watch: _Watch) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from adapters.orders.user_stream import UserStream
 from adapters.simserver import faults as f
 from adapters.simserver import order_faults as o
 from supervision.conformance import order_guards as g
@@ -16,6 +17,7 @@ from supervision.conformance.order_case import (
 from supervision.conformance.order_rig import OrderRig
 from supervision.conformance.order_trial import ORDER, OrderStrike
 from trading.instruments import InstrumentKind
+from trading.operators import CommandKind, OperatorCommand
 from trading.orders.messages import Side
 
 MANY = 1_000_000
@@ -26,8 +28,18 @@ _FILTER = {"binance": -1013, "binanceusdm": -4014, "binancecoinm": -4014, "okx":
 
 
 def _unlock(rig: OrderRig) -> None:
-    """A person mends the key at the venue, and says so."""
-    rig.link.unlock()
+    """A person mends the key at the venue, and says so as `propdesk unlock` does."""
+    scope = f"venue:{rig.venue}"
+    said = OperatorCommand(
+        command_id="unlock",
+        kind=CommandKind.UNLOCK,
+        scope=scope,
+        actor="alice",
+        cause="a new key",
+        argument="",
+        ts_ns=rig.clock.wall_ns(),
+    )
+    rig.base.inject("governor", said)
 
 
 async def _sync(rig: OrderRig) -> int | None:
@@ -46,6 +58,7 @@ async def _keep_now(rig: OrderRig) -> int | None:
     acted = rig.clock.mono_ns()
     stream = rig.link._stream  # noqa: SLF001 - the next half hour is not waited for
     rig.connects = stream.counters.connects
+    assert isinstance(stream, UserStream)
     stream._kept_ns = 0  # noqa: SLF001
     stream.want_reading()
     return acted

@@ -26,7 +26,7 @@ from adapters.permit_board import PermitReader, PermitVerdict
 from adapters.simserver.server import SimServer
 from adapters.simserver.trading.account import AccountSpec
 from supervision.conformance.order_truth import Truth
-from supervision.conformance.rig import MS, Rig, RigWiring
+from supervision.conformance.rig import MS, NotInTimeError, Rig, RigWiring
 from trading.instruments import Instrument
 from trading.market.events import Aggressor, BookTop, Trade
 from trading.operators import Published, Topic
@@ -396,7 +396,9 @@ class OrderRig(Rig):
         """Let the public trade so many lots at a resting order's price, with nobody before it in the queue."""
         account = self.server.account
         exchange = account.exchange  # it has taken the book in: from here on nothing happens in between
-        order = next(one for one in exchange.open.values() if self.spelled(one.cl_ord_id) == cl_ord_id)
+        order = next((one for one in exchange.open.values() if self.spelled(one.cl_ord_id) == cl_ord_id), None)
+        if order is None:
+            raise NotInTimeError(self.name, f"a trade with {cl_ord_id}", 0, "it rests no more")
         assert order.price_ticks is not None
         order.queue_ahead = 0
         now = self.clock.wall_ns()

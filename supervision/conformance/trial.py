@@ -71,6 +71,9 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(msgspec.Struct, kw_only=True):
     """What one trial measured; it passed without ``reasons`` and without ``late``, bounds that were not kept.
 
+    ``reasons`` must never be. ``late`` is also what a desk does that gets no processor for a second: its streams are
+    as if they were mute, and it connects anew.
+
     Times in ms, None for what did not happen. ``stood_still_ms`` is the longest time in which this process's loop did
     nothing at all: where that is long, ``late`` says more of the machine than of the desk.
     """
@@ -151,7 +154,7 @@ async def _measure(rig: Rig, what: Strike, trial: Trial) -> None:
     _judge(rig, what, trial, moments)
     idle = [knob for knob in what.must_act if rig.server.faults.counts[knob] == counts[knob]]
     if idle:
-        trial.reasons.append(f"{', '.join(idle)} did not act: nothing was tried")
+        trial.late.append(f"{', '.join(idle)} did not act: nothing was tried")
     if what.after is not None:
         reason = what.after(rig, begun)
         if reason:
@@ -263,11 +266,11 @@ def _judge(rig: Rig, what: Strike, trial: Trial, at: Moments) -> None:
     if trial.blind_orders:
         reasons.append(f"{trial.blind_orders} orders left after the desk had to know")
     if trial.attempts > what.attempts_max:
-        reasons.append(f"{trial.attempts} new connections, bound {what.attempts_max}")
+        trial.late.append(f"{trial.attempts} new connections, bound {what.attempts_max}")
     if (not what.signs or what.trades_on) and not oracle.orders_between(at.acted, at.ended, hurt):
-        reasons.append("no order left: trading should have gone on")
+        trial.late.append("no order left: trading should have gone on")
     if not what.signs and _told(rig, (UNPROVED,), at.acted) is not None:
-        reasons.append("the book became unproved over a fault that changes nothing")
+        trial.late.append("the book became unproved over a fault that changes nothing")
     if what.stays_proved and _told(rig, (UNPROVED,), at.acted) is not None:
         trial.late.append("the book became unproved before another view led")
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from actors.connector import Connector, ConnectorSetup
-from actors.messages import BookProof, BrakeSet, BrakesStated, RawFrame, SnapshotFrame, WireOut
+from actors.messages import BookProof, BrakeSet, BrakesStated, LinkUp, RawFrame, SnapshotFrame, VenueUp, WireOut
 from adapters.binance.orders_codec import encode_new_order
 from supervision.bench_rig import LOW, SYMBOL, depth_frame, snapshot_body
 from trading.market.events import BookState, BookTop
@@ -160,3 +160,27 @@ def test_best_prices_that_the_book_does_not_hold_say_nothing_of_its_age(bench, c
     bench.take(BrakeSet)
     bench.after_ms(100)
     assert {brake.code for brake in bench.take(BrakeSet)} == {"BOOK_STALE"}
+
+
+@pytest.mark.parametrize("takes_orders", [True, False])
+def test_that_the_venue_is_up_is_said_for_as_long_as_it_is(bench, usdm, takes_orders):
+    (bench.directory / "paper").mkdir()
+    setup = ConnectorSetup(
+        venue=VENUE,
+        instruments={USDM: usdm},
+        sim=SimConfig(initial_balances={"USDT": Decimal(50_000)}, latency_jitter_ns=0),
+        sim_seed=1,
+        paper_dir=bench.directory / "paper",
+        source=None,
+        takes_orders=takes_orders,
+    )
+    bench.start("connector", Connector, setup)
+    # Where the account is at the other end of a wire, there is none here, and no file of one.
+    assert any((bench.directory / "paper").iterdir()) is takes_orders
+    bench.after_ms(3_500)
+    said = [up.incarnation for up in bench.take(VenueUp, to="governor")]
+    # Where orders go over a wire of their own, only their gateway knows whether they can.
+    assert said == ([said[0]] * 4 if takes_orders else [])
+    bench.tell("connector", LinkUp(cell="desk"))
+    (anew,) = [up.incarnation for up in bench.take(VenueUp, to="governor")] or [None]
+    assert (anew is not None and anew > said[0]) if takes_orders else anew is None

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from actors.crash_points import CRASH, Boundary, CrashTrap
-from actors.messages import AppendRows, OrderSent, RowsCommitted, VenueReconciled
+from actors.messages import AppendRows, OrderSent, RowsCommitted, SaveCheckpoint, VenueReconciled
 from adapters.orders.link import OrdersReady
 from trading.orders.journal_rows import JournalKind, RowDraft
 from trading.orders.messages import AccountState, ExecType, NewOrderSingle
@@ -35,6 +35,8 @@ NEW, TRADE = bare(Report, exec_type=ExecType.NEW), bare(Report, exec_type=ExecTy
 AUDIT, RECONCILE = bare(AccountState, cause="audit"), bare(AccountState, cause="reconcile")
 DIRTY, CLEAN = (VenueReconciled(venue="okx", incarnation=1, ok=ok, text="") for ok in (False, True))
 
+KEEP = SaveCheckpoint("orders.1", 7, b"", 1)
+
 TABLE = [
     (Boundary.BEFORE_COMMIT, [ACK, PLACE], 1),
     (Boundary.AFTER_COMMIT, [ACK, PLACE, *DONE], 3),
@@ -45,6 +47,8 @@ TABLE = [
     (Boundary.AFTER_FILL, [NEW, TRADE], 2),
     (Boundary.BEFORE_CLEAN, [AUDIT, RECONCILE], 1),
     (Boundary.AFTER_CLEAN, [DIRTY, CLEAN], 2),
+    (Boundary.BEFORE_CHECKPOINT, [PLACE, KEEP], 1),
+    (Boundary.AFTER_CHECKPOINT, [PLACE, KEEP], 2),
 ]
 
 

@@ -6,6 +6,7 @@ import fcntl
 from contextlib import contextmanager
 from decimal import Decimal
 
+import msgspec
 import pytest
 from thespian.actors import ActorExitRequest
 
@@ -239,6 +240,17 @@ def test_a_clean_account_of_an_earlier_life_of_a_venue_does_not_release_the_next
     assert codes(whole) == {("RECON", f"venue:{VENUE}")}
 
 
+@pytest.mark.req("P-PNL-7")
+def test_what_differs_in_one_instrument_holds_that_and_not_its_venue(bench, whole):
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=2))
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=2, ok=True, text="clean"))
+    differs = VenueReconciled(venue=VENUE, incarnation=2, ok=False, text="venue 5, ours 0", instrument_ids=(USDM,))
+    bench.tell("governor", differs)
+    assert codes(whole) == {("RECON", f"symbol:{USDM}")}
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=2, ok=True, text="clean"))
+    assert codes(whole) == set()
+
+
 @pytest.mark.req("P-SAFE-2")
 def test_an_order_core_that_wakes_late_is_told_which_life_of_each_venue_to_answer_for(bench, whole):
     bench.tell("governor", VenueUp(venue=VENUE, incarnation=7))
@@ -346,3 +358,82 @@ def test_releasing_a_child_that_was_given_up_lets_its_supervisor_try_again(bench
 def test_an_unknown_command_is_answered_not_swallowed(bench, whole):
     answer = command(bench, "why")
     assert (answer.done, "why" in answer.text) == (False, True)
+
+
+def test_a_venue_that_says_again_that_it_is_up_is_not_reconciled_again(bench, whole):
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=5))
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=5, ok=True, text="clean"))
+    assert len(bench.take(VenueUp, to="orders")) == 1
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=5), VenueUp(venue=VENUE, incarnation=5))
+    assert bench.take(VenueUp, to="orders") == []
+    assert codes(whole) == set()
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=6))
+    assert len(bench.take(VenueUp, to="orders")) == 1
+    assert codes(whole) == {("RECON", f"venue:{VENUE}")}
+
+
+@pytest.mark.req("P-HA-6")
+def test_a_cell_that_was_away_and_says_that_it_is_as_it_was_is_compared_before_it_trades(bench, whole):
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=5))
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=5, ok=True, text="clean"))
+    bench.take(VenueUp)
+    bench.tell("governor", VenueDown(venue=VENUE))
+    assert codes(whole) == {("VENUE_DOWN", f"venue:{VENUE}")}
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=5))
+    assert codes(whole) == {("RECON", f"venue:{VENUE}")}
+    assert len(bench.take(VenueUp, to="orders")) == 1
+
+
+@pytest.mark.req("P-SAFE-2")
+def test_a_venue_of_which_nothing_is_heard_is_held_and_says_why(bench, setup):
+    governor = bench.start("governor", Governor, msgspec.structs.replace(setup, silent_ns=10_000_000_000))
+    tell_all(bench)
+    silent = ("VENUE_SILENT", f"venue:{VENUE}")
+    for _ in range(12):
+        bench.after_ms(1_000)
+        bench.tell("governor", VenueUp(venue=VENUE, incarnation=5))
+    assert silent not in codes(governor)
+    # That it says why it cannot be traded is a word too.
+    for _ in range(12):
+        bench.after_ms(1_000)
+        bench.tell("governor", BrakesStated(owner=f"gateway.{VENUE}", brakes=()))
+    assert silent not in codes(governor)
+    bench.after_ms(9_000)
+    assert silent not in codes(governor)
+    bench.after_ms(2_000)
+    (brake,) = [b for b in governor.brakes if (b.code, b.scope) == silent]
+    assert (brake.level, "10 s" in brake.cause) == (Level.HOLD, True)
+    bench.tell("governor", VenueUp(venue=VENUE, incarnation=5))
+    assert silent not in codes(governor)
+
+
+def test_unlock_goes_to_the_gateway_of_a_venue_and_to_nobody_else(bench, whole):
+    ask = OperatorCommand(
+        command_id="c1",
+        kind=CommandKind.UNLOCK,
+        scope=f"venue:{VENUE}",
+        actor="alice",
+        cause="a new key",
+        argument="",
+        ts_ns=bench.clock.wall_ns(),
+    )
+    bench.tell("governor", ask)
+    assert bench.take(OperatorCommand, to=f"gateway.{VENUE}") == [ask]
+    assert bench.take(CommandAnswered) == []
+    for scope in ("global", "venue:nobody", f"symbol:{USDM}"):
+        answer = command(bench, "unlock", scope=scope)
+        assert (answer.done, f"venue:{VENUE}" in answer.text) == (False, True)
+
+
+def test_what_explains_a_balance_goes_to_whoever_keeps_the_books(bench, whole):
+    ask = OperatorCommand(
+        command_id="c1",
+        kind=CommandKind.ADOPT,
+        scope=f"venue:{VENUE}",
+        actor="alice",
+        cause="a deposit",
+        argument="",
+        ts_ns=bench.clock.wall_ns(),
+    )
+    bench.tell("governor", ask)
+    assert bench.take(OperatorCommand, to="portfolio") == [ask]

@@ -8,7 +8,16 @@ from contextlib import closing
 import pytest
 
 from actors.journal import Journal, JournalSetup
-from actors.messages import ActorFailed, AppendRows, BrakeSet, JournalFailed, JournalHistory, ReadJournal, RowsCommitted
+from actors.messages import (
+    ActorFailed,
+    AppendRows,
+    BrakeSet,
+    JournalFailed,
+    JournalHistory,
+    ReadJournal,
+    RowsCommitted,
+    SaveCheckpoint,
+)
 from adapters.journal.store import MemoryJournal, open_reader, read_rows
 from trading.orders.journal_rows import JournalKind, NoteBody, RowDraft, encode_body
 
@@ -22,7 +31,7 @@ def row(n):
 def until(bench, condition):
     """The writer's thread answers in its own time; the loop is virtual."""
     pause = threading.Event()
-    for _ in range(2_000):
+    for _ in range(30_000):
         bench.base.run_until_idle()
         if condition():
             return
@@ -61,6 +70,35 @@ def test_a_new_life_reads_every_row_of_the_last(bench, tmp_path):
     bench.tell("journal", ReadJournal(reply_to="portfolio"))
     (history,) = bench.take(JournalHistory, to="portfolio")
     assert [(r.seq, r.cl_ord_id) for r in history.rows] == [(1, "order-1"), (2, "order-2")]
+
+
+@pytest.mark.req("P-ORD-5")
+@pytest.mark.parametrize("memory", [False, True])
+def test_who_kept_a_state_gets_it_back_with_the_rows_after_it(bench, tmp_path, memory):
+    setup = JournalSetup(path=tmp_path / "journal.db", memory=MemoryJournal() if memory else None)
+    bench.start("journal", Journal, setup)
+
+    def appended(commit_id, *rows):
+        bench.tell("journal", AppendRows(commit_id=commit_id, rows=rows, reply_to="orders"))
+        answers = []
+        if memory:
+            bench.after_ms(1)
+        until(bench, lambda: answers.extend(bench.take(RowsCommitted, to="orders")) or answers)
+        return answers[-1].last_seq
+
+    def history(name):
+        bench.tell("journal", ReadJournal(reply_to="orders", checkpoint=name))
+        (found,) = bench.take(JournalHistory, to="orders")
+        return found.checkpoint, [r.seq for r in found.rows]
+
+    assert appended(1, row(1), row(2)) == 2
+    assert history("orders.1") == (None, [1, 2])
+    bench.tell("journal", SaveCheckpoint("orders.1", 2, b"the state", 1))
+    until(bench, lambda: history("orders.1")[0] is not None)
+    assert appended(2, row(3)) == 3
+    assert history("orders.1") == (b"the state", [3])
+    assert history("orders.2") == (None, [1, 2, 3])
+    assert history("") == (None, [1, 2, 3])
 
 
 @pytest.mark.req("P-ORD-1")

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from actors.messages import (
+    AccountWanted,
     ActorReady,
     AppendRows,
     AskEpoch,
@@ -20,10 +21,11 @@ from actors.messages import (
     OpenOrders,
     ReadJournal,
     RowsCommitted,
+    SaveCheckpoint,
     VenueReconciled,
     VenueUp,
 )
-from actors.orders import Orders, OrdersSetup
+from actors.orders import CHECKPOINT, Orders, OrdersSetup
 from trading.brakes import Level
 from trading.orders.core import OrderCoreConfig
 from trading.orders.journal_rows import JournalKind, numbered
@@ -35,6 +37,7 @@ from trading.orders.messages import (
     OrderCancelRequest,
     OrderUpdated,
 )
+from trading.recon.difference import AccountCompared
 
 VENUE, USDM = "binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
 GATEWAY = f"gateway.{VENUE}"
@@ -253,3 +256,55 @@ def test_an_approval_under_an_old_epoch_is_refused(bench, awake, approved):
     bench.tell("orders", msgspec.structs.replace(approved(), epoch=0))
     assert [r.kind for r in commit(bench)] == [JournalKind.DENIED]
     assert bench.take(NewOrderSingle) == []
+
+
+@pytest.mark.req("P-ORD-5")
+def test_its_state_is_kept_after_durable_rows_only_and_a_start_from_it_needs_the_tail_alone(bench, approved, usdm):
+    setup = OrdersSetup(instruments={USDM: usdm}, venues=(VENUE,), config=OrderCoreConfig(), checkpoint_ns=200_000_000)
+    bench.start("orders", Orders, setup)
+    assert [m.checkpoint for m in bench.take(ReadJournal)] == [CHECKPOINT]
+    bench.tell("orders", Epoch(epoch=1, serial=1), JournalHistory(rows=[]))
+    commit(bench)
+    bench.tell("orders", account(bench))
+    bench.tell("orders", approved())
+    batches = bench.take(AppendRows)
+    bench.after_ms(300)
+    assert bench.take(SaveCheckpoint) == []
+    bench.tell("orders", RowsCommitted(tuple(b.commit_id for b in batches), 7))
+    (kept,) = bench.take(SaveCheckpoint, to="journal")
+    assert (kept.name, kept.seq) == (CHECKPOINT, 7)
+    bench.after_ms(300)
+    assert bench.take(SaveCheckpoint) == []  # nothing is new
+    bench.tell("orders", approved("pd1-a-2"))
+    (batch,) = bench.take(AppendRows)
+    bench.tell("orders", RowsCommitted((batch.commit_id,), 8))
+    second = bench.start("orders-again", Orders, setup)
+    tail = list(numbered(8, batch.rows, bytes(32), bytes(32)))
+    bench.tell("orders-again", Epoch(epoch=2, serial=1), JournalHistory(rows=tail, checkpoint=kept.blob))
+    assert [o.cl_ord_id for o in second.core.open_orders()] == ["pd1-a-1", "pd1-a-2"]
+    cancels = bench.take(AppendRows)
+    bench.tell("orders-again", RowsCommitted(tuple(b.commit_id for b in cancels), 12))
+    assert {c.orig_cl_ord_id for c in bench.take(OrderCancelRequest)} == {"pd1-a-1", "pd1-a-2"}
+
+
+@pytest.mark.req("P-ORD-5")
+def test_a_kept_state_that_cannot_be_read_gives_way_to_the_whole_journal(bench, orders, approved):
+    bench.take(ReadJournal)
+    bench.tell("orders", Epoch(epoch=1, serial=1), JournalHistory(rows=[], checkpoint=b"of another version"))
+    assert [m.checkpoint for m in bench.take(ReadJournal, to="journal")] == [""]
+    assert bench.take(ActorReady) == []
+    bench.tell("orders", JournalHistory(rows=[]))
+    assert len(bench.take(ActorReady)) == 1
+    assert orders.core is not None
+
+
+@pytest.mark.req("C-EXEC-9")
+def test_whoever_looks_on_has_the_account_read_and_hears_what_differs(bench, awake):
+    bench.tell("orders", AccountWanted(venue=VENUE, cause="recon"))
+    (request,) = bench.take(AccountStateRequest, to=GATEWAY)
+    assert request.cause == "recon"
+    wrong = msgspec.structs.replace(account(bench, "recon"), positions={USDM: Decimal(5)})
+    bench.tell("orders", wrong)
+    assert bench.take(AccountState, to="portfolio") == [wrong]
+    (found,) = bench.take(AccountCompared, to="portfolio")
+    assert [d.scope for d in found.standing] == [f"symbol:{USDM}"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from adapters.config import ConfigError, DeskConfig, load_config
 
@@ -164,3 +165,16 @@ def test_an_error_crosses_processes():
 
 def test_the_choice_of_native_code_is_no_key():
     assert load_config(env={"PROPDESK_NATIVE": "0"}) == load_config()
+
+
+def test_orders_go_by_wire_where_somebody_is_at_its_other_end():
+    def orders(**given):
+        return DeskConfig.model_validate(given).execution.orders
+
+    assert orders() == orders(execution={"orders": "auto"}) == "wire"
+    assert orders(execution={"orders": "auto", "deadlines_ms": {"place": 300}}) == "wire"
+    assert orders(session="recording") == "simulated"
+    assert orders(market_data={"source": "live"}) == orders(market_data={"source": "embedded"}) == "simulated"
+    assert orders(execution={"orders": "simulated"}) == "simulated"
+    with pytest.raises(ValidationError, match="wire needs the loopback servers"):
+        orders(execution={"orders": "wire"}, market_data={"source": "embedded"})

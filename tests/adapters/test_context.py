@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adapters.clock import VirtualClock
 from adapters.context import ContextFeed, parse_btc_dominance, parse_dxy, parse_fear_greed
 from adapters.context_model import CONTEXT_VARIABLES, ContextConfig, context_config
+from tests.waiting import PATIENCE_S, until
 from trading.context import BreakerState, FearGreed
 
 SECOND = 1_000_000_000
@@ -61,8 +62,8 @@ class Stub:
         self.calls.append(request.path_qs)
         await self.gate.wait()
         reply = self.replies[request.path]
-        if isinstance(reply, web.HTTPException):
-            raise reply
+        if callable(reply):
+            raise reply()  # one of its own each time: an answer can be given once
         return web.Response(body=reply if isinstance(reply, bytes) else json.dumps(reply).encode())
 
 
@@ -143,7 +144,7 @@ async def test_figures_are_kept_as_long_as_the_cache_ttl_says(feed, stub, clock)
 async def test_a_source_that_does_not_answer_costs_the_http_timeout_and_no_more(feed, stub):
     slow = feed(CONTEXT_HTTP_TIMEOUT_SEC="0.2")
     stub.gate.clear()
-    seen = await asyncio.wait_for(slow.refresh(), 5)
+    seen = await asyncio.wait_for(slow.refresh(), PATIENCE_S)
     assert (seen.btc_dominance_pct, seen.fear_greed, seen.dxy) == (None, None, None)
     assert set(seen.errors) == {"btc_dominance", "fear_greed", "dxy"}
     assert all("Timeout" in error for error in seen.errors.values())
@@ -156,9 +157,7 @@ async def test_while_a_source_is_asked_what_is_known_is_told_without_waiting(fee
     stub.gate.clear()
     later(clock, 31)
     asking = asyncio.ensure_future(patient.refresh())
-    async with asyncio.timeout(5):
-        while len(stub.calls) < 6:
-            await asyncio.sleep(0)
+    await until(lambda: len(stub.calls) >= 6)
     assert patient.current().dxy == 104.25
     assert len(await asyncio.gather(patient.refresh(), patient.refresh())) == 2
     assert len(stub.calls) == 6
@@ -191,8 +190,8 @@ async def test_the_hourly_limit_is_configured(feed, stub, clock):
 
 
 BAD = {
-    "status": web.HTTPServiceUnavailable(),
-    "redirect": web.HTTPFound("http://127.0.0.1:1/"),
+    "status": web.HTTPServiceUnavailable,
+    "redirect": lambda: web.HTTPFound("http://127.0.0.1:1/"),
     "not JSON": b"<html>",
     "nothing": b"",
     "other JSON": {"data": []},
@@ -233,9 +232,7 @@ async def test_a_refresh_that_is_given_up_does_not_leave_its_sources_asked_forev
     one = feed()
     stub.gate.clear()
     asking = asyncio.ensure_future(one.refresh())
-    async with asyncio.timeout(5):
-        while len(stub.calls) < 3:
-            await asyncio.sleep(0)
+    await until(lambda: len(stub.calls) >= 3)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -247,9 +244,7 @@ async def test_a_refresh_that_is_given_up_does_not_leave_its_sources_asked_forev
 async def test_run_refreshes_until_it_is_canceled(feed, stub):
     one = feed()
     task = asyncio.ensure_future(one.run(0.01))
-    async with asyncio.timeout(5):
-        while one.current().dxy is None:
-            await asyncio.sleep(0)
+    await until(lambda: one.current().dxy is not None)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

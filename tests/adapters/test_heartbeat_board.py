@@ -103,6 +103,6 @@ def test_another_process_beats(path):
         "import sys; from pathlib import Path; from adapters.heartbeat_board import HeartbeatBoard\n"
         "HeartbeatBoard(Path(sys.argv[1])).claim('ops', 42).beat(99)"
     )
-    subprocess.run([sys.executable, "-c", code, str(path)], cwd=PROJECT, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=PROJECT, check=True, timeout=120)
     (beat,) = HeartbeatBoard(path).read()
     assert (beat.name, beat.pid, beat.mono_ns) == ("ops", 42, 99)

@@ -2,12 +2,12 @@
 
 import asyncio
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from adapters.links import LinkCodec, LinkOut, LinkServer
+from tests.waiting import until
 
 
 class Order(msgspec.Struct, frozen=True, tag=True):
@@ -26,12 +26,6 @@ def _conflate(msg: object) -> str | None:
     return msg.key if isinstance(msg, Top) else None
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
-
-
 async def test_everything_arrives_once_and_in_order(tmp_path: Path) -> None:
     got: list[object] = []
     server = LinkServer(tmp_path / "a.sock", CODEC, lambda to, msg: got.append((to, msg)))
@@ -40,7 +34,7 @@ async def test_everything_arrives_once_and_in_order(tmp_path: Path) -> None:
     link.start(asyncio.get_running_loop())
     for n in range(5_000):
         link.offer("orders", Order(n))
-    await _until(lambda: len(got) == 5_000)
+    await until(lambda: len(got) == 5_000)
     assert got == [("orders", Order(n)) for n in range(5_000)]
     await link.close()
     await server.close()
@@ -54,7 +48,7 @@ async def test_what_was_offered_before_the_peer_lives_is_kept_but_market_data_is
     link.offer("market", Top("btc", 1))
     server = LinkServer(tmp_path / "a.sock", CODEC, lambda to, msg: got.append(msg))
     await server.start()
-    await _until(lambda: bool(got))
+    await until(lambda: bool(got))
     assert got == [Order(1)]
     assert link.stats.dropped == 1
     await link.close()
@@ -67,11 +61,11 @@ async def test_waiting_market_data_is_replaced_by_newer_in_its_place(tmp_path: P
     await server.start()
     link = LinkOut(tmp_path / "a.sock", CODEC, _conflate)
     link.start(asyncio.get_running_loop())
-    await _until(lambda: link.connected)
+    await until(lambda: link.connected)
     link.offer("market", Top("btc", 1))
     link.offer("orders", Order(1))
     link.offer("market", Top("btc", 2))
-    await _until(lambda: len(got) == 2)
+    await until(lambda: len(got) == 2)
     assert got == [Top("btc", 2), Order(1)]
     assert link.stats.conflated == 1
     await link.close()
@@ -87,13 +81,13 @@ async def test_a_peer_that_comes_back_gets_what_was_offered_meanwhile(tmp_path: 
     link = LinkOut(path, CODEC, _conflate, on_state=states.append)
     link.start(asyncio.get_running_loop())
     link.offer("orders", Order(1))
-    await _until(lambda: len(got) == 1)
+    await until(lambda: len(got) == 1)
     await first.close()
-    await _until(lambda: not link.connected)
+    await until(lambda: not link.connected)
     link.offer("orders", Order(2))
     second = LinkServer(path, CODEC, lambda to, msg: got.append(msg))
     await second.start()
-    await _until(lambda: len(got) == 2)
+    await until(lambda: len(got) == 2)
     assert got == [Order(1), Order(2)]
     assert states == [True, False, True]
     await link.close()
@@ -124,6 +118,6 @@ async def test_garbage_closes_that_connection_is_counted_and_the_cell_goes_on(tm
     link = LinkOut(tmp_path / "a.sock", CODEC, _conflate)
     link.start(asyncio.get_running_loop())
     link.offer("orders", Order(1))
-    await _until(lambda: got == [Order(1)])
+    await until(lambda: got == [Order(1)])
     await link.close()
     await server.close()

@@ -154,7 +154,7 @@ def test_epochs_from_many_processes_at_once_are_all_different(path):
         "print(*[w.next_epoch() for _ in range(10)])"
     )
     processes = [run(code, path) for _ in range(3)]
-    epochs = [int(word) for process in processes for word in process.communicate(timeout=30)[0].split()]
+    epochs = [int(word) for process in processes for word in process.communicate(timeout=120)[0].split()]
     assert sorted(epochs) == list(range(1, 31))
     assert PermitWriter(path).newest_epoch() == 30
 

@@ -33,6 +33,7 @@ from adapters.streams.dialects.base import Endpoints
 from adapters.streams.feed import Feed, FeedSpec
 from adapters.streams.topics import TopicKind
 from adapters.venue_codecs import KNOWN, open_codec
+from tests.waiting import PATIENCE_S
 from trading.instruments import Instrument
 from trading.market.events import InstrumentStatus, LongShortRatio, WireRejected
 
@@ -132,7 +133,7 @@ async def asked_once(feed) -> list[tuple[str, str, bytes]]:
         found = []
         async with aiohttp.ClientSession() as session:
             for poll in dialect.polls(ALL):
-                async with session.get(poll.request.url, timeout=aiohttp.ClientTimeout(total=5)) as reply:
+                async with session.get(poll.request.url, timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as reply:
                     assert reply.status == 200, poll.request.url
                     name = by_symbol.get(poll.request.symbol, poll.request.symbol)
                     found.append((poll.request.channel, name, await reply.read()))
@@ -179,7 +180,7 @@ async def test_a_feed_that_is_asked_for_everything_says_nothing_that_cannot_be_r
     seen: Counter[str] = Counter()
     try:
         source.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(2 * PATIENCE_S):
             while expected - set(seen):
                 await woken.wait()
                 woken.clear()
@@ -252,7 +253,8 @@ async def test_what_rest_says_of_derivatives_past_and_present_is_read(feed):
     try:
         async with aiohttp.ClientSession() as session:
             for channel, path, expected in BESIDE[feed]:
-                async with session.get(server.base_http + path, timeout=aiohttp.ClientTimeout(total=5)) as reply:
+                limit = aiohttp.ClientTimeout(total=PATIENCE_S)
+                async with session.get(server.base_http + path, timeout=limit) as reply:
                     assert reply.status == 200, path
                     events = codec.decode_polled(channel, await reply.read(), name, NOW)
                 assert set(kinds(events)) == expected, (path, events)

@@ -87,6 +87,7 @@ def desk_facts(step: int, ts_ns: int) -> list[tuple[Topic, str, dict[str, object
                 Topic.VENUE,
                 venue,
                 {
+                    "orders": {"backend": "loopback", "reason": "our own server stands for the venue"},
                     "venue": venue,
                     "state": "up",
                     "source": "generator",

@@ -30,6 +30,8 @@ def chat(projection: Projection, bus: Any, clock: VirtualClock) -> Chat:
         ("/kill fire", CommandKind.KILL, "global", "fire"),
         ("/resume venue:OKX", CommandKind.RESUME, "venue:OKX", "Telegram /resume"),
         ("/RESUME", CommandKind.RESUME, "global", "Telegram /resume"),
+        ("/unlock okx new key", CommandKind.UNLOCK, "venue:okx", "new key"),
+        ("/unlock venue:okx", CommandKind.UNLOCK, "venue:okx", "Telegram /unlock"),
     ],
 )
 async def test_a_command_becomes_one_operator_command(
@@ -44,6 +46,7 @@ async def test_a_command_becomes_one_operator_command(
 async def test_an_old_resume_is_not_carried_out_but_an_old_hold_is(chat: Chat, bus: Any) -> None:
     assert "устарела" in await chat.reply(1, "t", "/resume", 3_600)
     assert "устарела" in await chat.reply(1, "t", "/start", 3_600)
+    assert "устарела" in await chat.reply(1, "t", "/unlock okx", 3_600)
     assert bus.commands == []
     await chat.reply(1, "t", "/hold", 3_600)
     assert [command.kind for command in bus.commands] == [CommandKind.HOLD]

@@ -128,7 +128,7 @@ async def test_execution_lists_the_newest_order_first(
 
 
 @pytest.mark.req("P-API-4")
-@pytest.mark.parametrize("action", ["hold", "pause", "resume", "kill", "cancel_all"])
+@pytest.mark.parametrize("action", ["hold", "pause", "resume", "kill", "cancel_all", "unlock", "adopt"])
 async def test_a_command_reaches_the_desk_with_who_and_why(
     client: aiohttp.ClientSession, bus: Any, action: str
 ) -> None:

@@ -39,7 +39,7 @@ def test_the_configuration_does_not_show_its_token() -> None:
     assert "sesame" not in str(OpsConfig(telegram_token="sesame"))
 
 
-def test_the_telegram_library_is_not_loaded_without_a_token() -> None:
-    probe = "import sys, api.ops; print('telegram' in sys.modules, 'httpx' in sys.modules)"
+def test_telegram_and_telemetry_are_not_loaded_where_they_are_not_used() -> None:
+    probe = "import sys, api.ops; print([m in sys.modules for m in ('telegram', 'httpx', 'opentelemetry')])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+    assert done.stdout.strip() == "[False, False, False]"

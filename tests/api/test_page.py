@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,9 +14,12 @@ import pytest
 import pytest_asyncio
 
 from adapters.clock import SystemClock
+from adapters.journal.store import SqliteJournal
 from api.http import HttpServer, start_http
 from api.projection import Projection
+from tests.waiting import PATIENCE_S
 from trading.operators import CommandKind, Published, Topic
+from trading.orders.journal_rows import JournalKind, NoteBody, RowDraft, encode_body
 from trading.universe.workflow import DraftMarket, SubmitMarket, UniverseCommand
 
 from .market_facts import MARKETS, SUSPECT, VENUES, tell
@@ -43,6 +47,7 @@ pytestmark = [
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Any]:
     async with playwright_api.async_playwright() as playwright:
+        playwright_api.expect.set_options(timeout=PATIENCE_S * 1_000)
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         await browser.close()
@@ -75,7 +80,7 @@ async def live_server(live_projection: Projection, bus: Any) -> AsyncIterator[Ht
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Any, live_server: HttpServer) -> AsyncIterator[Any]:
     page = await browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.set_default_timeout(8_000)
+    page.set_default_timeout(PATIENCE_S * 1_000)
     complaints: list[str] = []
     page.on("console", lambda message: message.type in {"error", "warning"} and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -86,7 +91,7 @@ async def page(browser: Any, live_server: HttpServer) -> AsyncIterator[Any]:
     await page.close()
 
 
-async def test_an_operator_sees_the_desk(page: Any) -> None:
+async def test_an_operator_sees_the_desk(page: Any, live_projection: Projection, publish: Any) -> None:
     expect = playwright_api.expect
     await expect(page.locator("#synthetic")).to_be_visible()
     await expect(page.locator("#mode")).to_have_text("ТОРГОВЛЯ")
@@ -94,6 +99,8 @@ async def test_an_operator_sees_the_desk(page: Any) -> None:
     await expect(page.locator(".book")).to_have_count(4)
     await expect(page.locator("#brakes li")).to_have_count(2)
     await expect(page.locator("#brakes")).to_contain_text("sequence gap 881204 -> 881231")
+    await expect(page.locator("#profile")).to_have_text("paper · loopback · 0.1.0")
+    await expect(page.locator("#profile")).to_have_attribute("title", re.compile("our own server stands for the venue"))
     await expect(page.locator("#tree")).to_contain_text("governor")
     await expect(page.locator("#tree")).to_contain_text("pid 4100")
     await expect(page.locator("#positions tr")).to_have_count(4)
@@ -104,6 +111,8 @@ async def test_an_operator_sees_the_desk(page: Any) -> None:
     await expect(page.locator("#chart path.total")).to_have_count(1)
     overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
+    publish(live_projection, Topic.RECON, "status", {"open": 3})
+    await expect(page.locator("#pnl-facts .neg")).to_have_text("3")
     await page.click("#lang")
     await expect(page.locator("#mode")).to_have_text("TRADING")
     await expect(page.locator("#h-brakes")).to_contain_text("Brakes")
@@ -200,7 +209,7 @@ async def test_the_page_says_when_it_lost_the_service_and_recovers(
         live_projection, bus, "127.0.0.1", live_server.port, version="0.1.0", clock=SystemClock(), stream_hz=20
     )
     try:
-        await expect(page.locator("#mode")).not_to_have_text("НЕИЗВЕСТНО", timeout=10_000)
+        await expect(page.locator("#mode")).not_to_have_text("НЕИЗВЕСТНО")
     finally:
         await again.close()
 
@@ -231,7 +240,7 @@ async def data_server(bus: Any) -> AsyncIterator[tuple[HttpServer, Projection, a
 @pytest_asyncio.fixture(loop_scope="module")
 async def data_page(browser: Any, data_server: Any) -> AsyncIterator[Any]:
     page = await browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(8_000)
+    page.set_default_timeout(PATIENCE_S * 1_000)
     complaints: list[str] = []
     page.on("console", lambda message: message.type in {"error", "warning"} and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -294,7 +303,7 @@ async def test_the_quality_page_is_cut_nowhere(data_page: Any, width: int) -> No
 async def test_a_market_of_which_the_desk_falls_silent_is_not_shown_as_ready(data_page: Any, data_server: Any) -> None:
     data_server[2].set()
     expect = playwright_api.expect
-    await expect(data_page.locator("#ready")).to_have_text("0 / 7", timeout=12_000)
+    await expect(data_page.locator("#ready")).to_have_text("0 / 7")
     await expect(data_page.locator("#symbols tr").first).to_contain_text("ядро молчит об этом")
     await expect(data_page.locator("#feeds-up")).to_have_text("0 / 9")
 
@@ -345,3 +354,60 @@ async def test_nothing_that_a_venue_says_becomes_markup_on_the_quality_page(data
     await playwright_api.expect(data_page.locator("#contracts")).to_contain_text("onerror")
     assert await data_page.locator("main img").count() == 0
     assert "propdesk" in await data_page.title()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def finance_page(browser: Any, bus: Any, traded_journal: Path, tmp_path: Path) -> AsyncIterator[Any]:
+    """The finance page of a desk that traded, and to whose account somebody paid in."""
+    journal = tmp_path / "journal.db"
+    shutil.copyfile(traded_journal, journal)
+    facts = {
+        "diff": "binanceusdm:balance:USDT",
+        "class": "unexplained",
+        "state": "braked",
+        "ours": "1",
+        "theirs": "251.5",
+    }
+    body = encode_body(NoteBody(text="USDT on binanceusdm: <b>venue</b> 251.5, ledger 1", facts=facts))
+    with SqliteJournal(journal) as writing:
+        newest = list(writing.read())[-1].ts_ns
+        writing.append([RowDraft(newest, JournalKind.RECONCILE, "binanceusdm", "", None, "", 1, body)])
+    clock = SystemClock()
+    server = await start_http(
+        Projection(clock), bus, "127.0.0.1", 0, version="0.1.0", clock=clock, journal=str(journal)
+    )
+    page = await browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.set_default_timeout(PATIENCE_S * 1_000)
+    complaints: list[str] = []
+    page.on("console", lambda message: message.type in {"error", "warning"} and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.complaints = complaints
+    await page.goto(f"{server.url}finance")
+    yield page
+    await page.close()
+    await server.close()
+
+
+@pytest.mark.req("P-PNL-6")
+async def test_an_operator_sees_what_the_desk_has_and_what_it_made(finance_page: Any) -> None:
+    page, expect = finance_page, playwright_api.expect
+    await expect(page.locator("#residual")).to_have_text("0")
+    await expect(page.locator("#periods tr")).to_have_count(2)
+    await expect(page.locator("#periods tr").nth(1)).to_contain_text("2024-08-08")
+    await expect(page.locator("#chart rect.loss")).to_have_count(1)
+    await expect(page.locator("#venues")).to_contain_text("49\u202f999.8467025")
+    await expect(page.locator("#owners")).to_contain_text("maker-usdm")
+    await expect(page.locator("#external")).to_contain_text("+250.5 USDT")
+    await expect(page.locator("#external")).to_contain_text("<b>venue</b>")
+    await expect(page.locator("#statement tr").nth(0)).to_contain_text("не наше")
+    await expect(page.locator("#statement")).to_contain_text("комиссия")
+    await page.click("[data-by=month]")
+    await expect(page.locator("#periods tr").nth(1)).to_contain_text("2024-08")
+    await expect(page.locator("[data-by=month]")).to_have_attribute("aria-pressed", "true")
+    await page.select_option("#venue", "binance")
+    await expect(page.locator("#statement tr")).to_have_count(2)
+    assert (await page.get_attribute("#csv", "href")).endswith("?venue=binance&format=csv")
+    await page.click("#lang")
+    await expect(page.locator("#h-statement")).to_contain_text("Statement")
+    assert await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert page.complaints == []

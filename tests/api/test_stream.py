@@ -14,6 +14,7 @@ from api.http import HttpServer, start_http
 from api.metrics import OpsCounters
 from api.projection import Projection
 from api.stream import ALIASES, CLIENTS_MAX, NAMES, StreamHub, parse_topics
+from tests.waiting import PATIENCE_S
 from trading.operators import Topic
 
 
@@ -79,12 +80,12 @@ async def test_a_websocket_gets_a_snapshot_then_updates(
 ) -> None:
     feed(projection, steps=3)
     async with aiohttp.ClientSession() as client, client.ws_connect(f"{server.url}api/ui/stream") as socket:
-        first = await socket.receive_json(timeout=5)
+        first = await socket.receive_json(timeout=PATIENCE_S)
         assert first["type"] == "snapshot"
         assert first["control"]["version"] == "0.1.0"
         assert len(first["facts"]["book"]) == 4
         publish(projection, Topic.EVENT, "e", {"level": "info", "text": "hello"})
-        while "event" not in (frame := await socket.receive_json(timeout=5))["facts"]:
+        while "event" not in (frame := await socket.receive_json(timeout=PATIENCE_S))["facts"]:
             pass
         assert frame["facts"]["event"]["e"]["text"] == "hello"
 
@@ -142,7 +143,7 @@ async def test_a_reader_that_stands_still_is_closed_and_holds_no_memory(
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
     try:
         writer.write(f"GET /api/ui/stream?topics=event HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             number = 0
             while not counters.stream_slow_closed:
                 number += 1
@@ -157,7 +158,7 @@ async def test_a_reader_that_stands_still_is_closed_and_holds_no_memory(
 async def test_closing_the_server_ends_the_streams(projection: Projection, bus: Any, clock: VirtualClock) -> None:
     server = await start_http(projection, bus, "127.0.0.1", 0, version="1", clock=clock)
     async with aiohttp.ClientSession() as client, client.ws_connect(f"{server.url}api/ui/stream") as socket:
-        await socket.receive_json(timeout=5)
+        await socket.receive_json(timeout=PATIENCE_S)
         await asyncio.gather(server.close(), _until_closed(socket))
     assert socket.closed
 

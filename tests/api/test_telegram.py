@@ -14,6 +14,7 @@ from adapters.clock import VirtualClock
 from api.metrics import OpsCounters
 from api.projection import Projection
 from api.telegram import TelegramFace
+from tests.waiting import PATIENCE_S
 from trading.operators import CommandKind, Topic
 
 TOKEN = "123456:SECRET-token_abc"
@@ -79,7 +80,7 @@ class BotApi:
 
     async def next(self) -> tuple[int, str]:
         """The next message that reaches a person."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.sent.get()
 
 
@@ -192,7 +193,7 @@ async def test_a_flood_limit_is_waited_out_while_alerts_merge(
     api.faults["sendMessage"] = [(429, flood)]
     face = launch()
     api.write("/help")
-    await asyncio.wait_for(api.asked_to_send.wait(), 5)
+    await asyncio.wait_for(api.asked_to_send.wait(), PATIENCE_S)
     for number in range(500):
         publish(projection, Topic.EVENT, str(number), {"level": "error", "code": "storm", "text": str(number)})
         face.look()
@@ -232,7 +233,7 @@ async def test_the_token_is_in_no_log_record_whoever_writes_it(
     caplog.set_level(logging.DEBUG)
     wrong = "999:WRONG-secret"
     launch(token=wrong)
-    await asyncio.wait_for(api.refused.wait(), 5)
+    await asyncio.wait_for(api.refused.wait(), PATIENCE_S)
     try:
         raise RuntimeError(f"https://example/bot{wrong}/getMe")
     except RuntimeError:

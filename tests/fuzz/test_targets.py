@@ -21,11 +21,12 @@ from fuzz_mutations import mutate  # noqa: E402 - as above
 
 from adapters.binance.codec import BinanceCodec  # noqa: E402 - as above
 from adapters.binance.instruments import SPOT, USDM, instruments_of  # noqa: E402 - as above
+from tests.effort import effort  # noqa: E402 - as above
 from trading.market.stitch import SequenceRule  # noqa: E402 - as above
 
 PROJECT = HERE.parents[1]
-RUNS = 300
-TIME_LIMIT_S = 120
+RUNS = effort(100, 1_000)
+TIME_LIMIT_S = 240
 
 needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="atheris has wheels for Linux on x86-64 only"

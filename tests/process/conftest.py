@@ -16,6 +16,7 @@ import pytest
 from adapters.journal.store import open_reader, read_rows
 from supervision.drill_desk import DrillDesk
 from supervision.root import alive
+from tests.waiting import PATIENCE_S, waited_for_processors_s
 from trading.orders.journal_rows import JournalKind
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -54,14 +55,15 @@ def _links(pid):
 class Daemon(DrillDesk):
     """`propdesk run` without a watcher: when it ends, it ends."""
 
-    def __init__(self, directory):
-        super().__init__(directory)
+    def __init__(self, directory, orders="auto"):
+        super().__init__(directory, more=f"execution: {{orders: {orders}}}\n")
         self.seen = set()
 
     def start(self):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "supervision", "run", "--config", str(self.config_path)],
-            env=_clean_environment(),
+            # So that the venues write down what they did: the desk's own files are no witness.
+            env={**_clean_environment(), "DESK_DRILLS": "1"},
             stdout=self.log,
             stderr=self.log,
             cwd=PROJECT,
@@ -90,14 +92,14 @@ class Daemon(DrillDesk):
             cwd=PROJECT,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=2 * PATIENCE_S,
             check=False,
         )
         return done.returncode, json.loads(done.stdout)
 
     def get(self, path):
         """The JSON of an HTTP answer, None when nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -115,6 +117,12 @@ class Daemon(DrillDesk):
                 if fields[3] == LISTEN:
                     inodes[f"socket:[{fields[9]}]"] = fields[1]
         return [(pid, inodes[link]) for pid in self.tree() for link in _links(pid) if link in inodes]
+
+    def paced_ms(self, what, condition):
+        """As `wait`, less the time in which somebody on this machine waited for a processor: how fast the desk is."""
+        starved_s = waited_for_processors_s()
+        took_ms = self.wait(what, condition, PATIENCE_S)
+        return took_ms - 1_000 * (waited_for_processors_s() - starved_s)
 
     def fills(self):
         """Executions in the journal so far."""
@@ -134,18 +142,18 @@ class Daemon(DrillDesk):
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        self.process.wait(5)
+        self.process.wait(PATIENCE_S)
         if not self.log.closed:
             self.log.close()
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    """A desk that trades; one for the module, because it takes seconds to come up."""
-    desk = Daemon(tmp_path_factory.mktemp("desk"))
+def daemon(request, tmp_path_factory):
+    """A desk that trades; one for the module, because it takes seconds to come up. ``ORDERS``: by which way they go."""
+    desk = Daemon(tmp_path_factory.mktemp("desk"), getattr(request.module, "ORDERS", "auto"))
     desk.start()
     try:
-        desk.wait_trading(orders=3, timeout_s=40)
+        desk.wait_trading(orders=3, timeout_s=2 * PATIENCE_S)
         desk.tree()
         yield desk
     finally:
@@ -167,7 +175,7 @@ def run_propdesk():
     """`propdesk` as a command of its own; (exit code, stdout, stderr)."""
     running = []
 
-    def run(*words, timeout_s=20):
+    def run(*words, timeout_s=2 * PATIENCE_S):
         process = subprocess.Popen(
             [sys.executable, "-m", "supervision", *words],
             env=_clean_environment(),
@@ -185,4 +193,4 @@ def run_propdesk():
     for process in running:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
+            process.wait(PATIENCE_S)

@@ -10,6 +10,7 @@ import pytest
 from supervision.drill_audit import audit
 from supervision.drill_desk import free_port
 from supervision.root import alive
+from tests.waiting import PATIENCE_S
 from trading.brakes import Level
 
 pytestmark = pytest.mark.process
@@ -21,7 +22,7 @@ CELL = f"venue-{VENUE}"
 
 @pytest.mark.req("P-API-2", "P-SAFE-1")
 def test_it_says_over_http_that_it_trades(daemon):
-    daemon.wait("readiness", lambda: (daemon.get("/live-readiness") or {}).get("ready") is True, 10)
+    daemon.wait("readiness", lambda: (daemon.get("/live-readiness") or {}).get("ready") is True, PATIENCE_S)
     state = daemon.get("/api/ui/control-state")
     assert state["global_mode"] == "run"
 
@@ -62,13 +63,13 @@ def test_without_ops_orders_go_on_and_ops_comes_back(daemon):
     old = daemon.pids()
     os.kill(old["ops"], signal.SIGKILL)
     killed_ns = daemon.clock.mono_ns()
-    daemon.wait("an order without ops", lambda: daemon.sent_after(killed_ns) > 0, 10)
-    daemon.wait("a new ops", lambda: daemon.pids().get("ops") not in {None, old["ops"]}, 5)
-    daemon.wait("HTTP", lambda: daemon.get("/api/health") is not None, 5)
+    daemon.wait("an order without ops", lambda: daemon.sent_after(killed_ns) > 0, PATIENCE_S)
+    daemon.wait("a new ops", lambda: daemon.pids().get("ops") not in {None, old["ops"]}, PATIENCE_S)
+    daemon.wait("HTTP", lambda: daemon.get("/api/health") is not None, PATIENCE_S)
     assert {name: pid for name, pid in daemon.pids().items() if name != "ops"} == {
         name: pid for name, pid in old.items() if name != "ops"
     }
-    daemon.wait("more orders", lambda: daemon.sent_after(killed_ns) > 2, 15)
+    daemon.wait("more orders", lambda: daemon.sent_after(killed_ns) > 2, PATIENCE_S)
     assert not daemon.holds()
 
 
@@ -80,11 +81,11 @@ def test_hold_stops_orders_at_once_status_says_so_and_resume_lets_go(daemon):
     code, said = daemon.propdesk("status")
     assert (code, said["trading"], said["verdict"]) == (1, False, "refused_hold")
     assert [b["cause"] for b in said["operators"]] == ["a test"]
-    daemon.wait("its own view", lambda: (daemon.get("/api/ui/control-state") or {}).get("global_mode") == "hold", 5)
+    daemon.wait("its own view", lambda: _mode(daemon) == "hold", PATIENCE_S)
     assert daemon.sent_after(held_ns) == 0
     code, said = daemon.propdesk("resume", "--actor", "bob")
     assert (code, said["left"]) == (0, [])
-    daemon.wait("an order after resume", lambda: daemon.sent_after(held_ns) > 0, 15)
+    daemon.wait("an order after resume", lambda: daemon.sent_after(held_ns) > 0, PATIENCE_S)
     assert daemon.propdesk("status")[0] == 0
 
 
@@ -93,47 +94,59 @@ def test_status_asks_the_port_that_the_desk_has_and_every_process_of_it_beats(da
     def said():
         return daemon.propdesk("status", "--set", "server.port=1")[1]
 
-    daemon.wait("an answer", lambda: said()["http"] is not None, 20)
+    daemon.wait("an answer", lambda: said()["http"] is not None, PATIENCE_S)
     assert {cell["name"] for cell in said()["cells"]} == {"root", "admin", *daemon.config.placement}
-    daemon.wait("beats of all", lambda: all(cell["age_ms"] < 1_000 for cell in said()["cells"]), 20)
+    daemon.wait("beats of all", lambda: all(cell["age_ms"] < 1_000 for cell in said()["cells"]), PATIENCE_S)
+
+
+def test_unlock_reaches_the_gateway_which_says_that_nothing_is_locked(daemon):
+    code, said = daemon.propdesk("unlock", VENUE, "a", "test", "--actor", "alice")
+    assert (code, "is not locked" in said["text"]) == (1, True)
+
+    def told():
+        events = (daemon.get("/api/ui/events") or {}).get("events", ())
+        return any(event["code"] == "OPERATOR:unlock" and "alice: a test" in event["text"] for event in events)
+
+    daemon.wait("its trace", told, PATIENCE_S)
 
 
 @pytest.mark.req("P-EXE-19", "P-HA-10")
 def test_a_hung_venue_is_killed_and_trades_again_within_five_seconds(daemon):
     old = daemon.pids()
     os.kill(old[CELL], signal.SIGSTOP)
-    took_ms = daemon.wait("its end", lambda: not alive(old[CELL]), 5)
+    took_ms = daemon.paced_ms("its end", lambda: not alive(old[CELL]))
     assert took_ms < 2_000
-    took_ms += daemon.wait("a new cell", lambda: daemon.pids().get(CELL) not in {None, old[CELL]}, 5)
-    took_ms += daemon.wait("reconciliation", daemon.trading, 5)
+    took_ms += daemon.paced_ms("a new cell", lambda: daemon.pids().get(CELL) not in {None, old[CELL]})
+    took_ms += daemon.paced_ms("reconciliation", daemon.trading)
     assert took_ms < 5_000
     back_ns = daemon.clock.mono_ns()
     assert {n: p for n, p in daemon.pids().items() if n != CELL} == {n: p for n, p in old.items() if n != CELL}
-    daemon.wait("an order there", lambda: daemon.sent_after(back_ns, VENUE) > 0, 20)
+    daemon.wait("an order there", lambda: daemon.sent_after(back_ns, VENUE) > 0, PATIENCE_S)
 
 
 @pytest.mark.req("P-HA-10", "P-HA-6", "P-SAFE-2")
-def test_a_killed_desk_holds_first_and_then_trades_again(daemon):
+def test_a_killed_desk_holds_first_and_then_trades_again_whoever_died_beside_it(daemon):
     old = daemon.pids()
+    # Both ends come at once: a supervisor that hears of one while it is busy with the other must not forget it.
+    os.kill(old["ops"], signal.SIGKILL)
     os.kill(old["desk"], signal.SIGKILL)
-    killed_ns = daemon.clock.mono_ns()
-    daemon.wait("a hold", daemon.holds, 5)
-    daemon.wait("a new desk", lambda: daemon.pids().get("desk") not in {None, old["desk"]}, 5)
-    daemon.wait("reconciliation", daemon.trading, 10)
+    took_ms = daemon.paced_ms("a hold", daemon.holds)
+    took_ms += daemon.paced_ms("a new desk", lambda: daemon.pids().get("desk") not in {None, old["desk"]})
+    took_ms += daemon.paced_ms("a new ops", lambda: daemon.pids().get("ops") not in {None, old["ops"]})
+    took_ms += daemon.paced_ms("reconciliation", daemon.trading)
+    assert took_ms < 8_000
     back_ns = daemon.clock.mono_ns()
-    assert (back_ns - killed_ns) / 1e9 < 8
-    daemon.wait("an order", lambda: daemon.sent_after(back_ns) > 0, 20)
+    daemon.wait("an order", lambda: daemon.sent_after(back_ns) > 0, PATIENCE_S)
 
 
 @pytest.mark.req("P-ORD-1", "P-ORD-3")
 def test_ctrl_c_ends_every_process_in_time_and_nothing_was_doubled_or_lost(daemon):
     daemon.tree()
-    daemon.wait("a fill", lambda: daemon.fills() > 0, 30)
-    daemon.wait("a valid permit", daemon.trading, 10)
-    started_ns = daemon.clock.mono_ns()
+    daemon.wait("a fill", lambda: daemon.fills() > 0, PATIENCE_S)
+    daemon.wait("a valid permit", daemon.trading, PATIENCE_S)
     daemon.process.send_signal(signal.SIGINT)
-    assert daemon.process.wait(12) == 0
-    assert (daemon.clock.mono_ns() - started_ns) / 1e9 < 10
+    assert daemon.paced_ms("its end", lambda: daemon.process.poll() is not None) < 10_000
+    assert daemon.process.returncode == 0
     assert {pid for pid in daemon.seen if alive(pid)} == set()
     assert daemon.modes()["global"] is Level.HOLD
     found = audit(daemon.paths, tuple(daemon.config.venues))
@@ -142,3 +155,7 @@ def test_ctrl_c_ends_every_process_in_time_and_nothing_was_doubled_or_lost(daemo
     assert len(names) == len(set(names)) > 3
     # Nothing that rested was left behind.
     assert daemon.propdesk("status")[1]["daemon"] == "dead"
+
+
+def _mode(daemon):
+    return (daemon.get("/api/ui/control-state") or {}).get("global_mode")

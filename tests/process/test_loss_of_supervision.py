@@ -13,10 +13,12 @@ import pytest
 
 from adapters.heartbeat_board import HeartbeatBoard
 from supervision.root import alive
+from tests.waiting import PATIENCE_S
 from trading.brakes import Level
 
 pytestmark = pytest.mark.process
-PATIENCE_S = 60
+ORDERS = "simulated"
+"""Filled inside the cells, so that this way of trading has real desks under test too."""
 
 
 @pytest.mark.req("P-HA-10", "P-SAFE-1")

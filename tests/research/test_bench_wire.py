@@ -44,8 +44,14 @@ for line in sys.stdin:
 """
 
 
-def test_the_wire_benchmark_measures_our_path_over_every_market():
-    report = run(None, None, DATA, True)
+@pytest.fixture(scope="module")
+def alone():
+    """A report without peers."""
+    return run(None, None, DATA, True)
+
+
+def test_the_wire_benchmark_measures_our_path_over_every_market(alone):
+    report = alone
     assert set(report["markets"]) == {"spot", "usdm", "coinm", *STREAMS}
     assert report["total"]["frames"] == 3000
     assert set(report["total"]["of"]) == {"spot", "usdm", "coinm"}
@@ -58,8 +64,8 @@ def test_a_recording_of_binance_alone_is_enough():
     assert set(run(None, None, RECORDING, True)["markets"]) == {"spot", "usdm", "coinm"}
 
 
-def test_a_peer_without_a_way_for_a_venue_is_said_to_be_not_measured():
-    report = run(None, None, DATA, True)
+def test_a_peer_without_a_way_for_a_venue_is_said_to_be_not_measured(alone):
+    report = alone
     assert all(report["markets"][name]["nautilus"].startswith("not measured") for name in STREAMS)
     assert "nautilus" not in report["markets"]["spot"]
 

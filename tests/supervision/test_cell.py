@@ -35,7 +35,7 @@ def leave(tmp_path):
 
     def run():
         command = [sys.executable, "-c", LEAVE, str(tmp_path)]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
         return done.returncode, done.stderr
 
     return run

@@ -69,7 +69,7 @@ def test_the_hash_seed_of_the_interpreter_changes_nothing(project):
         )
         for seed in ("1", "2")
     ]
-    first, second = (json.loads(process.communicate(timeout=60)[0]) for process in running)
+    first, second = (json.loads(process.communicate(timeout=240)[0]) for process in running)
     assert [process.returncode for process in running] == [0, 0]
     assert {k: first[k] for k in SAME} == {k: second[k] for k in SAME}
     assert first["orders"] > 2

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from adapters.clock import SystemClock
-from supervision.liveness import HangWatch, Patience, run_delays, waited_ns
+from adapters.heartbeat_board import Beat, BeatState
+from supervision.liveness import CellWatch, Exited, HangWatch, Overdue, Patience, run_delays, waited_ns
+from tests.waiting import PATIENCE_S
 
 MS = 1_000_000
 PERIOD = 50 * MS
@@ -74,11 +76,90 @@ def test_after_a_stop_of_the_whole_machine_everybody_gets_the_whole_time_again()
     assert watch.silent(NOBODY, 40 * MS, 60_650 * MS) is not None
 
 
+class Root:
+    """What a root does with one cell, in virtual time: it looks every 50 ms."""
+
+    def __init__(self):
+        patience = Patience(PERIOD)
+        self.patience, self.watch = patience, CellWatch(HangWatch(HANG, patience), patience, boot_ms=8_000)
+        self.dead = set()
+        self.now = 1_000 * MS
+
+    def forked(self, pid):
+        self.watch.started("okx", pid, self.now)
+
+    def looks(self, ms, beat_pid=None, beat_ns=None):
+        """The verdicts of so many milliseconds; a cell that beats does so until now unless ``beat_ns`` says when."""
+        found = []
+        for _ in range(ms // 50):
+            self.now += PERIOD
+            self.patience.woke(self.now)
+            beat = None
+            if beat_pid is not None:
+                at_ns = self.now if beat_ns is None else beat_ns
+                beat = Beat(name="okx", pid=beat_pid, mono_ns=at_ns, state=BeatState.RUNNING, incarnation=1)
+            verdict = self.watch.judge("okx", beat, self.now, lambda pid: pid not in self.dead)
+            if verdict is not None:
+                found.append(verdict)
+        return found
+
+
+@pytest.fixture
+def root():
+    return Root()
+
+
+def test_a_cell_whose_end_nobody_told_is_missed(root):
+    root.forked(NOBODY)
+    assert root.looks(2_000, NOBODY) == []
+    root.dead.add(NOBODY)
+    last_ns = root.now
+    # Half a second is for whoever has to tell it; after that it is gone, whether it was told or not.
+    assert root.looks(500, NOBODY, last_ns) == []
+    assert root.looks(100, NOBODY, last_ns)[:1] == [Exited(NOBODY)]
+
+
+def test_a_cell_that_is_told_to_be_gone_begins_anew(root):
+    root.forked(NOBODY)
+    root.dead.add(NOBODY)
+    assert root.looks(300) == []
+    root.watch.ended("okx")
+    root.forked(NOBODY + 1)
+    assert root.looks(2_000, NOBODY + 1) == []
+
+
+def test_a_cell_that_never_beats_is_killed_by_its_own_number_and_not_by_an_older_lifes(root):
+    old_ns = root.now - MS
+    root.forked(NOBODY + 1)
+    assert root.looks(8_000, NOBODY, old_ns) == []
+    (verdict,) = root.looks(500, NOBODY, old_ns)
+    assert (verdict.pid, "did not come up" in verdict.why) == (NOBODY + 1, True)
+    # Should even that not end it, it is killed again.
+    assert [type(v) for v in root.looks(2_000, NOBODY, old_ns)] == [Overdue]
+    root.dead.add(NOBODY + 1)
+    assert root.looks(600, NOBODY, old_ns)[:1] == [Exited(NOBODY + 1)]
+
+
+def test_a_hung_cell_is_killed_once_and_then_waited_for(root):
+    root.forked(NOBODY)
+    root.looks(1_000, NOBODY)
+    last_ns = root.now
+    (verdict,) = root.looks(2_000, NOBODY, last_ns)
+    assert (verdict.pid, verdict.why.startswith("silent for")) == (NOBODY, True)
+
+
+def test_without_the_number_of_its_process_a_cell_is_known_by_its_beats(root):
+    root.forked(0)
+    assert root.looks(1_000, NOBODY) == []
+    root.dead.add(NOBODY)
+    assert root.looks(700, NOBODY, root.now)[:1] == [Exited(NOBODY)]
+
+
 @pytest.fixture
 def crowd():
     """Starts processes that want the same processor for as long as the test needs."""
     cpu = min(os.sched_getaffinity(0))
-    work = f"import os, time; os.sched_setaffinity(0, {{{cpu}}}); end = time.time() + 9\nwhile time.time() < end: pass"
+    work = f"import os, time; os.sched_setaffinity(0, {{{cpu}}}); end = time.time() + 90\nwhile time.time() < end: pass"
     started = []
 
     def start(n):
@@ -91,7 +172,7 @@ def crowd():
         process.wait()
 
 
-def until(condition, timeout_s=10):
+def until(condition, timeout_s=PATIENCE_S):
     clock, pause = SystemClock(), threading.Event()
     ends = clock.mono_ns() + timeout_s * 1_000 * MS
     while not condition():

@@ -28,7 +28,7 @@ def test_a_replay_ends_the_same_in_c_and_in_python():
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=240,
         )
         answers.append(json.loads(shown.stdout))
     one, other = ({k: v for k, v in a.items() if k not in {"wall_s", "times_real_time"}} for a in answers)

@@ -78,7 +78,7 @@ def test_a_source_that_is_down_leaves_the_others_as_they_are():
     assert len(seen.errors["btc_dominance"]) == 200
 
 
-@pytest.mark.req("C-MKT-2")
+@pytest.mark.req("C-MKT-2", "C-EXEC-10")
 def test_the_breaker_opens_half_opens_and_closes():
     breaker = Breaker(3, 60 * SECOND)
     for n in range(3):

@@ -14,10 +14,20 @@ import msgspec
 from trading.instruments import Instrument, InstrumentKind
 from trading.ledger.accounts import ZERO, Holding, apportion, money, pnl_asset
 from trading.ledger.ledger import Account, Book, Ledger
-from trading.orders.journal_rows import CrossBody, FundingBody, JournalRow, ReconcileBody, ReportBody, decode_body
+from trading.orders.journal_rows import (
+    CrossBody,
+    FundingBody,
+    JournalRow,
+    NoteBody,
+    ReconcileBody,
+    ReportBody,
+    decode_body,
+)
 from trading.orders.messages import ExecType, FundingPayment, InternalCross, OrderFilled
 from trading.orders.order import EXTERNAL, filled
 
+PAID_IN = "paid_in"
+"""The key in a journal note's facts that names an asset that was paid in or taken out."""
 DAY_NS = 86_400_000_000_000
 USD_ASSETS = frozenset({"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI"})
 """Valued at 1 USD."""
@@ -144,6 +154,11 @@ class Portfolio:
                     self.apply_cross(body.cross)
                 case ReconcileBody() if body.baseline:
                     self.opening(row.venue, {a: Decimal(v) for a, v in body.balances.items()}, row.ts_ns)
+                case NoteBody() if PAID_IN in body.facts:
+                    asset, amount = body.facts[PAID_IN], Decimal(body.facts["amount"])
+                    cash = Account(owner=row.venue, asset=asset, book=Book.CASH)
+                    paid_in = Account(owner=row.venue, asset=asset, book=Book.OPENING)
+                    self.ledger.post(f"{row.venue}:paid_in", body.text, {cash: amount, paid_in: -amount}, row.ts_ns)
                 case _:
                     continue
             moved += 1
@@ -162,6 +177,22 @@ class Portfolio:
             if line.holding.qty:
                 view.setdefault(strategy_id, {})[instrument_id] = self._position(instrument_id, line)
         return view
+
+    def lines(self) -> Mapping[str, Line]:
+        """The desk's lines by instrument, as they are kept: to be looked at, not to be changed."""
+        return self._desk
+
+    def lines_by_strategy(self) -> Mapping[tuple[str, str], Line]:
+        """The strategies' lines by (strategy, instrument), as they are kept."""
+        return self._strategies
+
+    def mark_of(self, instrument_id: str) -> Decimal | None:
+        """What an instrument is valued at; None before it had a price."""
+        return self._marks.get(instrument_id)
+
+    def price_of(self, asset: str) -> Decimal | None:
+        """One unit of an asset in USD; None without a price."""
+        return self._rate(asset)
 
     def balances_by_venue(self) -> dict[str, dict[str, Decimal]]:
         """Cash by venue and asset; spot inventory is cash of its base asset."""

@@ -126,15 +126,18 @@ def offended(old: Pause | None, rule: StatusRule, said_ns: int, policy: Policy, 
 
 
 def failed(old: Pause | None, policy: Policy, dice: Dice, now_ns: int) -> Pause:
-    """The penalty of an endpoint that answered with a server's error or not at all. A worse pause stays."""
-    if old is not None and old.kind is not Kind.PENALISED and now_ns < old.until_ns:
+    """The penalty of an endpoint that answered with a server's error or not at all. A worse pause stays.
+
+    What was on its way already when the penalty began fails with what began it: it is no further failure.
+    """
+    if old is not None and now_ns < old.until_ns:
         return old
     strikes = 1 if old is None or now_ns >= old.forget_ns else min(old.strikes + 1, _STRIKES_MAX)
     length = min(policy.penalty_ns << (strikes - 1), policy.penalty_max_ns)
     length -= dice.below(max(1, length // 2))
     return Pause(
         kind=Kind.PENALISED,
-        until_ns=max(now_ns + length, old.until_ns if old is not None else 0),
+        until_ns=now_ns + length,
         strikes=strikes,
         forget_ns=now_ns + max(_FORGIVEN_MIN_NS, 2 * length),
         recovered_ns=0,

@@ -5,8 +5,9 @@ Sources, read 2026-11. Binance: "LIMITS" of binance-spot-api-docs/rest-api, "Gen
 intervals are aligned to the venue's clock. OKX: www.okx.com/docs-v5/en/#overview-rate-limit, the rate limits stated at
 each trade endpoint, and "OKX will introduce sub-account rate limit" (2024-01). Bybit: "Rate Limit Rules",
 bybit-exchange.github.io/docs/v5/rate-limit. Gate.io: "Announcement on API Rate Limit Adjustments" (2024-01); the 300
-calls in 10 s that the desk keeps there over all endpoints are its own rule and stricter. Limits by account grow with
-its level: what the venue states in its headers is taken when it is less than the table, never when it is more.
+calls in 10 s that the desk keeps there over all endpoints are its own rule and stricter. MEXC: "Limits", spot-v3.
+Limits by account grow with its level: what the venue states in its headers is taken when it is less than the table,
+never when it is more.
 """
 
 from __future__ import annotations
@@ -351,8 +352,41 @@ GATEIO: Final = VenueLimits(
     costs={"POST /spot/orders": Cost(orders=1), "POST /futures/usdt/orders": Cost(orders=1)},
 )
 
+MEXC: Final = VenueLimits(
+    venue="mexc",
+    source="MEXC, spot-v3 Limits, 2026-11",
+    budgets=(
+        # Each endpoint has a window of its own for the address, and one for the account.
+        Budget(
+            name="weight",
+            scope=Scope.IP,
+            unit=Unit.WEIGHT,
+            limit=500,
+            window_ns=10 * SECOND_NS,
+            keyed=Keyed.ENDPOINT,
+            shares=ALONE,
+        ),
+        Budget(  # what the venue allows changes with the account; five in a second it always allowed
+            name="orders",
+            scope=Scope.ACCOUNT,
+            unit=Unit.ORDERS,
+            limit=5,
+            window_ns=SECOND_NS,
+            shares=ORDERS_ONLY,
+        ),
+    ),
+    rules=(_limited(Reach.ENDPOINT, 2, 60), _banned(403, 300), _AUTH),
+    costs={
+        "POST /api/v3/order": Cost(weight=1, orders=1),
+        "GET /api/v3/order": Cost(weight=2),
+        "GET /api/v3/openOrders": Cost(weight=3),
+        "GET /api/v3/account": Cost(weight=10),
+        "GET /api/v3/myTrades": Cost(weight=10),
+    },
+)
+
 LIMITS: Final[dict[str, VenueLimits]] = {
-    limits.venue: limits for limits in (BINANCE, BINANCE_USDM, BINANCE_COINM, OKX, BYBIT, GATEIO)
+    limits.venue: limits for limits in (BINANCE, BINANCE_USDM, BINANCE_COINM, OKX, BYBIT, GATEIO, MEXC)
 }
 
 

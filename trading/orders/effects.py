@@ -13,6 +13,7 @@ from trading.orders.messages import (
     OrderUpdated,
     VenueCommand,
 )
+from trading.recon.difference import AccountCompared
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -34,19 +35,21 @@ class SendToVenue(msgspec.Struct, frozen=True):
 class Emit(msgspec.Struct, frozen=True):
     """Tell the rest of the desk; the journal already holds it."""
 
-    message: OrderUpdated | OrderFilled | OrderDenied | FundingPayment | InternalCross
+    message: OrderUpdated | OrderFilled | OrderDenied | FundingPayment | InternalCross | AccountCompared
 
 
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict of a comparison with the venue.
 
-    ``ok=False`` wants a brake on the venue until an ``ok=True`` comes. ``incarnation``: of the venue that was compared.
+    ``ok=False`` wants a brake on the venue, or on ``instrument_ids`` where it names some, until an ``ok=True`` comes.
+    ``incarnation``: of the venue that was compared.
     """
 
     venue: str
     incarnation: int
     ok: bool
     text: str
+    instrument_ids: tuple[str, ...] = ()
 
 
 Effect = Journal | SendToVenue | Emit | Reconciled

@@ -102,7 +102,8 @@ class VenueAccount(msgspec.Struct, kw_only=True):
     `begin_reconcile` until a comparison is clean; ``round`` counts the comparisons tried; ``incarnation`` is the
     venue's life that is compared. What was executed before ``listed_ns`` (ours, UTC) was listed by the venue and
     applied, where it does not number its events. ``moves`` are the newest changes of ``net``: when, of what, and what
-    it was before.
+    it was before. ``held`` are the instruments that a bad verdict named, none where it was of the whole venue;
+    ``differed`` says that the last comparison found something.
     """
 
     inbox: Inbox = msgspec.field(default_factory=Inbox)
@@ -119,6 +120,8 @@ class VenueAccount(msgspec.Struct, kw_only=True):
     audit_misses: int = 0
     listed_ns: int = 0
     moves: list[tuple[int, str, Decimal]] = []
+    held: list[str] = []
+    differed: bool = False
 
     def move(self, instrument_id: str, change: Decimal, now_ns: int) -> None:
         """Our position changed."""

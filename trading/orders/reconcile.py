@@ -1,15 +1,18 @@
 """The desk's account against the venue's: missing executions are taken in, then orders and positions are compared.
 
-A mismatch becomes a verdict, never an invented fill; nothing is closed by inference.
+A mismatch becomes a verdict, never an invented fill; nothing is closed by inference. What differs is also told
+one by one, with its class, to whoever follows it (`trading.recon`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+import msgspec
+
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders.effects import SendToVenue
+from trading.orders.effects import Effect, Emit, SendToVenue
 from trading.orders.evidence import Evidence
 from trading.orders.inbox import VenueAccount
 from trading.orders.journal_rows import (
@@ -19,12 +22,14 @@ from trading.orders.journal_rows import (
 )
 from trading.orders.messages import (
     AccountState,
+    ExecType,
     ExecutionReport,
     OrderCancelRequest,
     OrdStatus,
 )
 from trading.orders.state import MS
 from trading.orders.turn import Turn
+from trading.recon.difference import AccountCompared, DiffClass, Difference, Subject
 
 
 class Reconciliation(Evidence):
@@ -35,8 +40,7 @@ class Reconciliation(Evidence):
         compared = account.reconciling
         if account.reconciling and not account.has_baseline and not self._knows(m.venue):
             self._baseline(m, turn)
-        for report in sorted(m.executions, key=lambda r: (r.exec_seq, r.ts_event_ns)):
-            self._execution(report, turn)
+        taken = [d for d in [self._taken(r, turn) for r in _in_order(m.executions)] if d is not None]
         for funding in sorted(m.fundings, key=lambda f: (f.exec_seq, f.ts_event_ns)):
             self._funding(funding, turn)
         account.inbox.covered(m.exec_seq)
@@ -45,16 +49,62 @@ class Reconciliation(Evidence):
         complete = m.exec_seq >= account.inbox.newest if m.numbered else wanted_ns is None or m.asked_ns >= wanted_ns
         if m.numbered or complete:
             account.wanted_since_ns = None
-        troubles = self._open_orders_compared(m, turn, complete=complete)
+        found = self._open_orders_compared(m, turn, complete=complete)
         if not m.numbered:
-            troubles += positions_never_held(m, account, self._instruments)
+            found += positions_never_held(m, account, self._instruments)
         elif complete:
-            troubles += position_mismatches(m, account.net, self._instruments)
-        elif account.reconciling:
-            troubles.append("the snapshot is older than what was applied")
+            found += position_mismatches(m, account.net, self._instruments)
         if compared or not account.reconciling:
-            self._verdict(m, account, troubles, turn)
+            self._verdict(m, account, found, turn, stale=m.numbered and not complete and account.reconciling)
         # Else something in it was not as it must be: what is said of that stands until the next comparison.
+        if taken or found or account.differed:
+            account.differed = bool(found)
+            turn.held.append(
+                Emit(
+                    message=AccountCompared(
+                        venue=m.venue, standing=tuple(found), taken=tuple(taken), ts_init_ns=turn.now
+                    )
+                )
+            )
+
+    def look_back(
+        self, venue: str, cause: str, now_ns: int, *, since_ns: int = 0, since_exec_seq: int | None = None
+    ) -> list[Effect]:
+        """Have the account read from an earlier point on, never from a later one than the core itself needs.
+
+        Nothing while the account is being reconciled: that reads it already.
+        """
+        account = self._account(venue)
+        if account.reconciling or not account.has_baseline:
+            return []
+        turn = Turn(now_ns)
+        request = self._account_request(venue, cause, turn)
+        earliest = request.since_exec_seq if since_exec_seq is None else min(request.since_exec_seq, since_exec_seq)
+        since = min(request.since_ns, since_ns) if since_ns and request.since_ns else request.since_ns
+        request = msgspec.structs.replace(request, since_exec_seq=max(earliest, account.inbox.floor), since_ns=since)
+        turn.said.append(SendToVenue(command=request))
+        return self._close(turn)
+
+    def _taken(self, m: ExecutionReport, turn: Turn) -> Difference | None:
+        """Take a listed execution in; what was missing, if it was one of ours and had not come before."""
+        inbox = self._account(m.venue).inbox
+        before = inbox.duplicates
+        self._execution(m, turn)
+        order = self.order(m.venue, m.cl_ord_id)
+        if m.exec_type is not ExecType.TRADE or inbox.duplicates != before or order is None:
+            return None
+        what = f"{m.exec_id} {m.side.value} {m.last_qty} {m.instrument_id} at {m.last_px} of {m.cl_ord_id}"
+        return Difference(
+            diff_class=DiffClass.MISSING_FILL,
+            subject=Subject.EXECUTION,
+            venue=m.venue,
+            ref=m.exec_id,
+            instrument_id=m.instrument_id,
+            theirs=what,
+            text=f"executed, and first heard of from the venue's own list: {what}",
+            evidence=(f"the venue lists {what}",),
+            since_ns=m.ts_event_ns,
+        )
 
     def _knows(self, venue: str) -> bool:
         account = self._account(venue)
@@ -87,9 +137,9 @@ class Reconciliation(Evidence):
         account.inbox.covered(body.exec_seq)
         account.inbox.before_us(body.exec_ids, body.floor_ns)
 
-    def _open_orders_compared(self, m: AccountState, turn: Turn, *, complete: bool) -> list[str]:
+    def _open_orders_compared(self, m: AccountState, turn: Turn, *, complete: bool) -> list[Difference]:
         """``complete``: every execution up to the snapshot is applied."""
-        troubles: list[str] = []
+        found: list[Difference] = []
         listed = set()
         for report in m.open_orders:
             listed.add(report.cl_ord_id)
@@ -98,10 +148,13 @@ class Reconciliation(Evidence):
                 self._status(order, report, turn)
                 ended_before = complete if m.numbered else order.moved_ns < m.asked_ns
                 if not order.is_open and not order.never_found and ended_before:
-                    troubles.append(f"{report.cl_ord_id} is open at the venue, here {order.ord_status.value}")
+                    here = order.ord_status.value
+                    text = f"{report.cl_ord_id} is open at the venue, here {here}"
+                    found.append(_order_difference(report, DiffClass.VENUE_LATE, text, here))
             else:
-                troubles.append(f"open order {report.cl_ord_id} is not in the journal")
-                self._cancel_unjournalled(report, turn)
+                ours = self._cancel_unjournalled(report, turn)
+                text = f"open order {report.cl_ord_id} is not in the journal"
+                found.append(_order_difference(report, DiffClass.FOREIGN_ORDER, text, "", ours_mark=ours))
         for order in self.open_orders():
             if order.venue != m.venue or order.cl_ord_id in listed:
                 continue
@@ -116,12 +169,15 @@ class Reconciliation(Evidence):
                 order.absent = True
                 if order.next_query_ns is None:
                     self._query(order, turn)
-        return troubles
+        return found
 
-    def _cancel_unjournalled(self, m: ExecutionReport, turn: Turn) -> None:
-        """An order with our mark that no journal of ours knows must not stay live; others' are not ours to touch."""
+    def _cancel_unjournalled(self, m: ExecutionReport, turn: Turn) -> bool:
+        """An order with our mark that no journal of ours knows must not stay live; others' are not ours to touch.
+
+        Whether it has our mark.
+        """
         if not self._config.id_prefix or not m.cl_ord_id.startswith(self._config.id_prefix):
-            return
+            return False
         request = OrderCancelRequest(
             venue=m.venue,
             instrument_id=m.instrument_id,
@@ -134,14 +190,28 @@ class Reconciliation(Evidence):
         note = NoteBody(text="open at the venue, not in the journal: canceled")
         self._row(turn, JournalKind.NOTE, None, note, venue=m.venue, ref=m.cl_ord_id)
         turn.held.append(SendToVenue(command=request))
+        return True
 
-    def _verdict(self, m: AccountState, account: VenueAccount, troubles: list[str], turn: Turn) -> None:
+    def _verdict(
+        self, m: AccountState, account: VenueAccount, found: list[Difference], turn: Turn, *, stale: bool
+    ) -> None:
+        troubles = [difference.text for difference in found]
+        # As narrow as what differs: every instrument of it, or the venue where it concerns more than instruments.
+        scopes = tuple(dict.fromkeys(difference.instrument_id for difference in found))
+        scopes = () if "" in scopes else scopes
         if not account.reconciling:
             # One miss may be an event in flight; the same again at the next audit is a fact.
             account.audit_misses = account.audit_misses + 1 if troubles else 0
             if account.audit_misses == 2:
-                self._judge(m, ok=False, text="; ".join(troubles), turn=turn)
+                account.held = list(scopes)
+                self._judge(m, ok=False, text="; ".join(troubles), turn=turn, instrument_ids=scopes)
             return
+        if account.held and troubles and not (scopes and set(scopes) <= set(account.held)):
+            # It concerns more than was held for it.
+            account.held = [*account.held, *(s for s in scopes if s not in account.held)] if scopes else []
+            self._judge(m, ok=False, text="; ".join(troubles), turn=turn, instrument_ids=tuple(account.held))
+        if stale:
+            troubles.append("the snapshot is older than what was applied")
         for order in self.open_orders():
             stale = order.approved.epoch < self._epoch
             if order.venue != m.venue or not (stale or order.ord_status is OrdStatus.UNKNOWN):
@@ -151,6 +221,7 @@ class Reconciliation(Evidence):
                 self._cancel_again(order, "stale: of an older epoch", turn)
         if not troubles:
             account.reconciling, account.next_ask_ns, account.audit_misses = False, None, 0
+            account.held = []
             self._judge(m, ok=True, text=f"clean at {m.exec_seq} in round {account.round + 1}", turn=turn)
             return
         ladder = self._config.reconcile_ladder_ms
@@ -160,7 +231,7 @@ class Reconciliation(Evidence):
             account.refused = True
             self._judge(m, ok=False, text="; ".join(troubles), turn=turn)
 
-    def _judge(self, m: AccountState, *, ok: bool, text: str, turn: Turn) -> None:
+    def _judge(self, m: AccountState, *, ok: bool, text: str, turn: Turn, instrument_ids: tuple[str, ...] = ()) -> None:
         body = ReconcileBody(
             ok=ok,
             text=text,
@@ -171,14 +242,50 @@ class Reconciliation(Evidence):
             asked_ns=m.asked_ns,
         )
         self._row(turn, JournalKind.RECONCILE, None, body, venue=m.venue)
-        self._judged(m.venue, turn, ok=ok, text=text)
+        self._judged(m.venue, turn, ok=ok, text=text, instrument_ids=instrument_ids)
+
+
+def _in_order(executions: Iterable[ExecutionReport]) -> list[ExecutionReport]:
+    return sorted(executions, key=lambda r: (r.exec_seq, r.ts_event_ns))
+
+
+def _order_difference(
+    m: ExecutionReport, diff_class: DiffClass, text: str, ours: str, *, ours_mark: bool = False
+) -> Difference:
+    theirs = f"{m.ord_status.value} {m.side.value} {m.order_qty} at {m.price}, executed {m.cum_qty}"
+    return Difference(
+        diff_class=diff_class,
+        subject=Subject.ORDER,
+        venue=m.venue,
+        ref=m.cl_ord_id,
+        instrument_id=m.instrument_id,
+        ours=ours,
+        theirs=theirs,
+        text=text,
+        evidence=(f"the venue lists {m.cl_ord_id} as {theirs}",),
+        since_ns=m.ts_event_ns,
+        ours_mark=ours_mark,
+    )
+
+
+def _position_difference(venue: str, instrument_id: str, theirs: Decimal, ours: Decimal) -> Difference:
+    return Difference(
+        diff_class=DiffClass.UNEXPLAINED,
+        subject=Subject.POSITION,
+        venue=venue,
+        ref=instrument_id,
+        instrument_id=instrument_id,
+        ours=str(ours),
+        theirs=str(theirs),
+        text=f"{instrument_id}: venue {theirs}, ours {ours}",
+    )
 
 
 def position_mismatches(
     state: AccountState, net: Mapping[str, Decimal], instruments: Mapping[str, Instrument]
-) -> list[str]:
-    """Where the venue's positions are not ours, in words. Spot is compared by balances, in the ledger's terms."""
-    words = []
+) -> list[Difference]:
+    """Where the venue's positions are not ours. Spot is compared by balances, in the ledger's terms."""
+    found = []
     for instrument_id in sorted(set(state.positions) | set(net)):
         instrument = instruments.get(instrument_id)
         if instrument is not None and instrument.kind is InstrumentKind.SPOT:
@@ -186,33 +293,24 @@ def position_mismatches(
         ours = net.get(instrument_id, Decimal(0))
         theirs = state.positions.get(instrument_id, Decimal(0))
         if ours != theirs:
-            words.append(f"{instrument_id}: venue {theirs}, ours {ours}")
-    return words
+            found.append(_position_difference(state.venue, instrument_id, theirs, ours))
+    return found
 
 
 def positions_never_held(
     state: AccountState, account: VenueAccount, instruments: Mapping[str, Instrument]
-) -> list[str]:
+) -> list[Difference]:
     """Where a venue that does not number its events names a position that was not ours at any time since the question.
 
     Executions may come in between the question and the answer; a position that we passed through is no difference.
     """
-    words = []
+    found = []
     for instrument_id in sorted(set(state.positions) | set(account.net)):
         instrument = instruments.get(instrument_id)
         if instrument is not None and instrument.kind is InstrumentKind.SPOT:
             continue
         theirs = state.positions.get(instrument_id, Decimal(0))
         if theirs not in account.held_since(instrument_id, state.asked_ns):
-            words.append(f"{instrument_id}: venue {theirs}, ours {account.net.get(instrument_id, Decimal(0))}")
-    return words
-
-
-def balance_mismatches(state: AccountState, ours: Mapping[str, Decimal], tolerance: Decimal = Decimal(0)) -> list[str]:
-    """Where the venue's balances are not the ledger's, in words; ``tolerance`` is per asset, in its own units."""
-    words = []
-    for asset in sorted(set(state.balances) | set(ours)):
-        mine, theirs = ours.get(asset, Decimal(0)), state.balances.get(asset, Decimal(0))
-        if abs(mine - theirs) > tolerance:
-            words.append(f"{asset}: venue {theirs}, ours {mine}")
-    return words
+            ours = account.net.get(instrument_id, Decimal(0))
+            found.append(_position_difference(state.venue, instrument_id, theirs, ours))
+    return found

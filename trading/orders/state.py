@@ -159,17 +159,22 @@ class CoreState:
             parent = ""
         turn.rows.append(RowDraft(turn.now, kind, venue, ref, exec_id or None, parent, self._epoch, encode_body(body)))
 
-    def _judged(self, venue: str, turn: Turn, *, ok: bool, text: str) -> None:
+    def _judged(self, venue: str, turn: Turn, *, ok: bool, text: str, instrument_ids: tuple[str, ...] = ()) -> None:
         """A verdict on the life of the venue that was compared; it may be said only when another has begun.
 
-        A bad one is not the last: the comparison goes on, slowly, until it is clean and that can be said.
+        A bad one is not the last: the comparison goes on, slowly, until it is clean and that can be said. It is of the
+        instruments that are named, or of the venue.
         """
         account = self._account(venue)
+        if not instrument_ids:
+            account.held = []
         if not ok and not account.reconciling and not self._restoring:
             account.reconciling, account.refused = True, True
             account.round = len(self._config.reconcile_ladder_ms)
             account.next_ask_ns = turn.now + self._config.reconcile_ladder_ms[-1] * MS
-        turn.held.append(Reconciled(venue=venue, incarnation=account.incarnation, ok=ok, text=text))
+        turn.held.append(
+            Reconciled(venue=venue, incarnation=account.incarnation, ok=ok, text=text, instrument_ids=instrument_ids)
+        )
 
     def _close(self, turn: Turn) -> list[Effect]:
         if turn.rows:

@@ -307,6 +307,6 @@ def test_without_the_extension_the_codec_reads_frames_in_python():
             cwd=PROJECT,
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=240,
         )
         assert shown.stdout.decode().strip() == name

@@ -21,7 +21,7 @@ from supervision.conformance.eager import EagerQuoter, EagerTaker
 from supervision.plan import paths_of
 from supervision.supervisor import Supervisor
 from supervision.wiring import Wiring
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath
 from trading.brakes import Level
 from trading.market.events import BookState, BookTop
 from trading.operators import Published, Topic
@@ -89,7 +89,7 @@ class PaperDesk:
             address = base.create_root(Supervisor, {"propdesk.name": name})
             base.inject(address, StartActor(name=name, supervisor=None, setup=table))
         for name, kind in KINDS.items():
-            await self.until(lambda name=name: self._is_whole(name), f"strategy {name}", 10.0)
+            await self.until(lambda name=name: self._is_whole(name), f"strategy {name}")
             actor = base.actor(f"strategy.{name}")
             mine = kind(name, {self.instrument_id: self.wiring.instruments[self.instrument_id]}, 1)
             mine.restore_position({}, self.clock.wall_ns())
@@ -100,7 +100,7 @@ class PaperDesk:
     async def close(self):
         source = self.connector._source
         await self.base.stop(5.0)
-        await asyncio.wait(source._closing, timeout=5.0)
+        await asyncio.wait(source._closing, timeout=PATIENCE_S)
 
     def _is_whole(self, name):
         actor = self.base.actor(f"strategy.{name}")
@@ -143,7 +143,7 @@ class PaperDesk:
     def may_trade(self):
         return self.is_synced and all(b.level < Level.PAUSE for b in self.base.actor("governor").brakes)
 
-    async def until(self, condition, what, seconds=20.0):
+    async def until(self, condition, what, seconds=PATIENCE_S):
         try:
             async with asyncio.timeout(seconds):
                 while not condition():

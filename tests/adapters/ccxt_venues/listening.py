@@ -13,7 +13,7 @@ from adapters.sources import Frame, Origin, SourceSpec
 from adapters.streams.budget import ConnectionBudget
 from adapters.streams.events import Connected, Disconnected, Polled
 from adapters.venue_codecs import KNOWN, open_codec, open_sync
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath
 from trading.market.events import BookState, DepthSnapshot, DepthUpdate
 
 CLOCK = SystemClock()
@@ -79,7 +79,7 @@ class Listener:
     def told(self, kind):
         return [item for item in self.items if type(item) is kind]
 
-    async def until(self, condition, what, seconds=15.0):
+    async def until(self, condition, what, seconds=PATIENCE_S):
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -92,4 +92,4 @@ class Listener:
 
     async def close(self):
         self.source.close()
-        await asyncio.wait(self.source._closing, timeout=5)
+        await asyncio.wait(self.source._closing, timeout=PATIENCE_S)

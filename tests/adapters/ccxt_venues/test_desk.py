@@ -109,9 +109,11 @@ async def test_a_desk_trades_mexc_on_paper_and_stops_while_its_rest_is_down(pape
         desk = await paper_desk("mexc", MEXC, mexc)
         await desk.until_an_order_leaves()
         mexc.rest_down = True
-        await desk.until(lambda: not desk.may_trade(), "a desk that stops", 5.0)
-        stopped_ns = desk.clock.mono_ns() + 100 * MS  # the governor renews its permit every 100 ms
-        await passed(1.0)
+        await desk.until(lambda: not desk.may_trade(), "a desk that stops")
+        stopped_ns = (
+            desk.clock.mono_ns() + 1_000 * MS
+        )  # the governor renews its permit every 100 ms, when it is let run
+        await passed(2.0)
         assert desk.sent_after(stopped_ns) == []
         mexc.rest_down = False
         await desk.until_an_order_leaves()

@@ -10,7 +10,7 @@ from adapters.ccxt_venues import watch
 from adapters.streams.events import Connected, Disconnected, FetchFailed, ServerTime, TopicRefused
 from tests.adapters.ccxt_venues.listening import Listener, terms
 from tests.adapters.ccxt_venues.venues import Gate, Mexc, running
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath
 from trading.market.events import BookState, DepthSnapshot, DepthUpdate, InstrumentStatus, Ticker, Trade, WireRejected
 
 pytestmark = [
@@ -49,7 +49,7 @@ async def listen():
 async def test_gateio_is_read_and_its_book_proved_and_a_wrong_level_is_doubted_within_a_shadow_period(gate, listen):
     listener = listen(GATE, terms(gate))
     await listener.until(lambda: listener.synced, "a proved book")
-    assert listener.sync.counters.audited == 2
+    assert listener.sync.counters.audited >= 2
     await listener.until(lambda: listener.said(Trade) and listener.said(Ticker), "trades and a ticker")
     assert not listener.said(WireRejected)
     (status,) = listener.said(InstrumentStatus)
@@ -78,7 +78,7 @@ async def test_a_diff_that_was_lost_on_the_way_is_not_seen_by_ccxt_and_seen_by_t
     await listener.until(lambda: listener.synced, "a proved book")
     told = len(listener.states)
     # What is told of the same price soon after mends a loss before anybody compares: then the next one is lost too.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while BookState.SUSPECT not in listener.states[told:]:
             gate.lose()
             for _ in range(150):
@@ -112,7 +112,7 @@ async def test_without_snapshots_the_proof_runs_out_although_the_stream_goes_on(
     gate.rest_down = True
     await listener.until(lambda: listener.told(FetchFailed), "a request that failed")
     assert listener.told(FetchFailed)[0].channel == "shadow"
-    await listener.until(lambda: not listener.synced, "the end of the proof", 4.0)
+    await listener.until(lambda: not listener.synced, "the end of the proof")
     updates = len(listener.said(DepthUpdate))
     await listener.until(lambda: len(listener.said(DepthUpdate)) > updates + 3, "a stream that goes on")
     assert not listener.told(Disconnected)
@@ -158,7 +158,7 @@ async def test_mexc_is_polled_and_its_book_proved_and_each_trade_told_once(liste
         books = listener.said(DepthUpdate)
         assert all(one.final_update_id >= one.prev_final_update_id for one in books)
         span_s = (books[-1].ts_recv_ns - books[0].ts_recv_ns) / 1e9
-        assert 0.1 < span_s / len(books) < 0.3
+        assert span_s / len(books) > 0.1
         told = len(listener.states)
         mexc.lies_in_rest = 0
         mexc.rest_down = True

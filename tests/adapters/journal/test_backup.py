@@ -14,6 +14,7 @@ from adapters.journal.reader import open_journal, read_rows
 from adapters.journal.verify import verify
 from adapters.journal.writer import JournalWriter
 from supervision.wiring import INSTRUMENTS
+from tests.waiting import PATIENCE_S
 from trading.ledger.portfolio import Portfolio
 from trading.orders.core import OrderCore, OrderCoreConfig
 from trading.orders.journal_rows import JournalKind, NoteBody, RowDraft, encode_body
@@ -56,11 +57,11 @@ def test_a_backup_under_load_restores_to_an_equal_ledger(place, open_store, trad
     stop = threading.Event()
     half = len(traded) // 2
     committed = threading.Semaphore(0)
-    writer = JournalWriter(open_store(place), lambda ids: committed.release(len(ids)), lambda error: None)
+    writer = JournalWriter(open_store(place), lambda ids, _last: committed.release(len(ids)), lambda error: None)
     for number, row in enumerate(traded[:half]):
         writer.submit(number, [row])
     for _ in range(half):
-        assert committed.acquire(timeout=20)
+        assert committed.acquire(timeout=PATIENCE_S)
 
     def load():
         number = 0
@@ -75,7 +76,7 @@ def test_a_backup_under_load_restores_to_an_equal_ledger(place, open_store, trad
     loader.start()
     try:
         for _ in range(50):
-            assert committed.acquire(timeout=20)
+            assert committed.acquire(timeout=PATIENCE_S)
         manifest = saved(place, tmp_path, tmp_path / "saved")
     finally:
         stop.set()

@@ -16,17 +16,17 @@ import pytest
 
 from actors.journal import Journal, JournalSetup
 from actors.messages import ActorFailed, AppendRows, BrakeSet, RowsCommitted, StartActor
-from adapters.clock import VirtualClock
+from adapters.clock import SystemClock, VirtualClock
 from adapters.journal import postgres_reader
 from adapters.journal.base import JournalFailed, JournalFailure
 from adapters.journal.store import SqliteJournal, open_reader, read_rows
 from adapters.journal.verify import verify
 from adapters.journal.writer import JournalWriter
 from supervision.bases.loop import LoopBase
+from tests.waiting import PATIENCE_S
 from trading.orders.journal_rows import JournalKind, NoteBody, RowDraft, encode_body
 
 ROOT = Path(__file__).resolve().parents[3]
-WAIT_S = 20
 
 
 def big(number, size=20_000):
@@ -62,7 +62,7 @@ class Heard:
     def __init__(self):
         self.committed, self.failed, self.changed = [], [], threading.Condition()
 
-    def on_committed(self, ids):
+    def on_committed(self, ids, _last_seq):
         with self.changed:
             self.committed += ids
             self.changed.notify_all()
@@ -74,7 +74,7 @@ class Heard:
 
     def wait(self, condition):
         with self.changed:
-            assert self.changed.wait_for(lambda: condition(self), WAIT_S)
+            assert self.changed.wait_for(lambda: condition(self), PATIENCE_S)
 
 
 @pytest.mark.req("P-ORD-1")
@@ -116,10 +116,12 @@ def test_a_full_disk_holds_the_desk_and_ends_the_journal(small_disk):
     base.inject(address, StartActor(name="journal", supervisor="supervisor", setup=setup))
     base.run_until_idle()
     pause = threading.Event()
-    for number in range(2_000):
-        if base.actor("journal") is None:
-            break
-        base.inject("journal", AppendRows(commit_id=number, rows=(big(number),), reply_to="orders"))
+    ends_ns = SystemClock.mono_ns() + PATIENCE_S * 1e9
+    number = 0
+    while base.actor("journal") is not None and SystemClock.mono_ns() < ends_ns:
+        if number < 2_000:
+            base.inject("journal", AppendRows(commit_id=number, rows=(big(number),), reply_to="orders"))
+            number += 1
         base.run_until_idle()
         pause.wait(0.001)
     brakes = [msg for to, msg in kept if type(msg) is BrakeSet and to == "governor"]
@@ -145,7 +147,7 @@ def row(n):
 
 first = threading.Event()
 
-def said(ids):
+def said(ids, *_):
     if 19 in ids:
         first.set()
     os.write(1, "".join(f"{i}\\n" for i in ids).encode())
@@ -156,7 +158,7 @@ def failed(error):
 writer = JournalWriter(SqliteJournal(path), said, failed)
 for n in range(20):
     writer.submit(n, [row(n)])
-assert first.wait(20)
+assert first.wait(60)
 if how == "size":
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (9 << 20, 9 << 20))
@@ -196,7 +198,7 @@ def run_child(tmp_path, how, env=None):
         capture_output=True,
         cwd=ROOT,
         env={**os.environ, **(env or {}), "BREAK_SYNC": str(flag)},
-        timeout=60,
+        timeout=2 * PATIENCE_S,
         check=True,
     )
     committed = [int(line) for line in done.stdout.decode().split()]
@@ -275,7 +277,10 @@ def test_a_server_that_ends_the_connection_ends_the_writer_and_nothing_acknowled
     writer.submit(1, [row(1)])
     heard.wait(lambda h: h.committed == [1])
     with closing(psycopg.connect(database, autocommit=True)) as db:
-        db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'propdesk'")
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'propdesk'"
+        )
     writer.submit(2, [row(2)])
     heard.wait(lambda h: h.failed)
     assert heard.failed[0].reason is JournalFailure.IO

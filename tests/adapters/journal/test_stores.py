@@ -104,7 +104,7 @@ def test_a_new_life_goes_on_where_the_last_ended(place, open_store, row):
 
 def test_the_writer_thread_commits_in_order(place, open_store, row):
     committed: list[int] = []
-    writer = JournalWriter(open_store(place), committed.extend, lambda error: None)
+    writer = JournalWriter(open_store(place), lambda ids, _last: committed.extend(ids), lambda error: None)
     for number in range(200):
         writer.submit(number, [row(2 * number), row(2 * number + 1)])
     writer.close()
@@ -157,7 +157,7 @@ def test_one_line_of_configuration_puts_the_desks_journal_into_postgresql(databa
         drafts = tuple(RowDraft(*(getattr(row, name) for name in RowDraft.__struct_fields__)) for row in rows)
         base.inject("journal", AppendRows(commit_id=commit_id, rows=drafts, reply_to="orders"))
         pause = threading.Event()
-        for _ in range(2_000):
+        for _ in range(12_000):
             base.run_until_idle()
             if any(type(msg) is RowsCommitted and commit_id in msg.commit_ids for msg in kept):
                 break

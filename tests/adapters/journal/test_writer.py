@@ -14,6 +14,7 @@ import pytest
 from adapters.journal.store import JournalFailed, JournalFailure, SqliteJournal
 from adapters.journal.verify import verify
 from adapters.journal.writer import JournalWriter
+from tests.waiting import PATIENCE_S
 from trading.orders.journal_rows import JournalKind
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,8 +29,9 @@ class Heard:
         self.failed: list[JournalFailed] = []
         self._changed = threading.Condition()
 
-    def on_committed(self, ids: list[int]) -> None:
+    def on_committed(self, ids: list[int], last_seq: int) -> None:
         with self._changed:
+            self.last_seq = last_seq
             self.groups.append(ids)
             self.committed += ids
             self._changed.notify_all()
@@ -41,7 +43,7 @@ class Heard:
 
     def wait(self, condition) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: condition(self), 10)
+            assert self._changed.wait_for(lambda: condition(self), PATIENCE_S)
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_every_batch_is_answered_once_when_closed_without_draining(tmp_path, hea
 
 
 KILLED = """
-import sys
+import sys, threading
 from pathlib import Path
 from adapters.journal.store import SqliteJournal
 from adapters.journal.writer import JournalWriter
@@ -121,7 +123,7 @@ def row(n):
     kind = JournalKind.PLACE if n % 2 else JournalKind.FILL
     return RowDraft(n, kind, "V", f"pd1-{n}", None if n % 2 else f"x{n}", "i", 1, encode_body(NoteBody(text=str(n))))
 
-def said(ids):
+def said(ids, *_):
     sys.stdout.write("".join(f"{i}\\n" for i in ids))
     sys.stdout.flush()
 
@@ -132,7 +134,7 @@ while True:
         writer.submit(n, [row(n)])
         n += 1
     except Exception:
-        pass
+        threading.Event().wait(0.001)  # too many wait for the disk
 """
 
 
@@ -147,7 +149,10 @@ def test_what_was_acknowledged_before_kill_9_is_there_afterwards(tmp_path) -> No
             [sys.executable, "-c", KILLED, str(path), str(following)], stdout=subprocess.PIPE, cwd=ROOT, text=True
         )
         assert process.stdout is not None
+        hung = threading.Timer(PATIENCE_S, process.kill)
+        hung.start()
         acknowledged = [int(process.stdout.readline()) for _ in range(lines)]
+        hung.cancel()
         process.send_signal(signal.SIGKILL)
         rest = process.stdout.read().split("\n")
         acknowledged += [int(line) for line in rest[:-1]]

@@ -62,7 +62,7 @@ def used(path):
 def test_nothing_is_lost_between_processes_that_spend_at_once(tmp_path):
     path = tmp_path / "limits.board"
     children = [spender(path, 400) for _ in range(2)]
-    assert [child.communicate(timeout=60)[0].split() for child in children] == [["up", "done"]] * 2
+    assert [child.communicate(timeout=240)[0].split() for child in children] == [["up", "done"]] * 2
     assert used(path) == 800
 
 
@@ -78,10 +78,10 @@ def test_a_killed_process_leaves_neither_a_lock_nor_half_a_state(tmp_path):
             except (OSError, IndexError):
                 continue
         child.send_signal(signal.SIGKILL)
-        child.communicate(timeout=30)
+        child.communicate(timeout=120)
         assert used(path) > 0
         survivor = spender(path, 1)
-        assert survivor.communicate(timeout=30)[0].split() == ["up", "done"]
+        assert survivor.communicate(timeout=120)[0].split() == ["up", "done"]
 
 
 @pytest.mark.parametrize("damage", ["short", "foreign", "garbled"])

@@ -10,7 +10,7 @@ import pytest
 from adapters.config import load_config
 from adapters.limits.build import limiter_for
 from tests.adapters.limits.conftest import CANCEL, CLOCK, HEDGE, PLACE, POLL, ask, spec
-from tests.waiting import breath
+from tests.waiting import breath, stopwatch, waited_for_processors_s
 from trading.limits.messages import Go, Refusal, Refused
 from trading.limits.spec import Policy
 from trading.limits.venues import BINANCE_USDM, limits_of
@@ -27,7 +27,7 @@ async def filled(limiter, priority=CANCEL, weight=20):
 
 
 async def test_those_who_wait_are_woken_by_priority_and_then_in_the_order_they_came(limiters):
-    limiter = limiters()
+    limiter = limiters(spec(window_ms=1_000))
     await filled(limiter)
     order = []
     async with asyncio.TaskGroup() as group:
@@ -58,11 +58,11 @@ async def test_one_that_is_cancelled_leaves_its_place_to_the_next(limiters):
 
 
 async def test_one_that_was_cancelled_after_its_turn_is_not_counted(limiters):
-    limiter = limiters(spec(window_ms=200))
+    limiter = limiters(spec(window_ms=500))
     await filled(limiter)
     task = asyncio.ensure_future(limiter.admit(ask(CANCEL, weight=20)))
     await breath()
-    until = CLOCK.mono_ns() + 300_000_000
+    until = CLOCK.mono_ns() + 600_000_000
     while CLOCK.mono_ns() < until:  # the loop stands still, the window passes
         pass
     assert limiter.view().limits.pools[0].used == 20  # it has its turn, and has not seen the answer yet
@@ -75,13 +75,13 @@ async def test_one_that_was_cancelled_after_its_turn_is_not_counted(limiters):
 async def test_refusals_come_at_once_and_say_why(limiters):
     limiter = limiters(spec(window_ms=60_000), queue_max=2)
     await filled(limiter)
-    began = CLOCK.mono_ns()
-    assert (await limiter.admit(ask(PLACE, within_s=0.4))).reason is Refusal.DEADLINE
-    assert (await limiter.admit(ask(PLACE, weight=99))).reason is Refusal.TOO_DEAR
-    waiting = [asyncio.ensure_future(limiter.admit(ask(PLACE, within_s=120))) for _ in range(2)]
-    await breath()
-    assert (await limiter.admit(ask(PLACE, within_s=120))).reason is Refusal.QUEUE_FULL
-    assert CLOCK.mono_ns() - began < 1_000_000_000
+    async with stopwatch() as took:
+        assert (await limiter.admit(ask(PLACE, within_s=20))).reason is Refusal.DEADLINE
+        assert (await limiter.admit(ask(PLACE, weight=99))).reason is Refusal.TOO_DEAR
+        waiting = [asyncio.ensure_future(limiter.admit(ask(PLACE, within_s=120))) for _ in range(2)]
+        await breath()
+        assert (await limiter.admit(ask(PLACE, within_s=120))).reason is Refusal.QUEUE_FULL
+    assert took.seconds < 1
     await limiter.close()
     assert [(await task).reason for task in waiting] == [Refusal.CLOSED] * 2
     assert (await limiter.admit(ask(CANCEL))).reason is Refusal.CLOSED
@@ -93,18 +93,20 @@ async def test_who_waits_behind_others_is_told_when_its_deadline_passes(limiters
     others = [asyncio.ensure_future(limiter.admit(ask(CANCEL, weight=10))) for _ in range(2)]
     await breath()
     began = CLOCK.mono_ns()
-    late = await limiter.admit(ask(CANCEL, weight=10, within_s=0.2))
+    async with stopwatch() as took:
+        late = await limiter.admit(ask(CANCEL, weight=10, within_s=0.2))
     assert late == Refused(reason=Refusal.DEADLINE, pool="")
-    assert 0.2e9 <= CLOCK.mono_ns() - began < 0.9e9
+    assert CLOCK.mono_ns() - began >= 0.2e9
+    assert took.seconds < 0.9
     for task in others:
         task.cancel()
 
 
 @pytest.mark.req("P-VEN-4")
 async def test_processes_of_a_host_count_together_and_share_a_ban(limiters):
-    one, other = limiters(), limiters()
+    one, other = limiters(spec(window_ms=60_000)), limiters(spec(window_ms=60_000))
     await filled(one, PLACE, weight=16)
-    assert (await other.admit(ask(PLACE, within_s=0.05))).reason is Refusal.DEADLINE
+    assert (await other.admit(ask(PLACE, within_s=20))).reason is Refusal.DEADLINE
     assert isinstance(await other.admit(ask(CANCEL)), Go)
     assert one.view().limits.pools[0].used == other.view().limits.pools[0].used == 17
     other.told("GET /x", 418, {"Retry-After": "60"})
@@ -127,9 +129,9 @@ async def test_a_lock_that_a_stopped_process_keeps_does_not_stop_this_one(limite
     await filled(limiter, weight=5)
     with (tmp_path / "limits-v.board.lock").open("rb+") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        began = CLOCK.mono_ns()
+        began, starved = CLOCK.mono_ns() / 1e9, waited_for_processors_s()
         assert isinstance(await limiter.admit(ask(CANCEL)), Go)
-        assert CLOCK.mono_ns() - began < 1_000_000_000
+        assert CLOCK.mono_ns() / 1e9 - began - (waited_for_processors_s() - starved) < 1
         assert limiter.view().shared == "alone"
         assert limiter.view().flags[0].startswith("the host's file cannot be used")
         assert isinstance(await limiter.admit(ask(CANCEL)), Go)
@@ -170,7 +172,7 @@ async def test_the_configuration_makes_limiters_that_share_a_host_file(tmp_path)
 
 
 async def test_an_endpoints_failures_slow_it_down_for_all_processes(limiters):
-    one, other = limiters(policy=Policy(penalty_ns=10**9)), limiters(policy=Policy(penalty_ns=10**9))
+    one, other = limiters(policy=Policy(penalty_ns=10**10)), limiters(policy=Policy(penalty_ns=10**10))
     one.told("GET /x", 503, {})
     assert (await other.admit(ask(PLACE, within_s=0.1))).reason is Refusal.PENALISED
     other.told("GET /x", 200, {})

@@ -12,7 +12,7 @@ from adapters.limits.host_file import HostFile
 from adapters.limits.limiter import Limiter
 from adapters.limits.redis_share import RedisShare
 from tests.adapters.limits.conftest import CANCEL, CLOCK, PLACE, POLL, REDIS_URL, ask, spec
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath, stopwatch
 from trading.limits.governor import LimitGovernor
 from trading.limits.messages import Go, Refusal
 from trading.limits.spec import Policy
@@ -26,7 +26,7 @@ async def hosts(redis_prefix, tmp_path):
     made = []
 
     def make(venue=None, *, url=REDIS_URL, **more):
-        share = RedisShare(url, "v", CLOCK, prefix=redis_prefix, timeout_s=0.5, **more)
+        share = RedisShare(url, "v", CLOCK, prefix=redis_prefix, timeout_s=PATIENCE_S, **more)
         file = HostFile(tmp_path / f"host{len(made)}" / "limits.board", CLOCK)
         made.append(Limiter(venue or spec(), CLOCK, policy=WHOLE, file=file, redis=share))
         return made[-1]
@@ -45,7 +45,7 @@ async def settled(limiter):
 async def test_hosts_together_take_no_more_than_one_window_holds(hosts):
     venue = spec(limit=50, window_ms=60_000)
     limiters = [hosts(venue) for _ in range(3)]
-    asks = [limiter.admit(ask(PLACE, within_s=0.5)) for limiter in limiters for _ in range(30)]
+    asks = [limiter.admit(ask(PLACE, within_s=20)) for limiter in limiters for _ in range(30)]
     answers = await asyncio.gather(*asks)
     assert sum(isinstance(answer, Go) for answer in answers) == 40
     assert {answer.reason for answer in answers if not isinstance(answer, Go)} == {Refusal.DEADLINE}
@@ -56,19 +56,21 @@ async def test_hosts_together_take_no_more_than_one_window_holds(hosts):
 
 async def test_who_waits_for_another_hosts_window_goes_when_it_has_passed(hosts):
     one, other = hosts(), hosts()
-    assert isinstance(await one.admit(ask(PLACE, weight=16)), Go)
     began = CLOCK.mono_ns()
-    assert isinstance(await other.admit(ask(PLACE)), Go)
-    assert 0.4e9 < CLOCK.mono_ns() - began < 1.5e9
+    assert isinstance(await one.admit(ask(PLACE, weight=16)), Go)
+    async with stopwatch() as took:
+        assert isinstance(await other.admit(ask(PLACE)), Go)
+    assert CLOCK.mono_ns() - began > 0.4e9
+    assert took.seconds < 1.5
 
 
 async def test_a_cancel_does_not_ask_redis_but_is_counted_there(hosts):
     one, other = hosts(spec(window_ms=60_000)), hosts(spec(window_ms=60_000))
     assert isinstance(await one.admit(ask(PLACE, weight=16)), Go)
-    before = CLOCK.mono_ns()
-    answer = await other.admit(ask(CANCEL, weight=5))
+    async with stopwatch() as took:
+        answer = await other.admit(ask(CANCEL, weight=5))
     assert isinstance(answer, Go)
-    assert CLOCK.mono_ns() - before < 250_000_000
+    assert took.seconds < 0.25
     await settled(other)
     demand = other._governor.demand(ask(POLL), CLOCK.mono_ns())
     verdict = await other._redis.take(demand)
@@ -91,16 +93,16 @@ async def test_hosts_behind_another_address_have_windows_of_their_own(hosts):
 
 
 async def test_old_slots_leave_redis_again(hosts, redis_prefix):
-    limiter = hosts(spec(limit=1000, window_ms=100))
+    limiter = hosts(spec(limit=1000, window_ms=500))
     client = redis.asyncio.Redis.from_url(REDIS_URL)
     try:
         demand = limiter._governor.demand(ask(PLACE), CLOCK.mono_ns())
         for _ in range(120):
             await limiter._redis.take(demand)
-            await breath(0.002)  # another slot each time
+            await breath(0.008)  # another slot each time
         (key,) = [key async for key in client.scan_iter(f"{redis_prefix}:*", count=1000)]
         assert await client.hlen(key) <= 66
-        assert 0 < await client.pttl(key) <= 250
+        assert 0 < await client.pttl(key) <= 1250
     finally:
         await client.aclose()
 
@@ -109,15 +111,16 @@ async def test_without_redis_the_hosts_file_counts_flagged_and_nobody_waits(host
     with socket.create_server(("127.0.0.1", 0)) as mute:  # it takes the connection and never answers
         gone = RedisShare(f"redis://127.0.0.1:{mute.getsockname()[1]}/0", "v", CLOCK, timeout_s=1.0)
         limiter = Limiter(spec(window_ms=60_000), CLOCK, policy=WHOLE, redis=gone)
-        before = CLOCK.mono_ns()
-        assert isinstance(await limiter.admit(ask(CANCEL)), Go)
-        assert CLOCK.mono_ns() - before < 500_000_000
-        assert isinstance(await limiter.admit(ask(PLACE)), Go)
-        assert CLOCK.mono_ns() - before < 3_000_000_000
-        before = CLOCK.mono_ns()
-        for _ in range(14):
+        async with stopwatch() as took:
+            assert isinstance(await limiter.admit(ask(CANCEL)), Go)
+        assert took.seconds < 0.5
+        async with stopwatch() as took:
             assert isinstance(await limiter.admit(ask(PLACE)), Go)
-        assert CLOCK.mono_ns() - before < 500_000_000  # it is left alone for a while
+        assert took.seconds < 3
+        async with stopwatch() as took:
+            for _ in range(14):
+                assert isinstance(await limiter.admit(ask(PLACE)), Go)
+        assert took.seconds < 0.5  # it is left alone for a while
         assert (await limiter.admit(ask(PLACE, within_s=0.1))).reason is Refusal.DEADLINE
         view = limiter.view()
         assert view.redis_failures >= 1

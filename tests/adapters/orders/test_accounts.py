@@ -15,7 +15,7 @@ import pytest
 from adapters.binance.instruments import COINM, SPOT, USDM
 from adapters.orders import binance_account, okx_account
 from adapters.orders.account import OVERLAP_MS, AccountCursor, AccountPart, Reading, TradeMark, Unreadable
-from adapters.orders.account_reader import in_order
+from adapters.orders.account_reader import IncomeAsked, in_order
 from adapters.orders.binance import BinanceOrders
 from adapters.orders.bybit import BybitOrders
 from adapters.orders.dialect import OrderDialect
@@ -217,6 +217,63 @@ def test_funding_is_told_by_its_own_id() -> None:
     (payment,) = reading.state.fundings
     assert (payment.funding_id, payment.amount, payment.asset) == ("BTCUSDT:9689322392", Decimal("-0.375"), "USDT")
     assert reading.cursor.funding_ms == TS_MS
+
+
+def test_open_orders_are_asked_for_by_symbol_while_that_is_cheaper() -> None:
+    def asked(d: OrderDialect) -> list[tuple[str, int]]:
+        reads = d.account_requests(AccountCursor.opening(d.venue, TS_MS))
+        return [(r.request.query, r.request.weight) for r in reads if r.request.path.endswith("openOrders")]
+
+    assert asked(dialect(USDM)) == [("symbol=BTCUSDT", 1)]
+    assert asked(dialect(SPOT)) == [("symbol=BTCUSDT", 6)]
+    crowd = [
+        msgspec.structs.replace(BTC[SPOT], instrument_id=f"BINANCE:SPOT:X{n}-USDT", symbol=f"X{n}USDT")
+        for n in range(14)
+    ]
+    assert asked(BinanceOrders(SPOT, crowd)) == [("", 80)]
+    whole = dialect(USDM).account_requests(AccountCursor.opening(USDM, TS_MS))
+    seldom = dialect(USDM).account_requests(AccountCursor(venue=USDM, since_ms=TS_MS, income_ms=None))
+    assert (sum(r.request.weight for r in whole), sum(r.request.weight for r in seldom)) == (46, 16)
+
+
+def test_a_reading_without_funding_is_whole_and_says_nothing_of_it() -> None:
+    cursor = AccountCursor(venue=USDM, since_ms=TS_MS - 1_000, income_ms=None)
+    reading = state(read(dialect(USDM), usdm(__fapi__v1__income=(500, {})), cursor))
+    assert (reading.state.fundings, reading.cursor.income_ms) == ((), 0)
+
+
+def test_funding_is_asked_for_when_it_is_paid_and_seldom_else() -> None:
+    hour = 3_600_000
+    opening, income = AccountCursor.opening(USDM, 500 * hour), IncomeAsked()
+
+    def reads_at(now_ms: int) -> int | None:
+        cursor = income.wanted(msgspec.structs.replace(opening, since_ms=now_ms), now_ms)
+        income.listed(cursor, now_ms)
+        return cursor.income_ms
+
+    half = 500 * hour + hour // 2
+    assert reads_at(half) == 0  # the first of a life: from where the desk left off
+    assert [reads_at(half + s * 1_000) for s in range(5, 300, 5)] == [None] * 59
+    # After five minutes again, and from the last one on: what came to be listed meanwhile is in it.
+    assert reads_at(half + 300_000) == half - OVERLAP_MS
+    # The stream tells of a funding: until it is surely listed every reading asks.
+    paid = half + 310_000
+    income.paid(paid)
+    asked = [reads_at(paid + s * 1_000) for s in range(5, 150, 5)]
+    assert None not in asked[: 120 // 5]
+    assert set(asked[120 // 5 :]) == {None}
+    # The hour strikes.
+    asked = [reads_at(501 * hour + s * 1_000) for s in range(1, 200, 5)]
+    assert None not in asked[: 120 // 5 + 1]
+    assert asked[120 // 5 + 1 :] == [None] * (40 - 25)
+
+
+def test_a_reading_that_failed_leaves_the_next_one_to_ask() -> None:
+    income, opening = IncomeAsked(), AccountCursor.opening(USDM, TS_MS)
+    income.listed(income.wanted(opening, TS_MS), TS_MS)
+    first = income.wanted(opening, TS_MS + 400_000)
+    assert first.income_ms is not None
+    assert income.wanted(opening, TS_MS + 405_000).income_ms == first.income_ms
 
 
 # --- The cursor --------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -34,7 +33,7 @@ from adapters.orders.wire import (
 from adapters.simserver.server import SimServer
 from tests.adapters.orders.commands import cancel, place, status
 from tests.adapters.simserver.trading.conftest import ALL, KEYS, Bench, trading
-from tests.waiting import breath
+from tests.waiting import until
 from trading.instruments import Instrument
 from trading.limits.venues import limits_of
 from trading.orders.messages import (
@@ -123,9 +122,7 @@ async def desk(venue: str, symbol: str) -> AsyncIterator[tuple[Desk, Bench]]:
 
 
 async def eventually(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(8):
-        while not true():
-            await breath(0.005)
+    await until(true)
 
 
 @pytest.mark.req("P-VEN-1")

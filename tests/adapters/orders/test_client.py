@@ -33,7 +33,7 @@ from adapters.orders.wire import (
     WireRequest,
 )
 from tests.adapters.orders.commands import BTC, INSTRUMENTS, KEY, cancel, place, replace, status
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath, stopwatch, until
 from trading.limits.venues import limits_of
 from trading.orders.messages import ExecType, ExecutionReport
 
@@ -122,7 +122,7 @@ class Rig:
         self.client.start()
 
     async def until(self, count: int) -> list[ClientItem]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.told) < count:
                 self.told += self.outbox.drain()
                 await breath(0.005)
@@ -158,11 +158,12 @@ async def test_a_placement_is_signed_sent_once_and_acked(venue: Venue, rig: Rig)
 @pytest.mark.req("P-ORD-13", "P-ORD-2")
 async def test_silence_is_unknown_after_400_ms_and_the_late_answer_is_evidence(venue: Venue, rig: Rig) -> None:
     venue.handler = venue.hang
-    rig.client.submit(place(MARKET))
-    (first,) = await rig.until(1)
+    async with stopwatch() as took:
+        rig.client.submit(place(MARKET))
+        (first,) = await rig.until(1)
     waited_ms = (outcome(first).recv_ns - outcome(first).sent_ns) / 1e6
     assert isinstance(outcome(first).reply, Ambiguous)
-    assert (outcome(first).late, 390 < waited_ms < 700) == (False, True)
+    assert (outcome(first).late, waited_ms > 390, took.seconds < 0.7) == (False, True, True)
     assert rig.client.status().in_flight == 1
     venue.release.set()
     _, late = await rig.until(2)
@@ -170,8 +171,7 @@ async def test_silence_is_unknown_after_400_ms_and_the_late_answer_is_evidence(v
     assert isinstance(outcome(late).reply, Events)
     # Nobody asked twice.
     assert venue.placed == ["pd1-b-1"]
-    await breath()
-    assert rig.client.status().in_flight == 0
+    await until(lambda: rig.client.status().in_flight == 0)
 
 
 @pytest.mark.parametrize("http", [500, 502, 503, 504])
@@ -292,11 +292,13 @@ async def test_a_slow_cancel_is_said_again_after_300_ms(venue: Venue, rig: Rig) 
         return await venue.accept(request)
 
     venue.handler = slow_once
-    rig.client.submit(cancel(MARKET))
+    async with stopwatch() as took:
+        rig.client.submit(cancel(MARKET))
+        await rig.until(1)
     one, two = await rig.until(2)
     assert isinstance(outcome(one).reply, Ambiguous)
     assert (outcome(one).final, outcome(two).final, outcome(two).attempt) == (False, True, 2)
-    assert (outcome(one).recv_ns - outcome(one).sent_ns) / 1e6 < 600
+    assert took.seconds < 0.6
     assert isinstance(outcome(two).reply, Events)
 
 
@@ -435,9 +437,7 @@ async def test_where_a_venue_takes_no_batches_they_go_singly(venue: Venue) -> No
     )
     client.start()
     client.submit_batch([place(spot, f"pd1-b-{n}", qty="0.002") for n in range(3)])
-    async with asyncio.timeout(5):
-        while len(venue.seen) < 3:
-            await breath(0.005)
+    await until(lambda: len(venue.seen) >= 3)
     assert {p for _, p, _ in venue.seen} == {"/api/v3/order"}
     await client.close()
 

@@ -10,6 +10,8 @@ import pytest
 
 from adapters.binance.instruments import COINM, SPOT, USDM
 from adapters.bybit.instruments import BYBIT
+from adapters.ccxt_orders.venues import VENUES as CCXT_ORDERS
+from adapters.ccxt_venues.instruments import GATEIO, MEXC
 from adapters.okx.instruments import OKX
 from adapters.orders.binance import REAL
 from adapters.orders.bybit import REAL as BYBIT_REAL
@@ -17,7 +19,12 @@ from adapters.orders.okx import REAL as OKX_REAL
 from adapters.orders.sanitiser import ALLOWED, ForbiddenRequestError, check
 from adapters.orders.wire import OrderEndpoints, SignedRequest
 
-ENDPOINTS: dict[str, OrderEndpoints] = {**REAL, OKX: OKX_REAL, BYBIT: BYBIT_REAL}
+ENDPOINTS: dict[str, OrderEndpoints] = {
+    **REAL,
+    OKX: OKX_REAL,
+    BYBIT: BYBIT_REAL,
+    **{venue: known.real for venue, known in CCXT_ORDERS.items()},
+}
 
 # What the venues document for taking funds out or moving them (developers.binance.com wallet, sub-account and
 # margin; okx.com/docs-v5 "Funding Account", "Sub-account"; bybit-exchange.github.io/docs/v5 "Asset", 2026-11).
@@ -99,6 +106,38 @@ MOVING = {
         ("POST", "/v5/lending/purchase"),
         ("POST", "/v5/earn/place-order"),
     ],
+    GATEIO: [
+        ("POST", "/api/v4/withdrawals"),
+        ("POST", "/api/v4/withdrawals/push"),
+        ("DELETE", "/api/v4/withdrawals/210496"),
+        ("POST", "/api/v4/wallet/transfers"),
+        ("POST", "/api/v4/wallet/sub_account_transfers"),
+        ("POST", "/api/v4/wallet/sub_account_to_sub_account"),
+        ("POST", "/api/v4/wallet/small_balance"),
+        ("POST", "/api/v4/margin/uni/loans"),
+        ("POST", "/api/v4/unified/loans"),
+        ("PUT", "/api/v4/unified/unified_mode"),
+        ("POST", "/api/v4/sub_accounts/1/keys"),
+        ("POST", "/api/v4/earn/uni/lends"),
+        ("POST", "/api/v4/flash_swap/orders"),
+        ("POST", "/api/v4/spot/cross_liquidate_orders"),
+        ("DELETE", "/api/v4/spot/orders/../withdrawals"),
+        ("DELETE", "/api/v4/spot/orders/%2e%2e"),
+        ("GET", "/api/v4/spot/orders/{id}"),
+        ("POST", "/api/v4/spot/orders/1"),
+    ],
+    MEXC: [
+        ("POST", "/api/v3/capital/withdraw"),
+        ("POST", "/api/v3/capital/withdraw/apply"),
+        ("DELETE", "/api/v3/capital/withdraw"),
+        ("POST", "/api/v3/capital/transfer"),
+        ("POST", "/api/v3/capital/transfer/internal"),
+        ("POST", "/api/v3/capital/convert"),
+        ("POST", "/api/v3/capital/sub-account/universalTransfer"),
+        ("POST", "/api/v3/sub-account/apiKey"),
+        ("POST", "/api/v3/margin/loan"),
+        ("POST", "/api/v3/batchOrders"),
+    ],
 }
 
 
@@ -117,6 +156,7 @@ def test_a_request_that_moves_funds_is_raised_before_any_socket(venue: str, meth
 def test_what_is_allowed_passes_and_only_to_the_venues_own_host() -> None:
     for venue, allowed in ALLOWED.items():
         for method, path in allowed:
+            path = path.replace("{id}", "t-pd1-b-1")  # noqa: PLW2901 - the id of one order
             check(venue, ENDPOINTS[venue], request(venue, method, path))
             for elsewhere in ("https://evil.example", "http://127.0.0.1:80", "https://api.binance.com@evil.example"):
                 with pytest.raises(ForbiddenRequestError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -22,6 +21,7 @@ from adapters.orders.sanitiser import ForbiddenRequestError
 from adapters.orders.wire import WireKind, WireRequest, wire_request
 from tests.adapters.orders.commands import INSTRUMENTS, KEY, place
 from tests.adapters.orders.test_sanitiser import MOVING
+from tests.waiting import until
 from trading.limits.venues import limits_of
 
 VENUES = (USDM, OKX, BYBIT)
@@ -93,9 +93,7 @@ async def test_the_same_server_gets_an_order(willing):
     desk = client(dialect(USDM, willing.url))
     try:
         assert desk.submit(place(next(iter(INSTRUMENTS[USDM])), qty="0.010", price="60000")) is None
-        async with asyncio.timeout(5):
-            while not willing.asked:
-                await asyncio.sleep(0)
+        await until(lambda: willing.asked)
     finally:
         await desk.close()
     assert willing.asked == ["POST /fapi/v1/order"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from adapters.binance.instruments import VENUES, instruments_of
-from adapters.clock import VirtualClock
+from adapters.clock import SystemClock, VirtualClock
 from adapters.recorder.catalog import WIRE
 from adapters.recorder.drive import drive
 from adapters.recorder.events import RecorderLimits
@@ -17,6 +16,7 @@ from adapters.recorder.wire import WireRecorder
 from adapters.sources import SourceSpec, open_source
 from adapters.synthetic.params import GeneratorSpec
 from adapters.wirelog import open_session
+from tests.waiting import PATIENCE_S
 
 INSTRUMENTS = [one for venue in VENUES for one in instruments_of(venue)]
 GENERATED = [one for one in INSTRUMENTS if one.instrument_id in GeneratorSpec(seed=7, epoch_ns=0).instruments]
@@ -28,11 +28,11 @@ def frame(number, symbol="btcusdt"):
     return b'{"stream":"%s@trade","data":{"n":%d}}' % (symbol.encode(), number)
 
 
-def wait_until(condition, deadline_s=10.0):
+def wait_until(condition, deadline_s=PATIENCE_S):
     """Whether it became true before the deadline."""
-    end = time.monotonic() + deadline_s
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0)
+    pause, end = threading.Event(), SystemClock.mono_ns() + deadline_s * 1e9
+    while not (found := condition()) and SystemClock.mono_ns() < end:
+        pause.wait(0.001)
     return found
 
 

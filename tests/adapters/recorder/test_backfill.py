@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from decimal import Decimal
 
 import pytest
@@ -53,10 +54,11 @@ def trade_id(line):
     return json.loads(line.payload)["data"]["t"] if b'@trade"' in line.payload[:40] else None
 
 
-@pytest.fixture
-def torn(whole, tmp_path):
+@pytest.fixture(scope="module")
+def heard_by_halves(whole, tmp_path_factory):
     """The same market as heard by somebody who missed some trades of two instruments."""
     _, session = whole
+    folder = tmp_path_factory.mktemp("torn")
     counts = {}
 
     def keep(line):
@@ -65,8 +67,15 @@ def torn(whole, tmp_path):
         number = counts[line.venue] = counts.get(line.venue, 0) + 1
         return not (line.venue != "binancecoinm" and (20 < number <= 30 or number == 50))
 
-    copy_session(session, tmp_path, keep)
-    build_history(tmp_path)
+    copy_session(session, folder, keep)
+    build_history(folder)
+    return folder
+
+
+@pytest.fixture
+def torn(heard_by_halves, tmp_path):
+    """A history with holes, of the test's own."""
+    shutil.copytree(heard_by_halves, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

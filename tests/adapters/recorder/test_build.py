@@ -223,7 +223,7 @@ def test_a_disk_that_refuses_stops_the_build_and_what_is_there_is_whole(built, t
     other = tmp_path / "history"
     shutil.copytree(session, other / "wire" / session.name)
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(other), "60000"], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", BUILD, str(other), "60000"], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.stderr.startswith("refused: ")
     assert [path for path in other.rglob("*") if path.name.endswith(".tmp")] == []

@@ -16,6 +16,7 @@ from adapters.streams.dialects.base import Endpoints
 from adapters.streams.feed import Feed, FeedSpec
 from adapters.venue_codecs import KNOWN
 from adapters.wirelog import open_session
+from tests.waiting import until
 
 
 @pytest.mark.req("P-MD-12")
@@ -34,9 +35,7 @@ async def test_a_venues_stream_is_recorded_until_its_book_is_proved(recording, t
         feed = Feed(FeedSpec(venue=one.venue, instruments=(one,), endpoints=endpoints), clock, lambda: None)
         stop = asyncio.Event()
         work = asyncio.create_task(listen(recorder, {one.venue: feed}, clock, until_ns=None, stop=stop))
-        async with asyncio.timeout(20):
-            while recorder.stats().appended < 60:
-                await asyncio.sleep(0)
+        await until(lambda: recorder.stats().appended >= 60)
         stop.set()
         driven = await work
     finally:

@@ -348,7 +348,7 @@ def test_a_kill_9_loses_what_was_not_flushed_and_never_the_file(tmp_path):
 @pytest.mark.process
 def test_a_write_that_the_disk_refuses_is_undone_and_counted_and_recording_goes_on(tmp_path):
     process = child(tmp_path, 30_000, 10_000, 20_000)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     session = next(tmp_path.iterdir())
     stats = msgspec.json.decode(out.splitlines()[-1])
@@ -421,11 +421,18 @@ def file_of(line):
 def test_appending_costs_the_caller_little(recording):
     recorder = recording(flush_ms=20)
     payload = frame(1) * 8
-    best = 1.0
-    for _ in range(40):
-        assert wait_until(lambda: recorder.stats().waiting == 0)
-        began = time.perf_counter()
-        for n in range(500):
-            recorder.append("binance", None, T + n, payload)
-        best = min(best, (time.perf_counter() - began) / 500)
-    assert best < 1.5e-6
+    kept = []
+
+    def best(append):
+        """The fastest of 40 rounds, in which this thread was left alone at least once."""
+        found = 1.0
+        for _ in range(40):
+            assert wait_until(lambda: recorder.stats().waiting == 0)
+            began = time.perf_counter()
+            for n in range(500):
+                append("binance", None, T + n, payload)
+            found = min(found, time.perf_counter() - began)
+        return found
+
+    # Against what any call costs that keeps its arguments: the machine, and its day, count alike for both.
+    assert best(recorder.append) < 15 * best(lambda *line: kept.append(line))

@@ -11,7 +11,7 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.simserver.server import SimServer, SimServerSpec
 from adapters.sources import SourceSpec
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, until
 
 INSTRUMENTS = {
     "binance": ("BINANCE:SPOT:BTC-USDT",),
@@ -57,7 +57,7 @@ class Client:
     async def say(self, text):
         await self.socket.send_str(text)
 
-    async def until(self, condition, deadline_s=15.0):
+    async def until(self, condition, deadline_s=PATIENCE_S):
         """The first message from now on for which ``condition`` holds; all are kept in ``seen``."""
         async with asyncio.timeout(deadline_s):
             while True:
@@ -69,7 +69,7 @@ class Client:
                 if condition(payload):
                     return payload
 
-    async def closed(self, deadline_s=15.0):
+    async def closed(self, deadline_s=PATIENCE_S):
         """The code with which the server ended the connection."""
         async with asyncio.timeout(deadline_s):
             while not self.socket.closed:
@@ -84,10 +84,8 @@ class Client:
         return self.socket.close_code
 
 
-async def wait_for(condition, deadline_s=15.0):
-    async with asyncio.timeout(deadline_s):
-        while not condition():
-            await breath(0.005)
+async def wait_for(condition):
+    await until(condition)
 
 
 @pytest.fixture

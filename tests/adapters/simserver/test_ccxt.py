@@ -11,7 +11,7 @@ import ccxt.pro as ccxt_pro
 import pytest
 
 from tests.adapters.simserver.conftest import INSTRUMENTS, running, spec_of
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath, until
 
 pytestmark = [
     # ccxt's own coroutines and parsers warn on this Python; what they warn of is not ours.
@@ -32,7 +32,7 @@ TYPES = {"binance": "spot", "binanceusdm": "linear", "binancecoinm": "inverse"}
 def pointed_at(module, server):
     """An exchange of ccxt whose URLs are this server's."""
     venue, http, ws = server.spec.venue, server.base_http, server.base_ws
-    exchange = getattr(module, venue)({"enableRateLimit": False, "timeout": 10_000})
+    exchange = getattr(module, venue)({"enableRateLimit": False, "timeout": 60_000})
     api = exchange.urls["api"]
     if venue.startswith("binance"):
         exchange.options["fetchMarkets"] = {"types": [TYPES[venue]]}
@@ -80,8 +80,7 @@ async def test_ccxt_reads_markets_ticker_book_trades_and_funding(venue):
     async with running(spec_of(venue)) as server, exchange_of(ccxt_rest, server) as exchange:
         markets = await exchange.load_markets()
         assert {name for name, market in markets.items() if market["active"]} == set(MARKETS[venue])
-        while not all(market.trades for market in server.feed.markets.values()):
-            await breath(0.01)
+        await until(lambda: all(market.trades for market in server.feed.markets.values()))
         server.pause()
         for symbol, key in MARKETS[venue].items():
             market = server.feed.find(key)
@@ -118,7 +117,7 @@ async def test_ccxt_pro_watches_ticker_book_and_trades(venue):
         for symbol, key in MARKETS[venue].items():
             market = server.feed.find(key)
             instrument = market.instrument
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(PATIENCE_S):
                 for _ in range(5):
                     book = await exchange.watch_order_book(symbol)
                 trades = await exchange.watch_trades(symbol)

@@ -15,6 +15,7 @@ from adapters.synthetic.generator import MarketGenerator
 from adapters.synthetic.params import GeneratorSpec
 from adapters.wirelog import WireLogWriter
 from tests.adapters.simserver.conftest import Client, running, spec_of
+from tests.waiting import PATIENCE_S
 from trading.market.book import Book
 from trading.market.events import BookState, DepthSnapshot, DepthUpdate
 from trading.market.stitch import BookSync, SequenceRule
@@ -57,7 +58,7 @@ async def test_a_recording_is_served_with_snapshots_and_todays_times(http, recor
                 event = codec.decode(payload, 1)
                 if isinstance(event, DepthUpdate):
                     sync.on_update(event)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while sync.counters.applied < 20:
                     event = codec.decode(await client.until(lambda payload: b"depthUpdate" in payload), 1)
                     sync.on_update(event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
@@ -18,7 +17,7 @@ from adapters.streams import events as e
 from adapters.streams.dialects.base import Endpoints
 from adapters.streams.feed import Feed, FeedSpec
 from adapters.streams.topics import TopicKind
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath, free_port
 
 BTC = next(i for i in instruments_of(SPOT) if i.symbol == "BTCUSDT")
 KINDS = frozenset({TopicKind.BOOK, TopicKind.BBO, TopicKind.TRADES})
@@ -172,7 +171,7 @@ class Desk:
         self.woken.clear()
         self.items += self.feed.drain()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 8.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
         """Read until ``condition`` holds; fails when it does not in time."""
         try:
             async with asyncio.timeout(seconds):
@@ -225,8 +224,6 @@ async def open_desk() -> AsyncIterator[Callable[..., Desk]]:
         await feed.close()
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(name="free_port")
+def _free_port() -> int:
+    return free_port()

@@ -19,17 +19,17 @@ from adapters.streams.news import news_of
 from adapters.streams.state import ConnectionRules
 from adapters.streams.topics import MS_NS, SECOND_NS, TopicKind
 from tests.adapters.streams.conftest import BBO, BTC, DEPTH, TRADE, Desk
-from tests.waiting import breath
+from tests.waiting import stopwatch, until
 
 QUICK = ConnectionRules(
-    ack_ns=300 * MS_NS,
+    ack_ns=800 * MS_NS,
     jitter_min_ns=20 * MS_NS,
     jitter_max_ns=50 * MS_NS,
     backoff_max_ns=400 * MS_NS,
     maintenance_max_ns=400 * MS_NS,
     stable_ns=SECOND_NS,
 )
-MUTE = {"book": 300, "bbo": 300}
+MUTE = {"book": 600, "bbo": 600}
 
 
 def alive(desk: Desk) -> bool:
@@ -57,11 +57,10 @@ async def test_frames_come_in_order_and_a_snapshot_after_the_first_diff(venue, o
 async def test_a_mute_stream_that_still_pongs_is_found_within_two_seconds(venue, open_desk) -> None:
     desk = open_desk(venue)
     await desk.until(lambda: alive(desk) and len(desk.numbers()) > 20)
-    clock = SystemClock()
-    began = clock.mono_ns()
-    venue.clients[0].speaking = False
-    await desk.until(lambda: desk.of(e.Disconnected))
-    assert clock.mono_ns() - began < 2 * SECOND_NS
+    async with stopwatch() as took:
+        venue.clients[0].speaking = False
+        await desk.until(lambda: desk.of(e.Disconnected))
+    assert took.seconds < 2
     assert "mute" in desk.of(e.Disconnected)[0].reason
     assert desk.of(e.Disconnected)[0].symbols == ("BTCUSDT",)
     await desk.until(lambda: len(desk.of(e.Connected)) == 2 and states(desk) == ["live"])
@@ -116,7 +115,7 @@ async def test_a_half_open_connection_is_found_without_data_to_miss(venue, open_
     await desk.until(lambda: states(desk) == ["live"])
     transport = venue.clients[0].ws._req.transport
     transport.pause_reading()  # the other end is there for TCP and for nobody else
-    await desk.until(lambda: desk.of(e.Disconnected), 4)
+    await desk.until(lambda: desk.of(e.Disconnected))
     assert "half open" in desk.of(e.Disconnected)[0].reason
     await desk.until(lambda: len(desk.of(e.Connected)) == 2)
 
@@ -169,13 +168,12 @@ async def test_maintenance_is_a_state_with_a_beginning_and_an_end(venue, open_de
 
 async def test_a_handshake_that_is_answered_by_429_is_not_repeated_before_its_time(venue, open_desk) -> None:
     venue.handshake_status, venue.headers = 429, {"Retry-After": "1"}
+    began = SystemClock.mono_ns()
     desk = open_desk(venue, rules=QUICK)
     await desk.until(lambda: venue.handshakes == 1)
-    clock = SystemClock()
-    began = clock.mono_ns()
     venue.handshake_status = 0
     await desk.until(lambda: alive(desk))
-    assert clock.mono_ns() - began > 900 * MS_NS
+    assert SystemClock.mono_ns() - began > 900 * MS_NS
     assert venue.handshakes == 2
 
 
@@ -233,9 +231,7 @@ async def test_a_message_beyond_all_bounds_costs_the_connection_and_nothing_else
 
 async def test_a_full_queue_drops_frames_and_names_their_topics(venue, open_desk) -> None:
     desk = open_desk(venue, queue_max=20)
-    async with asyncio.timeout(8):
-        while desk.feed.status().dropped < 5:
-            await breath(0.01)
+    await until(lambda: desk.feed.status().dropped >= 5)
     assert desk.feed.status().queued < 60
     desk.take()
     (overflow,) = desk.of(e.Overflowed)
@@ -295,18 +291,14 @@ async def test_wake_is_called_once_from_empty_to_non_empty(venue) -> None:
     feed = Feed(FeedSpec(venue="binance", instruments=(BTC,), endpoints=venue.endpoints), SystemClock(), wake)
     feed.start()
     try:
-        async with asyncio.timeout(8):
-            while feed.status().queued < 30:
-                await breath(0.01)
+        await until(lambda: feed.status().queued >= 30)
         assert calls == 1
         assert len(feed.drain(10)) == 10
         await asyncio.sleep(0)
         assert calls == 2  # some was left
         while feed.drain():
             pass
-        async with asyncio.timeout(8):
-            while calls < 3:
-                await breath(0.01)
+        await until(lambda: calls >= 3)
     finally:
         await feed.close()
 
@@ -316,9 +308,7 @@ async def test_closing_leaves_no_task_and_no_connection(venue, open_desk) -> Non
     desk = open_desk(venue)
     await desk.until(lambda: alive(desk))
     await desk.feed.close()
-    async with asyncio.timeout(3):
-        while venue.open:
-            await breath(0.01)
+    await until(lambda: not venue.open)
     ours = [task for task in asyncio.all_tasks() if "adapters/streams" in repr(task.get_coro())]
     assert ours == []
     assert len(asyncio.all_tasks()) <= before + 2

@@ -27,7 +27,7 @@ from adapters.streams.reserve import Reserve, ReserveSaid, ReserveSpec
 from adapters.streams.reserve_events import instruments_of
 from adapters.streams.state import ConnectionRules
 from adapters.streams.topics import MS_NS
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath
 from trading.market.events import DepthSnapshot, MarkPrice, Ticker, Trade, WireRejected
 
 DATA = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
@@ -53,7 +53,7 @@ class Listener:
         self.items: list[ReserveSaid | e.FeedEvent] = []
         self.reserve.start()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 25.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -158,7 +158,7 @@ async def test_the_loss_of_the_native_streams_falls_back_flagged_and_ends_when_t
     items: list = []
 
     async def until(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await breath(0.02)
                 feed.drain(10_000)

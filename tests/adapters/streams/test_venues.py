@@ -30,6 +30,7 @@ from adapters.streams.dialects.base import Endpoints, LineSpec
 from adapters.streams.feed import DEFAULT_KINDS, Feed, FeedSpec
 from adapters.streams.state import ConnectionRules, News
 from adapters.streams.topics import SECOND_NS
+from tests.waiting import PATIENCE_S, stopwatch
 from trading.instruments import InstrumentKind
 from trading.market.events import BookState, BookTicker, DepthSnapshot, DepthUpdate, Trade, WireRejected
 from trading.market.stitch import BookSync, SequenceRule
@@ -123,11 +124,10 @@ class Reader:
         if was is BookState.SYNCED and self.sync.state is not BookState.SYNCED:
             self.suspect += 1
 
-    async def until(self, condition: Callable[[], object], seconds: float = 6.0) -> float:
-        """Read until ``condition``; answers with how many seconds it took."""
-        began = CLOCK.mono_ns()
+    async def until(self, condition: Callable[[], object]) -> float:
+        """Read until ``condition``; the seconds that it took, less those in which this loop could not run."""
         try:
-            async with asyncio.timeout(seconds):
+            async with stopwatch() as took, asyncio.timeout(PATIENCE_S):
                 while not condition():
                     try:
                         async with asyncio.timeout(0.05):
@@ -136,11 +136,11 @@ class Reader:
                         pass
                     self.take()
         except TimeoutError:
-            pytest.fail(f"not in {seconds} s: {self.sync.state} {self.events[-12:]} {self.feed.status()}")
-        return (CLOCK.mono_ns() - began) / SECOND_NS
+            pytest.fail(f"not in {PATIENCE_S} s: {self.sync.state} {self.events[-12:]} {self.feed.status()}")
+        return took.seconds
 
-    async def proved(self, seconds: float = 6.0) -> float:
-        return await self.until(lambda: self.sync.state is BookState.SYNCED, seconds)
+    async def proved(self) -> float:
+        return await self.until(lambda: self.sync.state is BookState.SYNCED)
 
     def of(self, kind: type) -> list:
         return [event for event in self.events if type(event) is kind]
@@ -199,7 +199,7 @@ async def test_a_mute_venue_that_pongs_is_found_within_two_seconds_and_its_book_
     found = await reader.until(lambda: reader.of(e.Disconnected))
     assert found < 2.0
     assert reader.sync.state is not BookState.SYNCED
-    await reader.proved(8)
+    await reader.proved()
     assert reader.suspect == 0 or reader.sync.state is BookState.SYNCED
 
 
@@ -233,7 +233,7 @@ async def test_a_half_open_connection_is_found_by_the_age_of_its_data(connect) -
     await reader.proved()
     server.faults.set(HalfOpen(for_ms=3000))
     assert await reader.until(lambda: reader.of(e.Disconnected)) < 2.0
-    await reader.proved(8)
+    await reader.proved()
 
 
 @pytest.mark.req("P-VEN-13")
@@ -243,7 +243,7 @@ async def test_a_connection_that_is_cut_comes_back_with_another_snapshot(connect
     server.faults.set(Disconnect(code=1006))
     await reader.until(lambda: reader.of(e.Disconnected))
     assert reader.sync.state is not BookState.SYNCED
-    await reader.proved(6)
+    await reader.proved()
 
 
 async def test_the_nightly_reset_is_maintenance(connect) -> None:
@@ -251,7 +251,7 @@ async def test_the_nightly_reset_is_maintenance(connect) -> None:
     await reader.proved()
     server.faults.set(NightlyReset(down_ms=1500, for_ms=1500))
     await reader.until(lambda: reader.of(e.MaintenanceBegan))
-    await reader.until(lambda: reader.of(e.MaintenanceEnded), 15)
+    await reader.until(lambda: reader.of(e.MaintenanceEnded))
     await reader.proved()
 
 
@@ -260,7 +260,7 @@ async def test_a_subscription_that_is_never_answered_is_noticed(connect) -> None
     await reader.proved()
     server.faults.set(NoAck(topics=("trades:*",), for_ms=60_000))
     server.faults.set(Disconnect(code=1006))
-    await reader.until(lambda: [x for x in reader.of(e.TopicLost) if x.topic.startswith("trades")], 8)
+    await reader.until(lambda: [x for x in reader.of(e.TopicLost) if x.topic.startswith("trades")])
     lost = next(x for x in reader.of(e.TopicLost) if x.topic.startswith("trades"))
     assert "unacked" in lost.reason
     await reader.proved()  # the book does not wait for the trades
@@ -332,7 +332,7 @@ async def test_a_connection_that_grows_old_is_replaced_without_a_hole(venue, con
     rules = ConnectionRules(life_ns=2 * SECOND_NS)
     _server, reader = await connect(venue, rules=rules)
     await reader.proved()
-    await reader.until(lambda: len(reader.of(e.Rotated)) >= 2, 10)
+    await reader.until(lambda: len(reader.of(e.Rotated)) >= 2)
     applied = reader.sync.counters.applied
     await reader.until(lambda: reader.sync.counters.applied > applied + 10)
     assert reader.suspect == 0

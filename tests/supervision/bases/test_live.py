@@ -10,6 +10,7 @@ from thespian.actors import Actor, ActorAddress, ActorExitRequest, WakeupMessage
 
 from adapters.clock import SystemClock
 from supervision.bases.loop import BATCH, LoopBase
+from tests.waiting import PATIENCE_S
 
 
 class Collector(Actor):
@@ -46,7 +47,7 @@ async def test_injected_messages_are_delivered_by_the_loop(live):
     event, into = collector(live, 3)
     for n in range(3):
         live.inject("collector", n)
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
     assert into == [0, 1, 2]
     assert live.stats()["waiting"] == 0
 
@@ -56,11 +57,11 @@ async def test_an_actor_may_send_from_a_callback_of_the_loop(live, doer, named):
     kept = []
     live.create_root(doer, named("a"))
     live.inject("a", lambda me, _: (kept.append(me), live.inject("collector", "awake")))
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
     event.clear()
     into.clear()
     asyncio.get_running_loop().call_soon(lambda: kept[0].send(ActorAddress("collector"), "from outside a handler"))
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
     assert into == ["from outside a handler"]
 
 
@@ -86,7 +87,7 @@ async def test_messages_of_other_threads_arrive_in_their_order(live):
     threads = [threading.Thread(target=shout, args=(str(who),)) for who in range(4)]
     for thread in threads:
         thread.start()
-    await asyncio.wait_for(event.wait(), 10)
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
     for thread in threads:
         thread.join()
     for who in "0123":
@@ -111,7 +112,7 @@ async def test_wakeups_come_in_order_and_never_early(live, named):
 
     live.create_root(Sleeper, named("s"))
     live.inject("s", "go")
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), PATIENCE_S)
     assert [payload for payload, _ in woken] == [0.0005, 0.01, 0.03]
     assert all(elapsed_ns >= payload * 1e9 for payload, elapsed_ns in woken)
 
@@ -132,7 +133,7 @@ async def test_an_error_in_an_observer_does_not_stop_the_base(live):
     live.create_root(Fragile, {"propdesk.name": "fragile"})
     live.inject("fragile", "x")
     live.inject("collector", 1)
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
     live.set_observer()
     assert into == [1]
     assert [type(error) for error in errors] == [KeyError]
@@ -144,8 +145,8 @@ async def test_run_stays_until_stop_and_stop_waits_for_everyone(doer, named, hea
     base.inject("a", lambda me, _: me.createActor(doer, named("kid")))
     running = asyncio.ensure_future(base.run())
     await asyncio.sleep(0)
-    assert await base.stop(5)
-    await asyncio.wait_for(running, 5)
+    assert await base.stop(PATIENCE_S)
+    await asyncio.wait_for(running, PATIENCE_S)
     assert [name for name, _ in heard] == ["a", "kid", "a"]
     assert base.tree() == []
 

@@ -74,7 +74,7 @@ def test_a_recording_can_be_recorded_again_and_replayed_by_the_desk(record, tmp_
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["books"]
@@ -111,7 +111,7 @@ def test_a_signal_ends_a_recording_in_real_time_with_everything_in_its_files(tmp
         while process.poll() is None and not logs:
             logs = [path for path in tmp_path.glob("wire/*/*.dat.zst") if path.stat().st_size]
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
         process.wait()

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from adapters.journal.store import open_reader
+from trading.telemetry.ids import trace_id_of
 
 
 @pytest.fixture
@@ -32,6 +33,8 @@ def test_as_json_it_is_one_object_with_its_steps(propdesk, traded_journal, fille
     story = json.loads(out)
     assert (code, story["done"], story["cl_ord_id"]) == (0, True, filled)
     assert [step["name"] for step in story["steps"]][:4] == ["tick", "intents", "netting", "risk"]
+    assert story["trace_id"] == trace_id_of(filled)
+    assert story["trace_id"] in story["text"].splitlines()[0]
 
 
 def test_an_unknown_id_names_the_nearest_and_is_a_no(propdesk, traded_journal, filled):

@@ -26,6 +26,12 @@ SYNCED, SUSPECT = BookState.SYNCED, BookState.SUSPECT
 USDM = MARKETS["binanceusdm"].instrument
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """However often this machine is too busy for a trial."""
+    monkeypatch.setattr(matrix, "REPEATS_MAX", 12)
+
+
 @pytest.fixture
 def one_trial(monkeypatch):
     """Each case once: the rest is the command's."""
@@ -119,7 +125,7 @@ async def test_a_universe_that_fails_comes_back_with_list_and_listing_and_the_de
             actor = rig.base.actor("universe")
             return actor is not None and actor is not before and "binanceusdm" in actor.core.listings
 
-        await rig.until(is_back, "a universe with a listing", 10.0)
+        await rig.until(is_back, "a universe with a listing", 60.0)
         await rig.until_trading()
     finally:
         await rig.close()

@@ -9,6 +9,7 @@ import pytest
 
 from supervision.cli import main
 from supervision.conformance import order_guards as guards
+from supervision.conformance import order_matrix
 from supervision.conformance.markets import VENUES
 from supervision.conformance.matrix import Errand
 from supervision.conformance.order_matrix import CASES, by_id, errands, report, run_errand
@@ -21,6 +22,12 @@ QUICK = (
     ("ORD-C-04", "bybit"),
     ("ORD-F-08", "okx"),
 )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """However often this machine is too busy for a trial."""
+    monkeypatch.setattr(order_matrix, "REPEATS_MAX", 12)
 
 
 def told(outcome):

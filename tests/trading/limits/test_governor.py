@@ -323,9 +323,17 @@ def test_an_endpoint_that_fails_is_asked_less_and_forgiven_when_it_works():
 
 def test_penalties_never_grow_beyond_their_bound():
     governor = LimitGovernor(BINANCE_USDM)
-    for _ in range(100):
-        governor.told("GET /x", 503, {}, START)
-    assert governor.view(START).freezes[0].left_ms <= 10_000
+    for n in range(100):
+        governor.told("GET /x", 503, {}, START + n * 11 * SECOND_NS)
+    assert 5_000 <= governor.view(START + 99 * 11 * SECOND_NS).freezes[0].left_ms <= 10_000
+
+
+def test_requests_that_fail_together_are_one_failure_of_their_endpoint():
+    governor = LimitGovernor(BINANCE_USDM)
+    for n in range(20):
+        governor.told("GET /x", 0, {}, START + n * MS_NS)
+    (freeze,) = governor.view(START + 20 * MS_NS).freezes
+    assert (freeze.strikes, freeze.left_ms <= 100) == (1, True)
 
 
 # --- Fairness, time, memory -----------------------------------------------------------------------------
@@ -435,7 +443,7 @@ def test_every_venues_table_leaves_a_cancel_room_that_nothing_else_can_take(name
 
 
 def test_a_venue_without_a_table_is_asked_carefully():
-    assert gone(LimitGovernor(limits_of("mexc"), WHOLE), ask(CANCEL), START) == 50
+    assert gone(LimitGovernor(limits_of("kraken"), WHOLE), ask(CANCEL), START) == 50
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from trading.orders.messages import (
     OrdStatus,
     ProposedCancel,
 )
+from trading.recon.difference import AccountCompared
 
 VENUE = "BINANCEUSDM"
 BTC = "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
@@ -352,10 +353,12 @@ class TestAccount:
         desk.place(approved("pd1-1"))
         desk.venue(fill(report, "pd1-1", 1, "0.010", "0.010"))
         wrong = account(1, {BTC: Decimal(5)})
-        assert desk.venue(wrong) == []
         told = desk.venue(wrong)
-        assert [type(e) for e in told] == [Reconciled]
-        assert not told[0].ok
+        assert [d.text for d in emitted(told, AccountCompared)[0].standing] == [f"{BTC}: venue 5, ours 0.010"]
+        assert [e for e in told if isinstance(e, Reconciled)] == []
+        (verdict,) = [e for e in desk.venue(wrong) if isinstance(e, Reconciled)]
+        assert not verdict.ok
+        assert verdict.instrument_ids == (BTC,)
         assert desk.core.exposure()[BTC].position == Decimal("0.010")
 
     def test_an_execution_of_no_order_of_ours_is_owned_and_reported(self, desk, report) -> None:

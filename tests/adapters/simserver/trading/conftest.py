@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import warnings
 from decimal import Decimal
@@ -16,9 +15,10 @@ from adapters.simserver.trading.account import AccountSpec
 from adapters.simserver.trading.keys import Credentials
 from adapters.sources import SourceSpec
 from tests.adapters.simserver.conftest import INSTRUMENTS
-from tests.waiting import breath
+from tests.waiting import until
 
 KEYS = Credentials()
+S = 1_000_000_000
 TYPES = {"binance": "spot", "binanceusdm": "linear", "binancecoinm": "inverse"}
 MARKETS = {
     "binance": {"BTC/USDT": "BTCUSDT"},
@@ -41,11 +41,36 @@ async def trading(venue, **account):
     server = SimServer(spec_of(venue, **account), SystemClock())
     await server.start()
     try:
-        async with asyncio.timeout(10):
-            while not all(m.book.best_bid() and m.book.best_ask() for m in server.feed.markets.values()):
-                await breath(0.01)
+        await until(lambda: all(m.book.best_bid() and m.book.best_ask() for m in server.feed.markets.values()))
         server.pause()
         yield server
+    finally:
+        await server.close()
+
+
+class Dial:
+    """The machine's clocks with a hand on them."""
+
+    def __init__(self):
+        self.ahead_ns = 0
+
+    def wall_ns(self):
+        return SystemClock.wall_ns() + self.ahead_ns
+
+    def mono_ns(self):
+        return SystemClock.mono_ns() + self.ahead_ns
+
+
+@contextlib.asynccontextmanager
+async def dialled(venue):
+    """A server with a clock that can be put forward."""
+    dial = Dial()
+    server = SimServer(spec_of(venue), dial)
+    await server.start()
+    try:
+        await until(lambda: all(market.book.best_ask() for market in server.feed.markets.values()))
+        server.pause()
+        yield server, dial
     finally:
         await server.close()
 
@@ -53,7 +78,7 @@ async def trading(venue, **account):
 def pointed_at(module, server, keys=KEYS):
     """An exchange of ccxt whose URLs are this server's."""
     venue, http, ws = server.spec.venue, server.base_http, server.base_ws
-    options = {"enableRateLimit": False, "timeout": 10_000, "apiKey": keys.api_key, "secret": keys.secret}
+    options = {"enableRateLimit": False, "timeout": 60_000, "apiKey": keys.api_key, "secret": keys.secret}
     if venue == "okx":
         options["password"] = keys.passphrase
     exchange = getattr(module, venue)(options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import time
@@ -15,43 +14,13 @@ from adapters.paper_store import PaperStore
 from adapters.simserver.server import SimServer
 from adapters.simserver.trading.limits import Ban, Window
 from tests.adapters.simserver.conftest import Client, wait_for
-from tests.adapters.simserver.trading.conftest import KEYS, Bench, exchange_of, spec_of, trading
+from tests.adapters.simserver.trading.conftest import KEYS, Bench, Dial, S, dialled, exchange_of, spec_of, trading
 from tests.waiting import breath
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-S = 1_000_000_000
-
-
-class Dial:
-    """The machine's clocks with a hand on them."""
-
-    def __init__(self):
-        self.ahead_ns = 0
-
-    def wall_ns(self):
-        return time.time_ns() + self.ahead_ns
-
-    def mono_ns(self):
-        return time.monotonic_ns() + self.ahead_ns
-
-
-@contextlib.asynccontextmanager
-async def dialled(venue):
-    """A server with a clock that can be put forward."""
-    dial = Dial()
-    server = SimServer(spec_of(venue), dial)
-    await server.start()
-    try:
-        async with asyncio.timeout(10):
-            while not all(market.book.best_ask() for market in server.feed.markets.values()):
-                await breath(0.01)
-        server.pause()
-        yield server, dial
-    finally:
-        await server.close()
 
 
 async def die(server):
@@ -95,6 +64,16 @@ async def test_orders_positions_fills_and_settings_outlive_a_killed_server(tmp_p
     store.close()
 
 
+async def listening_for(seconds, server, dial, client):
+    """Time passes, and the client answers pings."""
+    (connection,) = server.hub.connections.values()
+    for _ in range(0, seconds, 300):
+        heard_ns = connection.heard_ns
+        dial.ahead_ns += 300 * S
+        await client.socket.pong()
+        await wait_for(lambda heard_ns=heard_ns: connection.heard_ns >= heard_ns + 300 * S)
+
+
 async def test_a_listen_key_that_nobody_keeps_alive_ends_after_an_hour(http):
     async with dialled("binanceusdm") as (server, dial):
         base = f"{server.base_http}/fapi/v1/listenKey"
@@ -102,13 +81,14 @@ async def test_a_listen_key_that_nobody_keeps_alive_ends_after_an_hour(http):
         async with http.post(base, headers=headers) as reply:
             key = (await reply.json())["listenKey"]
         client = Client(await http.ws_connect(f"{server.base_ws}/private/ws?listenKey={key}"))
-        dial.ahead_ns += 3_000 * S
+        await listening_for(3_000, server, dial, client)
         async with http.put(base, headers=headers) as reply:
             assert (await reply.json())["listenKey"] == key
-        dial.ahead_ns += 3_000 * S
+        await listening_for(3_000, server, dial, client)
         async with http.post(base, headers=headers) as reply:
             assert (await reply.json())["listenKey"] == key
-        dial.ahead_ns += 3_601 * S
+        await listening_for(3_300, server, dial, client)
+        dial.ahead_ns += 301 * S
         assert json.loads(await client.until(lambda payload: b"Expired" in payload))["listenKey"] == key
         async with http.put(base, headers=headers) as reply:
             assert (await reply.json())["code"] == -1125
@@ -121,11 +101,11 @@ async def test_okx_cancels_all_when_nobody_renews_the_switch():
         bench = Bench(server, "BTC/USDT:USDT")
         await bench.limit(exchange)
         await Bench(server, "BTC/USDT").limit(exchange)
-        await exchange.cancel_all_orders_after(15_000)
-        dial.ahead_ns += 14 * S
+        await exchange.cancel_all_orders_after(120_000)
+        dial.ahead_ns += 50 * S
         await breath(0.1)
         assert len(server.account.working()) == 2
-        dial.ahead_ns += 2 * S
+        dial.ahead_ns += 71 * S
         await wait_for(lambda: not server.account.working())
 
 
@@ -133,7 +113,7 @@ async def test_bybit_cancels_a_products_orders_when_its_clients_are_gone(http):
     async with dialled("bybit") as (server, dial), exchange_of(server) as exchange:
         await Bench(server, "BTC/USDT:USDT").limit(exchange)
         await Bench(server, "BTC/USDT").limit(exchange)
-        await exchange.privatePostV5OrderDisconnectedCancelAll({"product": "DERIVATIVES", "timeWindow": 10})
+        await exchange.privatePostV5OrderDisconnectedCancelAll({"product": "DERIVATIVES", "timeWindow": 200})
         client = Client(await http.ws_connect(f"{server.base_ws}/v5/private"))
         expires = str(server.venue_ns() // 10**6 + 10_000)
         sign = KEYS.hex_digest(f"GET/realtime{expires}")
@@ -141,15 +121,15 @@ async def test_bybit_cancels_a_products_orders_when_its_clients_are_gone(http):
         await client.until(lambda payload: b'"success":true' in payload)
         await client.say(json.dumps({"op": "subscribe", "args": ["dcp.future"]}))
         await client.until(lambda payload: b'"op":"subscribe"' in payload)
-        dial.ahead_ns += 60 * S
+        dial.ahead_ns += 300 * S
         await breath(0.1)
         assert len(server.account.working()) == 2
         await client.socket.close()
         await wait_for(lambda: server.trading.listeners() == 0)
-        dial.ahead_ns += 9 * S
+        dial.ahead_ns += 100 * S
         await breath(0.1)
         assert len(server.account.working()) == 2
-        dial.ahead_ns += 2 * S
+        dial.ahead_ns += 101 * S
         await wait_for(lambda: len(server.account.working()) == 1)
         assert server.account.key_of[server.account.working()[0].instrument_id] == "spot:BTCUSDT"
 
@@ -160,7 +140,7 @@ async def test_a_resting_order_fills_when_the_market_comes_to_it():
         for side in ("buy", "sell"):
             await bench.limit(exchange, side, bps=0)
         server.resume()
-        await wait_for(lambda: any(order.cum_lots for order in server.account.exchange.orders()), 30)
+        await wait_for(lambda: any(order.cum_lots for order in server.account.exchange.orders()))
         trades = await exchange.fetch_my_trades(bench.symbol)
         assert {trade["takerOrMaker"] for trade in trades} == {"maker"}
 

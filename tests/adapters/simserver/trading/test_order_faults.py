@@ -11,7 +11,7 @@ import pytest
 
 from adapters.simserver import faults as knobs
 from tests.adapters.simserver.conftest import Client, wait_for
-from tests.adapters.simserver.trading.conftest import Bench, exchange_of, trading
+from tests.adapters.simserver.trading.conftest import Bench, S, dialled, exchange_of, trading
 from tests.waiting import passed
 
 pytestmark = [
@@ -213,7 +213,7 @@ async def test_strangers_order_and_trade_on_the_account():
 
 
 async def test_a_countdown_cancels_what_nobody_renews():
-    async with trading("binanceusdm") as server, exchange_of(server) as exchange:
+    async with dialled("binanceusdm") as (server, dial), exchange_of(server) as exchange:
         bench = Bench(server, USDM[1])
         await bench.limit(exchange)
         await exchange.fapiPrivatePostCountdownCancelAll({"symbol": "BTCUSDT", "countdownTime": 60_000})
@@ -221,7 +221,8 @@ async def test_a_countdown_cancels_what_nobody_renews():
         await exchange.fapiPrivatePostCountdownCancelAll({"symbol": "BTCUSDT", "countdownTime": 60})
         await wait_for(lambda: not server.account.working())
         await bench.limit(exchange)
-        await exchange.fapiPrivatePostCountdownCancelAll({"symbol": "BTCUSDT", "countdownTime": 60})
+        await exchange.fapiPrivatePostCountdownCancelAll({"symbol": "BTCUSDT", "countdownTime": 60_000})
         await exchange.fapiPrivatePostCountdownCancelAll({"symbol": "BTCUSDT", "countdownTime": 0})
+        dial.ahead_ns += 120 * S
         await passed(0.12)
         assert len(server.account.working()) == 1
