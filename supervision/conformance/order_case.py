@@ -109,6 +109,8 @@ def status(rig: OrderRig, cl_ord_id: str) -> str:
 
 
 def privates(rig: OrderRig) -> tuple[int, ...]:
-    """The server's ids of the connections that are told of orders."""
+    """The server's ids of the connections that are told of orders; there is one, or the link would not be live."""
     connections = rig.server.hub.connections.values()
-    return tuple(c.id for c in connections if any(t.startswith("user:") for t in c.topics))
+    found = tuple(c.id for c in connections if any(t.startswith("user:") for t in c.topics))
+    assert found  # none named would mean all
+    return found

@@ -193,6 +193,12 @@ def _no_limits(rig: OrderRig) -> None:
     _on_outcome(rig, change)
 
 
+def _bans_unheard(rig: OrderRig) -> None:
+    """Two guards stand before an order during a ban, the brake and the governor of requests: without both."""
+    _brakes(rig)
+    _no_limits(rig)
+
+
 def _flat_is_flat(rig: OrderRig) -> None:
     """A position that the venue does not tell is believed to be closed: by an execution that nobody saw."""
     core: Any = rig.core
@@ -250,6 +256,7 @@ NO_AUDIT = OrderMutant("the account is not audited while all is well", _no_audit
 NO_CATCH_UP = OrderMutant("nothing is caught up with after a reconnect", _no_catch_up)
 BRAKES = OrderMutant("arbiter, governor and gateway are deaf to brakes", _brakes)
 NO_LOCK = OrderMutant("a refused key locks nothing", _no_lock)
+BANS_UNHEARD = OrderMutant("neither brakes nor the venue's limits are heard", _bans_unheard)
 NO_LIMITS = OrderMutant("the venue's limits are not heard", _no_limits)
 FLAT_IS_FLAT = OrderMutant("a position that is not told is believed closed", _flat_is_flat)
 NOT_OURS = OrderMutant("executions of others' orders are ignored", _not_ours)

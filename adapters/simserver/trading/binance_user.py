@@ -121,6 +121,8 @@ class UserStreams:
         connection.combined = connection.path.endswith("/stream")
         key = query.get("listenKey") or query.get("streams") or tail
         self._clients[connection.id] = _Subscriber(connection, key)
+        if key:
+            connection.topics[f"{USER}*"] = None
 
     def on_close(self, connection: Connection) -> None:
         """It is gone."""
