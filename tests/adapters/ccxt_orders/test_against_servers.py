@@ -169,7 +169,7 @@ async def test_a_wrong_secret_locks_the_link(venue):
     async with wired(venue, live=False, credentials=wrong) as wire:
         await wire.until(lambda: wire.link.state is LinkState.LOCKED)
         assert "refused our key" in wire.link.reason
-        assert any(isinstance(item, LinkStated) for item in wire.items)
+        await wire.until(lambda: any(isinstance(item, LinkStated) for item in wire.items))
 
 
 @pytest.mark.parametrize("venue", VENUES)
