@@ -164,22 +164,8 @@ def _fitting(line: Line) -> dict[str, object]:
 
 
 def _to_parquet(source: Path, to: Path) -> None:
-    import duckdb  # noqa: PLC0415 - large, and only this file format needs it
+    from adapters.duck_copy import copy_lines  # noqa: PLC0415 - DuckDB is large, and only this file format needs it
 
-    columns = ", ".join(
-        f"{name}: 'VARCHAR'" if "DEC" in kind else f"{name}: '{kind}'" for name, kind in COLUMNS.items()
-    )
+    columns = {name: "VARCHAR" if "DEC" in kind else kind for name, kind in COLUMNS.items()}
     named = ", ".join(f"CAST({name} AS {kind}) AS {name}" if "DEC" in kind else name for name, kind in COLUMNS.items())
-    with duckdb.connect(":memory:", config={"threads": 1}) as db:
-        try:
-            db.execute(
-                f"COPY (SELECT {named} FROM read_json({_quoted(source)}, format='newline_delimited', "  # noqa: S608 - our paths
-                f"columns={{{columns}}})) TO {_quoted(to)} (FORMAT parquet, COMPRESSION zstd)"
-            )
-        except duckdb.IOException as error:
-            raise OSError(str(error)) from error
-
-
-def _quoted(path: Path) -> str:
-    escaped = str(path.absolute()).replace("'", "''")
-    return f"'{escaped}'"
+    copy_lines(source, to, columns, named)

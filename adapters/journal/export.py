@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 
+from adapters.duck_copy import PARQUET, copy_lines
 from trading.orders.journal_rows import JournalRow, decode_body
 
 FORMATS = ("csv", "jsonl", "parquet")
@@ -93,7 +93,6 @@ def _write_lines(rows: Iterable[JournalRow], to: Path, progress: Callable[[int],
 
 
 def _convert(lines: Path, to: Path, form: str) -> None:
-    columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
     named = ", ".join(
         "CAST(body AS VARCHAR) AS body"
         if name == "body"
@@ -102,17 +101,4 @@ def _convert(lines: Path, to: Path, form: str) -> None:
         else name
         for name in _COLUMNS
     )
-    options = "FORMAT parquet, COMPRESSION zstd" if form == "parquet" else "FORMAT csv, HEADER"
-    with duckdb.connect(":memory:", config={"threads": 1}) as db:
-        try:
-            db.execute(
-                f"COPY (SELECT {named} FROM read_json({_quoted(lines)}, format='newline_delimited', "  # noqa: S608 - our paths
-                f"columns={{{columns}}})) TO {_quoted(to)} ({options})"
-            )
-        except duckdb.IOException as error:
-            raise OSError(str(error)) from error
-
-
-def _quoted(path: Path) -> str:
-    escaped = str(path.absolute()).replace("'", "''")
-    return f"'{escaped}'"
+    copy_lines(lines, to, _COLUMNS, named, PARQUET if form == "parquet" else "FORMAT csv, HEADER")

@@ -13,8 +13,8 @@ from typing import Final
 import duckdb
 import msgspec
 
+from adapters.duck_copy import quoted
 from adapters.recorder.catalog import PARQUET
-from adapters.recorder.parquet import quoted
 from adapters.recorder.tables import COLUMNS, CONSTANTS, REAL, Kind
 
 MEMORY: Final = "2GB"

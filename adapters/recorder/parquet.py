@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from adapters.duck_copy import quoted
 from adapters.recorder.catalog import Output
 from adapters.recorder.manifest import sha256_of, sync_folder
 from adapters.recorder.tables import COLUMNS, CONSTANTS, Kind
@@ -217,8 +218,3 @@ def _read_back(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, 
     ).fetchone()
     assert found is not None
     return int(found[0]), int(found[1])
-
-
-def quoted(text: str | Path) -> str:
-    """An SQL string."""
-    return "'" + str(text).replace("'", "''") + "'"

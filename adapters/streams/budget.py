@@ -102,10 +102,6 @@ class ConnectionBudget:
         """Connections of one family that are open or being opened."""
         return self._purse(family).open
 
-    def attempts_of(self, family: str) -> int:
-        """Attempts of one family in the last five minutes, at most the limit."""
-        return len(self._purse(family).attempts)
-
     def _purse(self, family: str) -> _Purse:
         purse = self._purses.get(family)
         if purse is None:

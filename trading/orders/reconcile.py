@@ -213,11 +213,11 @@ class Reconciliation(Evidence):
         if stale:
             troubles.append("the snapshot is older than what was applied")
         for order in self.open_orders():
-            stale = order.approved.epoch < self._epoch
-            if order.venue != m.venue or not (stale or order.ord_status is OrdStatus.UNKNOWN):
+            of_older_epoch = order.approved.epoch < self._epoch
+            if order.venue != m.venue or not (of_older_epoch or order.ord_status is OrdStatus.UNKNOWN):
                 continue
             troubles.append(f"{order.cl_ord_id} is {order.ord_status.value}")
-            if stale and not order.cancel_id:
+            if of_older_epoch and not order.cancel_id:
                 self._cancel_again(order, "stale: of an older epoch", turn)
         if not troubles:
             account.reconciling, account.next_ask_ns, account.audit_misses = False, None, 0

@@ -30,7 +30,6 @@ USDM = MARKETS["binanceusdm"].instrument
 def patience(monkeypatch):
     """However often this machine is too busy for a trial."""
     monkeypatch.setattr(matrix, "REPEATS_MAX", 12)
-    monkeypatch.setattr(matrix, "_STALL_MS", 0)
 
 
 @pytest.fixture
