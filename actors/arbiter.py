@@ -49,9 +49,13 @@ class ArbiterSetup(msgspec.Struct, frozen=True, kw_only=True):
 class ArbiterActor(Shell):
     """Silent until it knows its epoch and the positions by strategy."""
 
+    # What every message looks at, see `ConnectorBase`.
+    __slots__ = ("_armed_ns", "_core", "_governor", "_setup", "_timer_ns", "_whole")
+
     def start(self, setup: ArbiterSetup) -> None:
         """Ask for the epoch."""
         self._setup = setup
+        self._governor, self._timer_ns = setup.governor, setup.timer_ns
         self._core: Arbiter | None = None
         self._whole = False
         self._armed_ns: int | None = None
@@ -88,11 +92,13 @@ class ArbiterActor(Shell):
         if core is None:
             return
         now = self.now_ns()
+        touched: str | None = None
         if kind is BookTop:
             outs = core.on_top(msg, now)
             if outs is QUIET:
                 return
             self._perform(outs)
+            touched = msg.instrument_id
         elif kind is TargetIntent or kind is QuoteIntent:
             self.intents += 1
             if self._setup.digest:
@@ -101,14 +107,18 @@ class ArbiterActor(Shell):
                     self._digest()
             if self._whole:
                 self._perform(core.on_intent(msg, now))
+            touched = msg.instrument_id
         elif not self._whole and kind in _NEED_WHOLE:
             pass  # What it says is in the positions and open orders that are on their way.
         elif kind is OrderUpdated:
             self._perform(core.on_order(msg, now))
+            touched = msg.instrument_id
         elif kind is OrderFilled:
             self._perform(core.on_fill(msg, now))
+            touched = msg.instrument_id
         elif kind is OrderDenied:
             self._perform(core.on_denied(msg, now))
+            touched = msg.instrument_id
         elif kind is ModesChanged:
             self._perform(core.set_modes(msg.modes, now))
         elif kind is MarkPrice:
@@ -122,15 +132,18 @@ class ArbiterActor(Shell):
         else:
             self.unknown(msg)
         if self._whole:
-            self._arm(core, now)
+            self._arm(core, now, touched)
 
-    def _arm(self, core: Arbiter, now: int) -> None:
-        """Wake when the core next has something to look at; nothing pending, no timer."""
-        soon = now + self._setup.timer_ns
-        if self._armed_ns is not None and self._armed_ns <= soon:
+    def _arm(self, core: Arbiter, now: int, instrument_id: str | None = None) -> None:
+        """Wake when the core next has something to look at; nothing pending, no timer.
+
+        ``instrument_id`` is the only one that changed: for all others the timer that is set comes early enough.
+        """
+        armed, soon = self._armed_ns, now + self._timer_ns
+        if armed is not None and armed <= soon:
             return
-        due = core.next_due_ns(soon)
-        if due is not None and (self._armed_ns is None or due < self._armed_ns):
+        due = core.next_due_ns(soon, instrument_id)
+        if due is not None and (armed is None or due < armed):
             self._armed_ns = due if due > now else soon
             self.wake_after(self._armed_ns - now, "timer")
 
@@ -155,7 +168,7 @@ class ArbiterActor(Shell):
         for out in outs:
             match out:
                 case ProposedOrder():
-                    self.tell(self._setup.governor, out)
+                    self.tell(self._governor, out)
                 case ProposedCancel():
                     self.tell(self._setup.orders, out)
                 case InternalCross():

@@ -152,6 +152,8 @@ class Connector(ConnectorReports):
         now = ts_recv_ns + self._offset_ns
         if kind is DepthUpdate:
             self._depth(event, ts_recv_ns, now)  # type: ignore[arg-type]
+        elif kind is BookTicker:
+            self._ticked(self._markets[event.instrument_id], event, now)  # type: ignore[union-attr,arg-type]
         elif kind is tuple or kind is list:
             for one in event:  # type: ignore[union-attr]
                 if type(one) is WireRejected:
@@ -231,9 +233,9 @@ class Connector(ConnectorReports):
         self._shown(self._rebased(event))
 
     def _shown(self, event: VenueEvent) -> None:
-        """Tell those who look on: features and the operators' reports."""
+        """Tell those who look on: features and the operators' reports. Whoever acts on it comes first."""
         for name in self._watchers:
-            self.tell(name, event)
+            self.tell_later(name, event)
 
     def _snapshot(self, symbol: str, payload: bytes, ts_recv_ns: int) -> None:
         instrument_id = self._by_symbol.get(symbol)
@@ -321,7 +323,7 @@ class Connector(ConnectorReports):
             )
         self.tell(self._market, top)
         for name in self._watchers:
-            self.tell(name, top)
+            self.tell_later(name, top)
 
     def _trade(self, event: Trade, now: int) -> None:
         market = self._markets[event.instrument_id]

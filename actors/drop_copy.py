@@ -117,7 +117,12 @@ class DropCopy(Shell):
             turns.append(core.on_before(look.booked.before_ns))
         listed = look.listed
         if listed is not None:
-            span = Span(since_ns=listed.since_ns, until_ns=listed.until_ns, began_ns=listed.began_ns)
+            span = Span(
+                since_ns=listed.since_ns,
+                until_ns=listed.until_ns,
+                began_ns=listed.began_ns,
+                fundings_since_ns=listed.fundings_since_ns,
+            )
             turns.append(core.on_listed(listed.executions, span, now))
             self._until_ns = max(self._until_ns, listed.until_ns)
         turns.append(core.on_booked(look.booked.executions, now))

@@ -33,6 +33,7 @@ from trading.orders.messages import (
 from trading.risk.limits import OPERATOR
 
 _SECOND_NS = 1_000_000_000
+_GRANTED = PermitVerdict.GRANTED
 
 
 class GatewaySetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,25 +130,41 @@ class Gateway(Shell):
     ) -> tuple[DenyReason, str] | None:
         if instrument is None:
             return DenyReason.UNKNOWN_INSTRUMENT, f"{msg.instrument_id} is not traded on {self._setup.venue}"
-        refusal = self._permit_refusal(msg)
-        if refusal is not None:
-            return refusal
-        setup = self._setup
+        scopes = self._scopes.get((msg.instrument_id, msg.strategy_ids)) or self._scopes_of(msg)
+        verdict = self._reader.check(scopes, self.mono_ns(), msg.epoch)
+        if verdict is not _GRANTED or msg.instrument_id in self._unproved:
+            refusal = self._withheld(msg, verdict)
+            if refusal is not None:
+                return refusal
+        setup, price = self._setup, msg.price
         age_ns = now - msg.ts_init_ns
         if age_ns > setup.max_age_ms * 1_000_000:
             text = f"command is {age_ns / 1e6:.0f} ms old, limit {setup.max_age_ms} ms"
             return DenyReason.PERMIT_EXPIRED, text
-        if msg.price is None:
-            return DenyReason.FAT_FINGER, "an order without a price has no bound that could be checked here"
-        notional = instrument.notional(msg.order_qty, msg.price)
-        if notional > setup.max_order_notional_usd:
-            return DenyReason.FAT_FINGER, f"notional {notional:.2f} USD, limit {setup.max_order_notional_usd} USD"
-        return self._rate(now)
+        # Bound to closing the venue executes no more of it than is held.
+        if msg.trigger is None or not msg.trigger.close_on_trigger:
+            if price is None:
+                return DenyReason.FAT_FINGER, "an order without a price has no bound that could be checked here"
+            notional = instrument.notional(msg.order_qty, price)
+            if notional > setup.max_order_notional_usd:
+                return DenyReason.FAT_FINGER, f"notional {notional:.2f} USD, limit {setup.max_order_notional_usd} USD"
+        recent = self._recent
+        while recent and recent[0] <= now - _SECOND_NS:
+            recent.popleft()
+        if len(recent) >= setup.orders_per_sec:
+            return DenyReason.RATE_BUDGET, f"{len(recent)} orders in the last second, budget is used up"
+        recent.append(now)
+        return None
 
     def _permit_refusal(self, msg: NewOrderSingle | OrderCancelReplaceRequest) -> tuple[DenyReason, str] | None:
         """What the permit board and the connector's word of the book say against it now."""
-        verdict = self._reader.check(self._scopes_of(msg), self.mono_ns(), msg.epoch)
-        if verdict is not PermitVerdict.GRANTED:
+        scopes = self._scopes.get((msg.instrument_id, msg.strategy_ids)) or self._scopes_of(msg)
+        return self._withheld(msg, self._reader.check(scopes, self.mono_ns(), msg.epoch))
+
+    def _withheld(
+        self, msg: NewOrderSingle | OrderCancelReplaceRequest, verdict: PermitVerdict
+    ) -> tuple[DenyReason, str] | None:
+        if verdict is not _GRANTED:
             by_operator = set(msg.strategy_ids) == {OPERATOR}
             post_only = msg.time_in_force is TimeInForce.GTX
             if not verdict.admits(post_only=post_only, reduce_only=msg.reduce_only, by_operator=by_operator):
@@ -157,32 +174,20 @@ class Gateway(Shell):
             return DenyReason.BOOK_NOT_SYNCED, "the book was lost after the order was approved"
         return None
 
-    def _rate(self, now: int) -> tuple[DenyReason, str] | None:
-        recent = self._recent
-        while recent and recent[0] <= now - _SECOND_NS:
-            recent.popleft()
-        if len(recent) >= self._setup.orders_per_sec:
-            return DenyReason.RATE_BUDGET, f"{len(recent)} orders in the last second, budget is used up"
-        recent.append(now)
-        return None
-
     def _encode_other(self, msg: OrderCancelRequest | OrderStatusRequest) -> bytes:
         """A cancel or a question in the venue's bytes."""
         instrument = self._setup.instruments[msg.instrument_id]
         return encode_cancel(msg, instrument) if type(msg) is OrderCancelRequest else encode_status(msg, instrument)  # type: ignore[arg-type]
 
     def _scopes_of(self, msg: NewOrderSingle | OrderCancelReplaceRequest) -> tuple[str, ...]:
-        key = (msg.instrument_id, msg.strategy_ids)
-        scopes = self._scopes.get(key)
-        if scopes is None:
-            scopes = (
-                "global",
-                f"venue:{self._setup.venue}",
-                f"symbol:{msg.instrument_id}",
-                *(f"strategy:{s}" for s in msg.strategy_ids),
-            )
-            if len(self._scopes) < 1_024:
-                self._scopes[key] = scopes
+        scopes = (
+            "global",
+            f"venue:{self._setup.venue}",
+            f"symbol:{msg.instrument_id}",
+            *(f"strategy:{s}" for s in msg.strategy_ids),
+        )
+        if len(self._scopes) < 1_024:
+            self._scopes[msg.instrument_id, msg.strategy_ids] = scopes
         return scopes
 
     def _write(self, payload: bytes, msg: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Journal(Shell):
         self._waiting: dict[int, str] = {}
         self._writer: JournalWriter | None = None
         self._memory = setup.memory
-        self._due: list[tuple[int, str, int]] = []
+        self._due: deque[tuple[int, str, int]] = deque()
         if self._memory is not None:
             return
         tell = self.threadsafe_tell()
@@ -70,7 +71,7 @@ class Journal(Shell):
             if self._memory is not None:
                 _, last_seq = self._memory.append(msg.rows)
                 self._due.append((msg.commit_id, msg.reply_to, last_seq))
-                self.wake_after(self._setup.memory_commit_ns, f"commit:{msg.commit_id}")
+                self.wake_each(self._setup.memory_commit_ns, "commit")
             else:
                 assert self._writer is not None
                 self._waiting[msg.commit_id] = msg.reply_to
@@ -80,6 +81,9 @@ class Journal(Shell):
                     self._brake(str(error))
                     raise
         elif kind is RowsCommitted:
+            if len(msg.commit_ids) == 1:
+                self.tell(self._waiting.pop(msg.commit_ids[0]), msg)
+                return
             by_reply: dict[str, list[int]] = {}
             for commit_id in msg.commit_ids:
                 by_reply.setdefault(self._waiting.pop(commit_id), []).append(commit_id)
@@ -107,13 +111,9 @@ class Journal(Shell):
 
     def on_tick(self, tag: str) -> None:
         """In virtual time a commit takes its stated latency."""
-        del self._generation[tag]  # each commit has a tag of its own, which does not come again
-        commit_id = int(tag.partition(":")[2])
-        for i, (due_id, reply_to, last_seq) in enumerate(self._due):
-            if due_id == commit_id:
-                del self._due[i]
-                self.tell(reply_to, RowsCommitted((commit_id,), last_seq))
-                return
+        # All of them take as long, so the oldest comes first.
+        commit_id, reply_to, last_seq = self._due.popleft()
+        self.tell(reply_to, RowsCommitted((commit_id,), last_seq))
 
     def _history(self, name: str) -> JournalHistory:
         """What is asked for; of a name without a checkpoint that belongs to this history, every row."""

@@ -17,6 +17,7 @@ from actors.messages import BrakeSet, BrakesStated, LinkUp, ReconcileWanted, Ven
 from adapters.clock import Clock
 from adapters.limits.limiter import Limiter
 from adapters.orders.client import NotSent, Outcome
+from adapters.orders.entry_road import EntryChanged, EntryRoute
 from adapters.orders.exchange import ClockMoved
 from adapters.orders.link import (
     AccountUnread,
@@ -50,6 +51,7 @@ from trading.orders.messages import (
 LINK_DOWN = "ORDER_LINK"
 BANNED = "VENUE_BANNED"
 CLOCK = "ORDER_CLOCK"
+ENTRY = "ORDER_ENTRY"
 _EVENTS = frozenset({ExecutionReport, OrderCancelReject, OrderStatusReport, FundingPayment})
 _EVENTS_A_SECOND = 5
 
@@ -159,12 +161,21 @@ class LiveGateway(Gateway):
             case ClockMoved():
                 outside = f"the venue's clock is {item.offset_ms} ms away from ours"
                 self._brake(CLOCK, outside if item.outside else "")
+            case EntryChanged():
+                self._entry_changed(item)
             case AccountUnread():
                 self._event("warning", "ACCOUNT_UNREAD", f"{item.cause}: {item.reason}")
             case TimerFailed():
                 self._event("warning", "VENUE_TIMER", f"{item.instrument_id}: not armed: {item.reason}")
             case _:
                 pass  # how the stream stands is told by the link's own state
+
+    def _entry_changed(self, item: EntryChanged) -> None:
+        """The road of orders, and why it is another now."""
+        level = "info" if item.route is EntryRoute.WS else "warning"
+        lost = f"; {item.lost} requests were in flight, each is asked about" if item.lost else ""
+        text = f"orders of {self._setup.venue} go by {item.route.value}: {item.reason}{lost}"
+        self._event(level, ENTRY, text)
 
     def _outcome(self, item: Outcome) -> None:
         for event in item.reply.events:
@@ -287,6 +298,9 @@ class LiveGateway(Gateway):
             ["venue_clock_offset_ms", "gauge", labels, status.offset_ms],
             ["user_stream_unread_total", "counter", labels, self.unread],
             ["venue_timers_armed_total", "counter", labels, self._link.timers_armed],
+            ["order_entry_by_websocket", "gauge", labels, int(status.route == EntryRoute.WS.value)],
+            ["order_requests_by_websocket_total", "counter", labels, status.by_socket],
+            ["protocol_failover_total", "counter", labels, status.failovers],
         ]
         body: dict[str, object] = {"series": series}
         key = f"gateway.{self._setup.venue}.link"

@@ -255,6 +255,7 @@ LinkMessage = (
     | BrakeSet
     | BrakeCleared
     | BrakesStated
+    | ResumeChild
     | ListingRead
     | ListingWanted
     | VenuePulse

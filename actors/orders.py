@@ -31,6 +31,7 @@ from trading.brakes import Level
 from trading.instruments import Instrument
 from trading.operators import Published, Topic
 from trading.orders.core import Effect, Emit, Journal, OrderCore, OrderCoreConfig, Reconciled, SendToVenue
+from trading.orders.inflight import inflight
 from trading.orders.messages import (
     AccountState,
     ApprovedOrder,
@@ -45,11 +46,14 @@ from trading.orders.messages import (
     OrderStatusReport,
     OrderUpdated,
     ProposedCancel,
+    VenueCommand,
 )
+from trading.orders.triggers import WAITING
 from trading.recon.difference import AccountCompared
 from trading.telemetry.stages import StageTimes, decision_of
 
 _VENUE_EVENTS = frozenset({ExecutionReport, OrderCancelReject, OrderStatusReport, FundingPayment, AccountState})
+_ENTRIES = frozenset({NewOrderSingle, OrderCancelReplaceRequest})
 _DRAIN_TICK_NS = 50_000_000
 _LATE_FACTS_MAX = 256
 _SAME_MOMENT_NS = 1_000_000
@@ -57,10 +61,18 @@ CHECKPOINT = "orders.1"
 """The name of the kept states, with their version: another's are left alone."""
 
 
+class _Behind(msgspec.Struct, frozen=True):
+    """To ourselves: say what waits behind an order that was handed to its gateway."""
+
+
+_BEHIND = _Behind()
+
+
 class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the order core is built from. ``drain_ns``: how long a shutdown waits for cancels.
 
-    ``protection``: who is told of executions to keep exits by, None where no strategy asked for it. ``checkpoint_ns``:
+    ``protection``: who is told of executions to keep exits by, None where no strategy asked for it; with ``stops`` of
+    orders that wait for a trigger too. ``checkpoint_ns``:
     how often the state is kept beside the journal, so that a start reads its tail only.
     """
 
@@ -76,6 +88,7 @@ class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
     arbiter: str = "arbiter"
     portfolio: str = "portfolio"
     protection: str | None = None
+    stops: bool = False
     ops: str = "ops"
 
 
@@ -94,10 +107,10 @@ class Orders(Shell):
         self._drain_to: str | None = None
         self._drain_deadline = 0
         self._stages = StageTimes()
-        self._approved_at: dict[str, tuple[int, ApprovedOrder]] = {}
         self._held: dict[str, int] = {}
         self._gateways = {venue: f"gateway.{venue}" for venue in setup.venues}
         self._late_facts: list[OrderUpdated] = []
+        self._behind: list[Effect] = []
         self._durable_seq = self._kept_seq = 0
         self._keep_soon = False
         self.orders = 0
@@ -120,14 +133,25 @@ class Orders(Shell):
             self._while_waking(msg)
             return
         now = self.now_ns()
+        if self._behind:
+            self._catch_up()
         if kind is ApprovedOrder:
             # Its deadlines begin when its row is durable.
-            self._approved(core, msg, now)
+            if self._drain_to is None:
+                self.orders += 1
+                self._perform(core.on_approved(msg, now))
             return
         if kind is RowsCommitted:
             for commit_id in msg.commit_ids:
-                self._perform(core.on_committed(commit_id, now), late=True)
+                self._release(core.on_committed(commit_id, now))
             self._durable_seq = msg.last_seq
+            if self._behind:
+                # A message to ourselves comes after the gateway's turn: deadlines and news can wait for it.
+                self.tell(self.name, _BEHIND)
+                return
+            if self._keep_soon:
+                self._keep(core, now)
+        elif kind is _Behind:
             if self._keep_soon:
                 self._keep(core, now)
         elif kind in _VENUE_EVENTS:
@@ -136,13 +160,12 @@ class Orders(Shell):
             self._perform(core.on_venue(msg, now))
         elif kind is OrderSent:
             self._tell_late_facts()
-            self._sent(msg)
+            self._sent(core, msg)
         elif kind is ProposedCancel:
             self._perform(core.on_cancel(msg, now))
         elif kind is InternalCross:
             self._perform(core.on_cross(msg, now))
         elif kind is OrderDenied:
-            self._approved_at.pop(msg.cl_ord_id, None)
             self._perform(core.on_gateway_denied(msg, now))
         else:
             self._on_rare(core, msg, now)
@@ -241,21 +264,12 @@ class Orders(Shell):
         now = self.now_ns()
         self.tell(asker, OpenOrders(orders=tuple(order.updated(now, "restored") for order in core.open_orders())))
 
-    def _approved(self, core: OrderCore, msg: ApprovedOrder, now: int) -> None:
-        if self._drain_to is not None:
-            return
-        self.orders += 1
-        if len(self._approved_at) > 10_000:
-            self._approved_at.clear()
-        self._approved_at[msg.order.cl_ord_id] = (now, msg)
-        self._perform(core.on_approved(msg, now))
-
-    def _sent(self, msg: OrderSent) -> None:
-        entry = self._approved_at.pop(msg.cl_ord_id, None)
+    def _sent(self, core: OrderCore, msg: OrderSent) -> None:
         self._stages.add("permit", msg.permit_ns)
         self._stages.add("encode", msg.encode_ns)
-        if entry is not None:
-            approved_ns, approved = entry
+        sent = core.order(msg.venue, msg.cl_ord_id)
+        if sent is not None and sent.is_open and sent.story:
+            approved, approved_ns = sent.approved, sent.story[0][0]
             order = approved.order
             decided_ns, answers_book = decision_of(order)
             self._stages.add("book_age", order.ts_init_ns - order.book_ts_recv_ns)
@@ -271,14 +285,19 @@ class Orders(Shell):
         self._perform(core.begin_reconcile(msg.venue, self.now_ns(), msg.incarnation))
 
     def _modes(self, core: OrderCore, modes: Mapping[str, int]) -> None:
-        """Cancel what rests in a scope when the scope enters HOLD: cancels are always allowed."""
+        """Cancel what rests in a scope when the scope enters HOLD: cancels are always allowed.
+
+        A stop that the venue holds, bound to closing, stays until KILL: while the desk cannot vouch for itself, that
+        stop is what protects the position.
+        """
         now = self.now_ns()
         for scope, level in modes.items():
-            if level >= Level.HOLD and self._held.get(scope, 0) < Level.HOLD:
-                self._cancel_scope(core, scope, f"{scope} is in {Level(level).name}", now)
+            held = self._held.get(scope, 0)
+            if (level >= Level.HOLD and held < Level.HOLD) or (level >= Level.KILL and held < Level.KILL):
+                self._cancel_scope(core, scope, f"{scope} is in {Level(level).name}", now, guards=level >= Level.KILL)
         self._held = dict(modes)
 
-    def _cancel_scope(self, core: OrderCore, scope: str, reason: str, now: int) -> None:
+    def _cancel_scope(self, core: OrderCore, scope: str, reason: str, now: int, *, guards: bool) -> None:
         kind, _, target = scope.partition(":")
         self._perform(
             core.cancel_all(
@@ -287,6 +306,7 @@ class Orders(Shell):
                 venue=target if kind == "venue" else None,
                 instrument_id=target if kind == "symbol" else None,
                 strategy_id=target if kind == "strategy" else None,
+                guards=guards,
             )
         )
 
@@ -299,7 +319,7 @@ class Orders(Shell):
         return True
 
     def _drain(self, core: OrderCore) -> None:
-        self._cancel_scope(core, "global", "shutdown", self.now_ns())
+        self._cancel_scope(core, "global", "shutdown", self.now_ns(), guards=False)
         self.wake_after(_DRAIN_TICK_NS, "drain")
 
     def on_tick(self, tag: str) -> None:
@@ -308,6 +328,8 @@ class Orders(Shell):
         if core is None:
             return
         now = self.now_ns()
+        if self._behind:
+            self._catch_up()
         self._tell_late_facts()
         match tag:
             case "timer":
@@ -315,7 +337,8 @@ class Orders(Shell):
                 self._perform(core.on_timer(now))
                 self._arm(core, now)
             case "drain":
-                open_orders = len(core.open_orders())
+                # A stop that guards a position at its venue stays, as in HOLD.
+                open_orders = sum(not order.guards for order in core.open_orders())
                 if open_orders == 0 or self.mono_ns() > self._drain_deadline:
                     assert self._drain_to is not None
                     self.tell(self._drain_to, DeskDrained(open_orders=open_orders))
@@ -332,33 +355,59 @@ class Orders(Shell):
         ops = self._setup.ops
         stages = self._stages.view()
         self.tell(ops, Published(topic=Topic.LATENCY, key="tick_to_order", body={"stages": stages}, ts_ns=now))
-        series = [
+        open_orders = core.open_orders()
+        queue = inflight(open_orders, now)
+        series: list[list[object]] = [
             ["orders_total", "counter", {}, self.orders],
             ["fills_total", "counter", {}, self.fills],
-            ["orders_inflight", "gauge", {}, len(core.open_orders())],
+            ["orders_open", "gauge", {}, len(open_orders)],
+            *(["orders_inflight", "gauge", {"state": state.value}, count] for state, count in queue.by_state.items()),
+            ["orders_inflight_oldest_seconds", "gauge", {}, round(queue.oldest_ns / 1e9, 3)],
+            ["orders_inflight_queries_max", "gauge", {}, queue.queries_max],
             ["orders_unknown", "gauge", {}, len(core.unknown_orders())],
             ["duplicate_suppressed_total", "counter", {}, core.duplicates_suppressed],
+            ["orders_replaced_total", "counter", {"how": "in_place"}, core.amends_in_place],
+            ["orders_replaced_total", "counter", {"how": "cancel_and_new"}, core.amends_by_cancel],
         ]
         self.tell(ops, Published(topic=Topic.METRICS, key="desk.orders", body={"series": series}, ts_ns=now))
 
+    def _release(self, effects: list[Effect]) -> None:
+        """What waited for its rows: with an order among it, all that is told of it goes behind the order."""
+        for effect in effects:
+            if type(effect) is SendToVenue and type(effect.command) in _ENTRIES:
+                break
+        else:
+            self._perform(effects)
+            return
+        for effect in effects:
+            if type(effect) is SendToVenue:
+                self._send(effect.command)
+            else:
+                self._behind.append(effect)
+
+    def _catch_up(self) -> None:
+        """Say what had to wait for an order to leave, in the order in which it happened."""
+        behind, self._behind = self._behind, []
+        self._perform(behind, late=True)
+
+    def _send(self, command: VenueCommand) -> None:
+        if type(command) is NewOrderSingle or type(command) is OrderCancelReplaceRequest:
+            now = self.now_ns()
+            if now - command.ts_init_ns > _SAME_MOMENT_NS:
+                command = msgspec.structs.replace(command, ts_init_ns=now)
+        self.tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
+
     def _perform(self, effects: Iterable[Effect], *, late: bool = False) -> None:
-        """Carry out the effects in order. ``late``: what is released may be a command for a venue, which goes first."""
+        """Carry out the effects in order. ``late``: an order is on its way out, operators are told of it afterwards."""
         setup = self._setup
-        sent = False
         for effect in effects:
             match effect:
                 case Journal():
                     self.tell(setup.journal, AppendRows(effect.commit_id, effect.rows, self.name))
                 case SendToVenue():
-                    command = effect.command
-                    if type(command) is NewOrderSingle or type(command) is OrderCancelReplaceRequest:
-                        sent = late
-                        now = self.now_ns()
-                        if now - command.ts_init_ns > _SAME_MOMENT_NS:
-                            command = msgspec.structs.replace(command, ts_init_ns=now)
-                    self.tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
+                    self._send(effect.command)
                 case Emit():
-                    self._emit(effect.message, late=sent)
+                    self._emit(effect.message, late=late)
                 case Reconciled():
                     self.tell(
                         setup.governor,
@@ -386,6 +435,8 @@ class Orders(Shell):
             case OrderUpdated():
                 self.tell(setup.governor, message)
                 self.tell(setup.arbiter, message)
+                if setup.stops and setup.protection is not None and message.ord_type in WAITING:
+                    self.tell(setup.protection, message)
                 if late and len(self._late_facts) < _LATE_FACTS_MAX:
                     self._late_facts.append(message)
                 else:
@@ -402,6 +453,8 @@ class Orders(Shell):
             case OrderDenied():
                 self.tell(setup.governor, message)
                 self.tell(setup.arbiter, message)
+                if setup.stops and setup.protection is not None:
+                    self.tell(setup.protection, message)
             case InternalCross():
                 self.tell(setup.portfolio, message)
                 if setup.protection is not None:

@@ -14,10 +14,12 @@ from actors.messages import (
     ActorReady,
     AppendRows,
     AskEpoch,
+    AskOpenOrders,
     BrakeCleared,
     BrakeSet,
     Epoch,
     JournalHistory,
+    OpenOrders,
     ReadJournal,
     RowsCommitted,
 )
@@ -27,19 +29,33 @@ from trading.instruments import Instrument
 from trading.market.events import BookTop, MarkPrice, Trade
 from trading.operators import Published, Topic
 from trading.orders.journal_rows import event_id
-from trading.orders.messages import Intent, InternalCross, OrderFilled, QuoteIntent, TargetIntent
+from trading.orders.messages import (
+    Intent,
+    InternalCross,
+    OrderDenied,
+    OrderFilled,
+    OrderUpdated,
+    QuoteIntent,
+    TargetIntent,
+)
 from trading.protection.core import Protection
 from trading.protection.effects import Effect, Say, Stuck, Told, WriteRows
+from trading.protection.held import CancelStop, PlaceStop, StopEffect, StopNotHeld, VenueStops
 from trading.protection.leg import ExitStatus
 from trading.protection.policy import ExitPolicy
 
 STUCK = "PROTECTIVE_EXIT_STUCK"
+NOT_HELD = "PROTECTIVE_STOP_NOT_HELD"
+
+
+_PRICES = frozenset({BookTop, MarkPrice, Trade})
 
 
 class ProtectionSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the exits are built from: ``policies`` by strategy. ``ops`` None: nobody looks (virtual time).
 
-    ``early_max``: how many facts wait for the journal's history before it is read again.
+    ``early_max``: how many facts wait for the journal's history before it is read again. ``orders``: who is asked to
+    have stops held by the venues too, None where the desk alone watches.
     """
 
     instruments: dict[str, Instrument]
@@ -49,6 +65,7 @@ class ProtectionSetup(msgspec.Struct, frozen=True, kw_only=True):
     journal: str = "journal"
     governor: str = "governor"
     arbiter: str = "arbiter"
+    orders: str | None = None
     ops: str | None = "ops"
     cell: str = "desk"
 
@@ -60,6 +77,7 @@ class ProtectionActor(Shell):
         """Ask for the epoch and the history."""
         self._setup = setup
         self._core: Protection | None = None
+        self._stops: VenueStops | None = None
         self._epoch: int | None = None
         self._history: Any = None
         self._early: list[OrderFilled | InternalCross] = []
@@ -96,9 +114,52 @@ class ProtectionActor(Shell):
         elif kind is RowsCommitted:
             for commit_id in msg.commit_ids:
                 self._perform(core.on_committed(commit_id, now))
+        elif kind is OrderUpdated or kind is OrderDenied or kind is OpenOrders:
+            self._order(core, msg, now)
         elif kind is not JournalHistory and kind is not Epoch:
             self.unknown(msg)
+        if kind not in _PRICES:
+            self._hold(core, now)
         self._arm(core, now)
+
+    def _order(self, core: Protection, msg: OrderUpdated | OrderDenied | OpenOrders, now: int) -> None:
+        """A word on stops that venues hold."""
+        stops = self._stops
+        if stops is None:
+            return
+        match msg:
+            case OpenOrders():
+                stops.on_open_orders(msg.orders)
+            case OrderDenied():
+                self._perform_stops(stops.on_denied(msg, now), now)
+            case OrderUpdated():
+                fired = stops.on_order(msg, now)
+                if fired is not None:
+                    self._perform(core.on_venue_stop(*fired.key, fired.cl_ord_id, now))
+
+    def _hold(self, core: Protection, now: int) -> None:
+        """Each position has its stop at the venue, where that is wanted."""
+        if self._stops is not None:
+            self._perform_stops(self._stops.plan(core.legs(), now), now)
+
+    def _perform_stops(self, effects: Iterable[StopEffect], now: int) -> None:
+        setup = self._setup
+        for effect in effects:
+            match effect:
+                case PlaceStop():
+                    self.tell(setup.governor, effect.order)
+                case CancelStop():
+                    assert setup.orders is not None
+                    self.tell(setup.orders, effect.cancel)
+                case StopNotHeld():
+                    told = Told(
+                        code=NOT_HELD,
+                        level="warning",
+                        instrument_id=effect.instrument_id,
+                        text=effect.text,
+                        ts_ns=now,
+                    )
+                    self._tell_operators(told)
 
     def _while_waking(self, msg: Any, kind: type[Any]) -> None:
         """Facts are kept in order, of what strategies want the newest; prices come again."""
@@ -119,7 +180,8 @@ class ProtectionActor(Shell):
                 self._read_again, self._history = False, None
                 self._early.clear()
                 self.tell(self._setup.journal, ReadJournal(reply_to=self.name))
-        elif kind is not BookTop and kind is not MarkPrice and kind is not Trade:
+        elif kind is not OrderUpdated and kind is not OrderDenied and kind not in _PRICES:
+            # Open orders are asked for when the history is known.
             self.unknown(msg)
         if self._epoch is not None and self._history is not None:
             self._wake_up(self._epoch, self._history)
@@ -128,6 +190,10 @@ class ProtectionActor(Shell):
         setup, now = self._setup, self.now_ns()
         self._core = core = Protection(setup.instruments, setup.policies, epoch)
         core.restore(rows)
+        if setup.orders is not None:
+            self._stops = VenueStops(setup.instruments, setup.policies, epoch)
+            self._stops.restore(rows)
+            self.tell(setup.orders, AskOpenOrders(reply_to=self.name))
         # A row is read as soon as it is durable, and told a moment later: at the seam a fact may come from both sides.
         self._in_history = {(r.venue, r.exec_id) for r in rows[-setup.early_max :] if r.exec_id is not None}
         self._history = None
@@ -147,6 +213,9 @@ class ProtectionActor(Shell):
     def _fact(self, core: Protection, msg: OrderFilled | InternalCross, now: int) -> None:
         if type(msg) is OrderFilled:
             if (msg.venue, event_id(msg)) not in self._in_history:
+                fired = None if self._stops is None else self._stops.fired_by(msg.cl_ord_id)
+                if fired is not None:
+                    self._perform(core.on_venue_stop(*fired.key, fired.cl_ord_id, now))
                 self._perform(core.on_fill(msg, now))
         elif type(msg) is InternalCross:
             venue = (
@@ -157,6 +226,9 @@ class ProtectionActor(Shell):
 
     def _arm(self, core: Protection, now: int) -> None:
         due = core.next_due_ns()
+        later = None if self._stops is None else self._stops.next_due_ns()
+        if later is not None:
+            due = later if due is None else min(due, later)
         if due is not None and (self._armed_ns is None or due < self._armed_ns):
             self._armed_ns = due
             self.wake_after(max(due - now, 0), "timer")
@@ -169,6 +241,9 @@ class ProtectionActor(Shell):
         if tag == "timer":
             self._armed_ns = None
             self._perform(core.on_timer(now))
+            self._hold(core, now)
+            if self._stops is not None:
+                self._stops.passed(now)
             self._arm(core, now)
         elif self._setup.ops is not None:
             self.wake_after(self._setup.publish_ns, "publish")

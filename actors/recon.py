@@ -140,7 +140,7 @@ class ReconDesk:
             elif row.ts_ns < from_ns:
                 return
             elif isinstance(body, ReportBody) and body.report.exec_type is ExecType.TRADE and not body.from_status:
-                self.core.booked(filled(body.report, body.legs), row.ts_ns, restored=True)
+                self.core.booked(filled(body.report, body.legs, row.cl_ord_id), row.ts_ns, restored=True)
             elif isinstance(body, FundingBody):
                 self.core.funded(body.funding)
 

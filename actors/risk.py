@@ -47,6 +47,11 @@ _APPROVAL_NS = 600_000_000_000
 _APPROVALS_MAX = 256
 _RESTART = "RESTART:"
 _BUSY_RETRY_NS = 25_000_000
+_OPEN_RETRY_NS = 250_000_000
+_BUSY = "PERMIT_BUSY"
+_WAITING_MAX = 1_024
+_AGAIN = frozenset({BookTop, MarkPrice, ProposedOrder, OrderUpdated, OrderFilled, InternalCross, OrderDenied})
+"""What is said again, or means nothing before it is known what the desk holds."""
 _SILENT = "VENUE_SILENT"
 
 
@@ -64,12 +69,13 @@ class GovernorSetup(msgspec.Struct, frozen=True, kw_only=True):
     brakes_file: Path | None
     renew_ns: int = 100_000_000
     ttl_ns: int = 500_000_000
+    amends_in_place: tuple[str, ...] = ()
     publish_ns: int = 500_000_000
     silent_ns: int = 0
     arbiter: str = "arbiter"
     orders: str = "orders"
     portfolio: str = "portfolio"
-    strategies: str = "strategies"
+    stops: str | None = None
     ops: str = "ops"
     cell: str = "desk"
 
@@ -80,17 +86,38 @@ class Governor(Shell):
     def start(self, setup: GovernorSetup) -> None:
         """Take a new epoch, remember the brakes that survive, hold every venue until it is reconciled."""
         self._setup = setup
-        self._writer = PermitWriter(setup.board, now_wall_ns=self.now_ns())
-        self._operator = OperatorBoard(setup.board)
-        self._epoch = self._writer.next_epoch()
         self._serial = 0
-        self._core = RiskGovernor(setup.instruments, setup.limits, self._epoch)
+        self._busy_ns: int | None = None
+        self._waiting: dict[object, Any] | None = {}
+        self._writer: PermitWriter | None = None
         self._book = BrakeBook()
+        self._open_board()
+
+    def _open_board(self) -> None:
+        """Begin when the board is had. While another process keeps it there is no permit, and nothing is decided."""
+        setup, waiting = self._setup, self._waiting
+        try:
+            writer = PermitWriter(setup.board, now_wall_ns=self.now_ns())
+            epoch = writer.next_epoch()
+        except BoardBusyError as error:
+            self._say_busy(error)
+            self.wake_after(_OPEN_RETRY_NS, "open")
+            return
+        self._waiting, self._busy_ns = None, None
+        self._begin(writer, epoch)
+        for msg in (waiting or {}).values():
+            self.on(msg)
+
+    def _begin(self, writer: PermitWriter, epoch: int) -> None:
+        setup = self._setup
+        self._writer, self._epoch = writer, epoch
+        self._operator = OperatorBoard(setup.board)
+        self._core = RiskGovernor(setup.instruments, setup.limits, epoch, setup.amends_in_place)
         self._approvals: dict[str, tuple[str, int]] = {}
         self._modes: dict[str, int] = {}
         self._from_board: set[tuple[str, str]] = set()
-        self._busy = False
         self._up: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
         self._heard_ns = dict.fromkeys(setup.venues, self.mono_ns())
         self._day = -1
         self.denied: dict[str, int] = {}
@@ -134,6 +161,9 @@ class Governor(Shell):
     def on(self, msg: Any) -> None:
         """Decide, or take in a fact."""
         kind = type(msg)
+        if self._waiting is not None:
+            self._wait_with(msg, self._waiting)
+            return
         if kind is BookTop:
             self._core.on_top(msg)
             return
@@ -155,6 +185,23 @@ class Governor(Shell):
             self._core.on_denied(msg)
         else:
             self._on_rare(msg, kind, now)
+
+    def _wait_with(self, msg: Any, waiting: dict[object, Any]) -> None:
+        """Keep what must be answered or obeyed; of what is stated again and again, the newest."""
+        kind = type(msg)
+        if kind in _AGAIN:
+            return
+        key: object = id(msg)
+        if kind is BrakesStated:
+            key = (kind, msg.owner)
+        elif kind is VenueUp:
+            key = (kind, msg.venue)
+        elif kind is DayPnl:
+            key = kind
+        waiting.pop(key, None)
+        if len(waiting) >= _WAITING_MAX:
+            raise RuntimeError(f"the permit board has been busy for so long that {_WAITING_MAX} messages wait for it")
+        waiting[key] = msg
 
     def _on_rare(self, msg: Any, kind: type[Any], now: int) -> None:
         """What comes less often than the market: venues, brakes, operators, and what an earlier life left."""
@@ -184,8 +231,8 @@ class Governor(Shell):
                 self.tell(self._setup.arbiter, ModesChanged(modes=self._modes))
             elif msg.reply_to == self._setup.orders:
                 # The same for venues that came up: it must answer for the life that is on, not for one before it.
-                for venue, incarnation in self._up.items():
-                    self.tell(self._setup.orders, VenueUp(venue=venue, incarnation=incarnation))
+                for venue, asked in self._asked.items():
+                    self.tell(self._setup.orders, VenueUp(venue=venue, incarnation=asked))
         elif kind is OperatorCommand:
             self._command(msg, now)
         elif kind is Positions:
@@ -205,9 +252,11 @@ class Governor(Shell):
         if self._up.get(msg.venue) == msg.incarnation and not away:
             return
         self._up[msg.venue] = msg.incarnation
+        # A number of its own for every time that it came up: a venue that was away and is as it was says the same one.
+        asked = self._asked[msg.venue] = max(msg.incarnation, self._asked.get(msg.venue, 0) + 1)
         self._brake("RECON", scope, Level.HOLD, "venue came up, not reconciled yet", Release.AUTO)
         self._clear("VENUE_DOWN", scope)
-        self.tell(self._setup.orders, msg)
+        self.tell(self._setup.orders, VenueUp(venue=msg.venue, incarnation=asked))
 
     def _heard(self, venue: str) -> None:
         """It says that it can be traded, or why not."""
@@ -240,6 +289,8 @@ class Governor(Shell):
         elif type(verdict) is OrderDenied:
             self._count(verdict)
             self.tell(self._setup.arbiter, verdict)
+            if self._setup.stops is not None and msg.trigger is not None:
+                self.tell(self._setup.stops, verdict)
             self._deny_fact(verdict)
 
     def _count(self, denied: OrderDenied) -> None:
@@ -263,8 +314,8 @@ class Governor(Shell):
         if not msg.ok:
             for held in [f"symbol:{i}" for i in msg.instrument_ids] or [scope]:
                 self._brake("RECON", held, Level.HOLD, msg.text, Release.AUTO)
-        elif msg.incarnation == self._up.get(msg.venue, 0):
-            # A clean account of an earlier life of the venue vouches for nothing; a bad one may hold the next as well.
+        elif msg.incarnation == self._asked.get(msg.venue, 0):
+            # A clean account of before it came up last vouches for nothing; a bad one may hold what came after as well.
             self._clear("RECON", scope)
             for instrument_id, instrument in self._setup.instruments.items():
                 if instrument.venue == msg.venue:
@@ -351,16 +402,28 @@ class Governor(Shell):
             self._brake(trip.code, trip.scope, Level(trip.level), trip.cause, Release(trip.release), by="governor")
 
     def _permit(self) -> bool:
-        """Renew; False when somebody else has the board: nothing is lost by trying again, and it expires by itself."""
+        """Renew; False when somebody else has the board: nothing is lost by trying again, and it expires by itself.
+
+        When it has expired, the desk is told to hold as well, so that nothing rests which nobody may renew.
+        """
+        assert self._writer is not None
         try:
             self._writer.renew(self._epoch, self.mono_ns() + self._setup.ttl_ns, self._book.modes())
         except BoardBusyError as error:
-            if not self._busy:
-                self._event("warning", "PERMIT_BUSY", f"the permit is not renewed: {error}")
-            self._busy = True
+            if self.mono_ns() - self._say_busy(error) >= self._setup.ttl_ns:
+                self._brake(_BUSY, GLOBAL, Level.HOLD, "another process keeps the permit board locked", Release.AUTO)
             return False
-        self._busy = False
+        if self._busy_ns is not None:
+            self._busy_ns = None
+            self._clear(_BUSY, GLOBAL)
         return True
+
+    def _say_busy(self, error: BoardBusyError) -> int:
+        """Told once; since when it is so, monotonic nanoseconds."""
+        if self._busy_ns is None:
+            self._busy_ns = self.mono_ns()
+            self._event("warning", _BUSY, f"there is no new permit: {error}")
+        return self._busy_ns
 
     def _absorb_operator(self) -> None:
         """What operators wrote on the board becomes brakes; what they took off it is released."""
@@ -385,6 +448,9 @@ class Governor(Shell):
         """Renew the permit; show the brakes."""
         if tag == "renew":
             self._renew()
+            return
+        if tag == "open":
+            self._open_board()
             return
         self.wake_after(self._setup.publish_ns, "publish")
         self._look_for_silent()
@@ -474,7 +540,8 @@ class Governor(Shell):
             if not texts:
                 released.append(name)
                 if brake.code.startswith(_RESTART):
-                    self.tell(self._setup.strategies, ResumeChild(name=brake.code.removeprefix(_RESTART)))
+                    # Whoever gave the child up is who may start it again, in whatever cell it lives.
+                    self.tell(brake.set_by, ResumeChild(name=brake.code.removeprefix(_RESTART)))
         self._absorb_operator()
         parts = [f"released: {', '.join(released)}"] if released else ["nothing to release"]
         if refused:
@@ -520,8 +587,9 @@ class Governor(Shell):
 
     def stop(self) -> None:
         """Leaving takes the permit along; from a busy board it goes by expiring."""
-        with suppress(BoardBusyError):
-            self._writer.revoke()
+        if self._writer is not None:
+            with suppress(BoardBusyError):
+                self._writer.revoke()
 
 
 def _write_atomically(path: Path, blob: bytes) -> None:

@@ -44,6 +44,7 @@ class Shell(Actor):
         self._supervisor: str | None = None
         self._addresses: dict[str, ActorAddress] = {}
         self._generation: dict[str, int] = {}
+        self._each: dict[str, Tick] = {}
         self._wake_in: Callable[..., None] | None = None
         self._failed = False
         self._fault: str | None = None
@@ -85,6 +86,13 @@ class Shell(Actor):
             address = self._addresses[to] = ActorAddress(to)
         self.send(address, msg)
 
+    def tell_later(self, to: str, msg: object) -> None:
+        """Send by name to who only looks on: at once here; ours is the base that knows how to let it wait.
+
+        There it goes behind all that this turn of the loop sets off, in order with what else was told so.
+        """
+        self.tell(to, msg)
+
     def wake_after(self, delay_ns: int, tag: str, early_ns: Callable[[], int] | None = None) -> None:
         """Ask for `on_tick(tag)`; a later call with the same tag replaces the earlier.
 
@@ -101,9 +109,18 @@ class Shell(Actor):
                 # One that was replaced comes at once, and is dropped.
                 self._wake_in(delay_ns, tick, lambda: early_ns() if self._generation[tag] == generation else 0)
             return
-        # Thespian counts microseconds: rounded up, so that a wake-up never comes before its time.
-        delay_us = -(-delay_ns // 1_000) if delay_ns > 0 else 0
-        self._myRef.wakeupAfter(timedelta(0, 0, delay_us), Tick(tag=tag, generation=generation))
+        self._myRef.wakeupAfter(_period(delay_ns), Tick(tag=tag, generation=generation))
+
+    def wake_each(self, delay_ns: int, tag: str) -> None:
+        """As `wake_after`, but every call counts: none takes the place of an earlier one. For tags of their own."""
+        tick = self._each.get(tag)
+        if tick is None:
+            self._generation[tag] = 0
+            tick = self._each[tag] = Tick(tag=tag, generation=0)
+        if self._wake_in is not None:
+            self._wake_in(delay_ns, tick)
+        else:
+            self._myRef.wakeupAfter(_period(delay_ns), tick)
 
     def threadsafe_tell(self) -> Callable[[str, object], None]:
         """A function that other threads may call to send a message by name."""
@@ -159,9 +176,13 @@ class Shell(Actor):
                 self.name = msg.name
                 self._supervisor = msg.supervisor
                 self.clock = getattr(self._myRef, "clock", None) or self.clock
-                vars(self)["now_ns"] = self.clock.wall_ns  # the same, one call shorter
+                # The same, one call shorter.
+                vars(self)["now_ns"], vars(self)["mono_ns"] = self.clock.wall_ns, self.clock.mono_ns
                 waker = getattr(self._myRef, "waker", None)
                 self._wake_in = None if waker is None else waker()
+                later = getattr(self._myRef, "later", None)
+                if later is not None:
+                    vars(self)["tell_later"] = later()
                 self.start(msg.setup)
                 direct = getattr(self._myRef, "go_direct", None)
                 if direct is not None:
@@ -211,6 +232,11 @@ class Shell(Actor):
             # A top has nobody above it: its last words would be nobody's.
             sys.stderr.write(f"{self.name}: {error} on {message_type}\n{story}\n")
             sys.stderr.flush()
+
+
+def _period(delay_ns: int) -> timedelta:
+    """Thespian counts microseconds: rounded up, so that a wake-up never comes before its time."""
+    return timedelta(0, 0, -(-delay_ns // 1_000) if delay_ns > 0 else 0)
 
 
 class DrillError(RuntimeError):

@@ -15,6 +15,7 @@ from trading.market.events import BookTop, MarkPrice, Trade
 from trading.operators import Published, Topic
 from trading.orders.messages import Intent, Side
 from trading.strategies.base import Strategy, build_strategy
+from trading.strategies.minimum import OrderMinimum
 
 _SERIALS_PER_EPOCH = 100_000
 
@@ -22,13 +23,16 @@ _SERIALS_PER_EPOCH = 100_000
 class StrategySetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a strategy is built from, and how often its timer runs.
 
-    ``ops`` None: nobody looks (virtual time).
+    ``ops`` None: nobody looks (virtual time). ``floor_usd``: an opening order is made at least so large, if the venue
+    does not ask for more and ``most_usd`` of its instrument allows it; None where sizes are exact.
     """
 
     strategy_id: str
     kind: str
     instruments: dict[str, Instrument]
     params: dict[str, object]
+    floor_usd: Decimal | None = None
+    most_usd: dict[str, Decimal] = {}
     timer_ns: int = 100_000_000
     publish_ns: int = 500_000_000
     ask_ns: int = 250_000_000
@@ -45,6 +49,8 @@ class StrategyActor(Shell):
         """Ask for the epoch; the strategy is built when it comes."""
         self._setup = setup
         self._core: Strategy | None = None
+        self._minimum: OrderMinimum | None = None
+        self._refused = ""
         self._whole = False
         self._ask()
 
@@ -62,6 +68,10 @@ class StrategyActor(Shell):
         kind = type(msg)
         core = self._core
         if kind is BookTop and core is not None and self._whole:
+            if self._minimum is not None:
+                self._minimum.on_top(msg)
+                self._say(core.on_book(msg, self.now_ns()))
+                return
             for intent in core.on_book(msg, self.now_ns()):
                 self.tell(self._setup.arbiter, intent)
             return
@@ -76,6 +86,8 @@ class StrategyActor(Shell):
                 dict(setup.params),
                 msg.epoch * _SERIALS_PER_EPOCH + msg.serial,
             )
+            if setup.floor_usd is not None and not self._core.exact:
+                self._minimum = OrderMinimum(setup.instruments, setup.floor_usd, setup.most_usd)
             self._ask()
             return
         if core is None:
@@ -121,14 +133,33 @@ class StrategyActor(Shell):
         elif self._setup.ops is not None:
             self.wake_after(self._setup.publish_ns, "publish")
             body = {"strategy_id": self._setup.strategy_id, "kind": self._setup.kind, **self._core.view()}
+            if self._minimum is not None:
+                body["minimum"] = {"raised": self._minimum.raised, "refused": self._minimum.refused}
             self.tell(
                 self._setup.ops,
                 Published(topic=Topic.STRATEGY, key=self._setup.strategy_id, body=body, ts_ns=now),
             )
 
     def _say(self, intents: Sequence[Intent]) -> None:
+        minimum, core = self._minimum, self._core
         for intent in intents:
-            self.tell(self._setup.arbiter, intent)
+            if minimum is None or core is None:
+                self.tell(self._setup.arbiter, intent)
+            else:
+                self.tell(self._setup.arbiter, minimum.apply(intent, core.position_lots[intent.instrument_id]))
+        if minimum is not None and minimum.refused and not self._refused:
+            self._refused = minimum.words
+            self._tell_refused(minimum.words)
+
+    def _tell_refused(self, words: str) -> None:
+        """Once in a life: what is too small stays too small until somebody changes a limit."""
+        if self._setup.ops is None:
+            return
+        now, strategy_id = self.now_ns(), self._setup.strategy_id
+        body: dict[str, object] = {"level": "warning", "code": "ORDER_TOO_SMALL", "text": f"{strategy_id}: {words}"}
+        body |= {"ts_ns": now, "cell": "desk"}
+        key = f"{self.name}:{now}:minimum"
+        self.tell(self._setup.ops, Published(topic=Topic.EVENT, key=key, body=body, ts_ns=now))
 
 
 def _by_timer(intents: Sequence[Intent]) -> Sequence[Intent]:

@@ -7,7 +7,9 @@ host share. Virtual time is the same interface with a hand on the dial.
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import native
 
 
 class Clock(Protocol):
@@ -31,7 +33,7 @@ class SystemClock:
     mono_ns = staticmethod(time.monotonic_ns)
 
 
-class VirtualClock:
+class PyVirtualClock:
     """A clock that stands still until it is moved; wall and monotonic time move together."""
 
     __slots__ = ("_mono_ns", "_offset_ns")
@@ -57,3 +59,9 @@ class VirtualClock:
     def advance_to_wall(self, wall_ns: int) -> None:
         """Move forward to a UTC time."""
         self.advance_to_mono(wall_ns - self._offset_ns)
+
+
+if TYPE_CHECKING or native.actors is None:  # noqa: SIM108 - a ternary is no type
+    VirtualClock = PyVirtualClock
+else:
+    VirtualClock = native.actors.VirtualClock

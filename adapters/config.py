@@ -29,6 +29,9 @@ NATIVE_VARIABLE: Final = "PROPDESK_NATIVE"  # read by `native` when the process 
 SPEC_VARIABLES: Final = {
     "API_HOST": "server.host",
     "API_PORT": "server.port",
+    "BINANCE_MIN_NOTIONAL_USD": "execution.min_notional_usd",
+    "QUOTE_OVERRIDE": "quotes.override",
+    "QUOTE_PREF": "quotes.pref",
     **{variable: f"context.{key}" for variable, key in CONTEXT_VARIABLES.items()},
 }
 PROFILE_VARIABLE: Final = "DEFAULT_PROFILE"

@@ -1,7 +1,8 @@
 """The desk's configuration: every key, its unit, its default and its bounds.
 
 Owns the model and what may not be configured. Reading files and the environment, and wording what is wrong, is
-`config.py`. Secrets are not configuration: keys name the environment variables that carry them.
+`config.py`; what is about orders on their way is in `config_orders.py`, the kinds of values in `config_values.py`.
+Secrets are not configuration: keys name the environment variables that carry them.
 """
 
 from __future__ import annotations
@@ -11,46 +12,26 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from adapters.ccxt_venues.config import CcxtConfig
 from adapters.ccxt_venues.instruments import VENUES as CCXT_VENUES
+from adapters.config_orders import DropCopyConfig, ExecutionConfig, GuardConfig, LimitsConfig, ReconcileConfig
+from adapters.config_values import DEFAULT, LOOPBACK, Amount, InstrumentId, Model, Money, Ms, Name, Ratio, Scalar
 from adapters.context_model import ContextConfig
 from adapters.telemetry.config import TelemetryConfig
+from trading.universe.ids import parse_market_id
+from trading.universe.quotes import AUTO as ANY_QUOTE
+from trading.universe.quotes import PREFERENCE, QuoteChoice, choose_quote
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[1]
-DEFAULT: Final = "default"
-LOOPBACK: Final = "127.0.0.1"
 SIMVENUE: Final = "simvenue"
 """The role, and by default the cell, of the loopback servers."""
 AUTO: Final = "auto"
 """What `execution.orders` is where nothing is said; the model holds what follows from it."""
 
 
-def _decimal(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return value
-    return Decimal(str(value))
-
-
-def _float(value: object) -> object:
-    return float(value) if isinstance(value, Decimal) else value
-
-
-Money = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, allow_inf_nan=False)]
-Amount = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, allow_inf_nan=False)]
-Ratio = Annotated[float, BeforeValidator(_float), Field(ge=0, allow_inf_nan=False)]
-Ms = Annotated[int, Field(ge=1, le=3_600_000)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
-InstrumentId = Annotated[str, Field(pattern=r"^[A-Z0-9]+:[A-Z]+:[A-Z0-9]+-[A-Z0-9]+(:[A-Z]+)?$")]
-Scalar = Annotated[bool | int | Decimal | str, BeforeValidator(_decimal)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class ServerConfig(_Model):
+class ServerConfig(Model):
     """Where the operators' HTTP listens."""
 
     host: str = LOOPBACK
@@ -64,7 +45,7 @@ class ServerConfig(_Model):
         return host
 
 
-class SimConfig(_Model):
+class SimConfig(Model):
     """The simulated venue: latencies one way, in milliseconds, and what the account holds at first, by asset."""
 
     order_latency_ms: Annotated[int, Field(ge=0, le=60_000)] = 15
@@ -73,14 +54,14 @@ class SimConfig(_Model):
     initial_balances: dict[str, Amount] = {}
 
 
-class VenueConfig(_Model):
+class VenueConfig(Model):
     """One venue and what is traded there."""
 
     instruments: Annotated[list[InstrumentId], Field(min_length=1, max_length=64)]
     sim: SimConfig = SimConfig()
 
 
-class MarketDataConfig(_Model):
+class MarketDataConfig(Model):
     """Where market data comes from when no recording is played.
 
     ``sim``: loopback servers of ours that speak the venues' protocols, fed by the generator. ``embedded``: the
@@ -97,7 +78,7 @@ class MarketDataConfig(_Model):
     ccxt: CcxtConfig = CcxtConfig()
 
 
-class RecorderConfig(_Model):
+class RecorderConfig(Model):
     """Wire logs of everything inbound, in ``history/wire`` of the data directory.
 
     All sessions together hold at most ``total_gb_max``, the oldest go first, and ``free_gb_min`` of the disk are left
@@ -109,7 +90,7 @@ class RecorderConfig(_Model):
     free_gb_min: Annotated[int, Field(ge=0, le=100_000)] = 2
 
 
-class JournalConfig(_Model):
+class JournalConfig(Model):
     """Where the order journal lies: without ``url`` in ``journal.db`` of the data directory, else in PostgreSQL.
 
     A password does not stand in the URL: libpq finds it in ``~/.pgpass`` or ``PGPASSWORD``. The order core's state is
@@ -132,7 +113,7 @@ class JournalConfig(_Model):
         return url
 
 
-class GeneratorConfig(_Model):
+class GeneratorConfig(Model):
     """The synthetic market; equal seeds, equal markets. Activity, volatility and basis multiply the calibrated ones."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 7
@@ -142,10 +123,11 @@ class GeneratorConfig(_Model):
     basis: Annotated[Ratio, Field(le=20)] = 1.0
 
 
-class StrategyConfig(_Model):
+class StrategyConfig(Model):
     """One strategy. ``params`` belong to its kind, which validates them; a smaller ``priority`` goes first.
 
     ``protective_exits`` closes its positions by ``risk.protective_exits``, also where that is not enabled for all.
+    ``exact_sizes``: an opening order that is too small is left out, and not made as large as it must be.
     """
 
     kind: Name
@@ -154,9 +136,10 @@ class StrategyConfig(_Model):
     priority: Annotated[int, Field(ge=0, le=1000)] = 100
     budget_usd: Money = Decimal(1000)
     protective_exits: bool = False
+    exact_sizes: bool = False
 
 
-class NotionalCaps(_Model):
+class NotionalCaps(Model):
     """Worst-case notional in USD. ``default`` in a table holds for those that it does not name."""
 
     per_symbol: dict[str, Money] = {DEFAULT: Decimal(2000)}
@@ -179,11 +162,12 @@ class NotionalCaps(_Model):
         return self.per_venue.get(venue, self.per_venue[DEFAULT])
 
 
-class ProtectiveExitsConfig(_Model):
+class ProtectiveExitsConfig(Model):
     """When a position is closed by itself; ``enabled`` asks it for every strategy.
 
     Distances are per cent of the average entry, 0 leaves one out; a named ``policy`` measures them in average true
-    ranges as soon as these are known, and has its own pause. ``watched`` is whose price is compared.
+    ranges as soon as these are known, and has its own pause. ``watched`` is whose price is compared. ``held_by`` both
+    lets the venue hold a stop below the desk's own watch, where orders travel and the venue can bind it to closing.
     """
 
     enabled: bool = False
@@ -191,6 +175,7 @@ class ProtectiveExitsConfig(_Model):
     stop_loss_pct: Annotated[Money, Field(lt=100)] = Decimal(2)
     take_profit_pct: Annotated[Money, Field(lt=100)] = Decimal(4)
     watched: Literal["mark", "last", "index", "touch"] = "mark"
+    held_by: Literal["desk", "both"] = "desk"
     cooldown_s: Annotated[int, Field(ge=1, le=86_400)] = 30
     stuck_s: Annotated[int, Field(ge=1, le=86_400)] = 300
 
@@ -201,7 +186,7 @@ class ProtectiveExitsConfig(_Model):
         return self
 
 
-class RiskConfig(_Model):
+class RiskConfig(Model):
     """Limits. 0 allows nothing; there is no value for "unlimited", and a live profile refuses 0."""
 
     per_order_notional_cap: Money = Decimal(500)
@@ -216,108 +201,18 @@ class RiskConfig(_Model):
     protective_exits: ProtectiveExitsConfig = ProtectiveExitsConfig()
 
 
-class DeadlinesMs(_Model):
-    """How long an answer of the venue may take before the order is UNKNOWN, milliseconds."""
+class QuotesConfig(Model):
+    """The quote that a symbol without one means (`BTC`): ``pref`` is auto, USDT, USDC, EUR or PLN; ``override`` wins.
 
-    place: Ms = 400
-    cancel: Ms = 300
-
-
-class PostOnlyConfig(_Model):
-    """Post-only orders are refused on a book older than this."""
-
-    staleness_ms: Ms = 500
-
-
-class PaceConfig(_Model):
-    """How fast orders may follow each other: on one instrument, milliseconds apart, and how many a minute."""
-
-    min_order_interval_ms: Annotated[int, Field(ge=0, le=60_000)] = 250
-    min_quote_interval_ms: Annotated[int, Field(ge=0, le=60_000)] = 400
-    orders_per_symbol_per_min: Annotated[int, Field(ge=0, le=1_000_000)] = 240
-
-
-class ExecutionConfig(_Model):
-    """Orders on their way.
-
-    ``orders``: ``auto`` is ``wire`` where market data comes from the loopback servers, else ``simulated``.
-    ``simulated`` fills them inside the venue's own cell; ``wire`` sends signed requests and hears private
-    streams, in ``environment``: the ``loopback`` servers that stand for the venues, the venues' test networks, or, with
-    profile live, the venues. Keys come from the environment. ``keys_vouched`` are venues that do not say what a key may
-    do, whose key you have made without the right to withdraw.
+    A quote in which no configured market trades is refused. Where ``limits.redis_url`` names a Redis, other programs
+    are told there, under the key and channel ``propdesk:quote``.
     """
 
-    orders: Literal["simulated", "wire"] = "simulated"
-    environment: Literal["loopback", "testnet", "live"] = "loopback"
-    keys_vouched: Annotated[list[Name], Field(max_length=16)] = []
-    deadlines_ms: DeadlinesMs = DeadlinesMs()
-    post_only: PostOnlyConfig = PostOnlyConfig()
-    pace: PaceConfig = PaceConfig()
+    pref: Annotated[str, Field(max_length=8)] = ANY_QUOTE
+    override: Annotated[str, Field(max_length=8)] = ""
 
 
-class LimitsConfig(_Model):
-    """What we use of the venues' rate limits, and with whom we count them together.
-
-    ``share`` of each limit is used at most, ``venue_shares`` where a venue's differs; ``queue_max`` requests of one
-    priority may wait. ``redis_url`` shares the counts between hosts (none: those of one host only); its password is in
-    the variable that ``redis_password_env`` names. Hosts behind one address have the same ``address``.
-    """
-
-    share: Annotated[Ratio, Field(gt=0, le=1)] = 0.95
-    venue_shares: Annotated[dict[Name, Annotated[Ratio, Field(gt=0, le=1)]], Field(max_length=16)] = {}
-    queue_max: Annotated[int, Field(ge=1, le=10_000)] = 256
-    redis_url: Annotated[str, Field(pattern=r"^$|^(redis|rediss|unix)://[^@]+$")] = ""
-    redis_password_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] = "REDIS_PASSWORD"  # noqa: S105
-    address: Name = DEFAULT
-
-
-class DropCopyConfig(_Model):
-    """The second reader of what the venues executed, beside orders that go by ``execution.orders: wire``.
-
-    Every ``poll_s`` their record is compared with the journal. The record may be ``late_s`` behind; what is still
-    different after ``lasting_s`` brakes its venue. The copy is kept for ``days``, at most ``rows_max`` executions of
-    each venue.
-    """
-
-    enabled: bool = True
-    poll_s: Annotated[int, Field(ge=1, le=300)] = 5
-    late_s: Annotated[int, Field(ge=1, le=600)] = 30
-    lasting_s: Annotated[int, Field(ge=1, le=3_600)] = 10
-    days: Annotated[int, Field(ge=7, le=90)] = 8
-    rows_max: Annotated[int, Field(ge=1_000, le=100_000_000)] = 1_000_000
-
-
-class GuardConfig(_Model):
-    """The guard over orders that rest at venues, beside orders that go by ``execution.orders: wire``.
-
-    A cell whose heart missed ``heartbeat_ms``, a permit that ran out, or a venue or market in HOLD: after
-    ``cancel_all_within_ms`` nothing of ours rests there.
-    """
-
-    enabled: bool = True
-    heartbeat_ms: Annotated[int, Field(ge=200, le=60_000)] = 1_000
-    cancel_all_within_ms: Annotated[int, Field(ge=100, le=60_000)] = 500
-
-
-class ReconcileConfig(_Model):
-    """How the desk's books are compared with the venues' own lists while it runs.
-
-    Every ``interval_sec`` the account is read again, ``lookback_hours`` deep or over the newest ``executions_max``
-    executions. What is still different after ``brake_s`` holds its scope; balances that differ by less than
-    ``dust_usd`` are accepted. ``keep_reports`` False writes no statements.
-    """
-
-    interval_sec: Annotated[int, Field(ge=5, le=3_600)] = 60
-    lookback_hours: Annotated[int, Field(ge=1, le=168)] = 24
-    executions_max: Annotated[int, Field(ge=100, le=20_000)] = 1_000
-    late_s: Annotated[int, Field(ge=1, le=600)] = 10
-    visible_s: Annotated[int, Field(ge=1, le=3_600)] = 60
-    brake_s: Annotated[int, Field(ge=1, le=3_600)] = 15
-    dust_usd: Annotated[Money, Field(le=100)] = Decimal("0.1")
-    keep_reports: bool = True
-
-
-class BackoffConfig(_Model):
+class BackoffConfig(Model):
     """The wait before a restart: doubles from ``initial_ms`` to ``max_ms``, plus up to ``jitter`` of itself."""
 
     initial_ms: Ms = 100
@@ -325,7 +220,7 @@ class BackoffConfig(_Model):
     jitter: Annotated[Ratio, Field(le=1)] = 0.2
 
 
-class SupervisionConfig(_Model):
+class SupervisionConfig(Model):
     """Restarts and hangs: more than ``intensity`` restarts within ``period_s`` escalate, at last to HOLD."""
 
     heartbeat_ms: Ms = 100
@@ -341,7 +236,7 @@ class SupervisionConfig(_Model):
         return self
 
 
-class PermitConfig(_Model):
+class PermitConfig(Model):
     """The permit's renewal and life; what lies between is how often a renewal may be late."""
 
     renew_ms: Ms = 100
@@ -354,14 +249,14 @@ class PermitConfig(_Model):
         return self
 
 
-class TelegramConfig(_Model):
+class TelegramConfig(Model):
     """The Telegram face: off without chats. ``token_env`` names the variable that holds the bot's token."""
 
     token_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] = "TELEGRAM_BOT_TOKEN"  # noqa: S105  # a name
     allowed_chat_ids: Annotated[list[int], Field(max_length=32)] = []
 
 
-class LoggingConfig(_Model):
+class LoggingConfig(Model):
     """Logs on stderr."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -442,7 +337,7 @@ def _with_orders(execution: Any, *, wired: bool) -> Any:  # pydantic has not loo
     return {**execution, "orders": "wire" if wired else "simulated"}
 
 
-class DeskConfig(_Model):
+class DeskConfig(Model):
     """Everything that can be configured. ``speed`` multiplies the session's time; 1 is real time."""
 
     profile: Literal["paper", "live"] = "paper"
@@ -464,6 +359,7 @@ class DeskConfig(_Model):
     risk: RiskConfig = RiskConfig()
     execution: ExecutionConfig = ExecutionConfig()
     limits: LimitsConfig = LimitsConfig()
+    quotes: QuotesConfig = QuotesConfig()
     reconcile: ReconcileConfig = ReconcileConfig()
     drop_copy: DropCopyConfig = DropCopyConfig()
     guard: GuardConfig = GuardConfig()
@@ -498,7 +394,17 @@ class DeskConfig(_Model):
         self._check_instruments()
         self._check_ways()
         self._check_caps()
+        _ = self.quote
         return self
+
+    @property
+    def quote(self) -> QuoteChoice | None:
+        """What a symbol without a quote means; None where nobody forces one and no market has one that is preferred."""
+        names = (name for venue in self.venues.values() for name in venue.instruments if name.count(":") >= 2)
+        listed = {parse_market_id(name).quote for name in names}
+        asked = self.quotes
+        forced = asked.override.strip() or asked.pref.strip().lower() not in {"", ANY_QUOTE}
+        return choose_quote(asked.pref, asked.override, listed) if forced or listed & set(PREFERENCE) else None
 
     @property
     def from_simvenue(self) -> bool:

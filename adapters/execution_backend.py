@@ -18,7 +18,8 @@ from adapters.binance.instruments import COINM, SPOT, USDM
 from adapters.bybit.instruments import BYBIT
 from adapters.ccxt_venues.instruments import GATEIO, MEXC
 from adapters.config_error import ConfigError
-from adapters.config_model import DEFAULT, DeskConfig
+from adapters.config_model import DeskConfig
+from adapters.config_values import DEFAULT
 from adapters.okx.instruments import OKX
 from adapters.orders.wire import Credentials
 

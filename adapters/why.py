@@ -14,10 +14,12 @@ import msgspec
 from adapters.journal.reader import JournalReader, chained_seq, open_journal, read_rows, rows_of
 from trading.arbiter.story import tell_story
 from trading.orders.journal_rows import (
+    AmendedBody,
     CancelBody,
     CrossBody,
     DeniedBody,
     FundingBody,
+    InPlace,
     JournalKind,
     JournalRow,
     NoteBody,
@@ -114,7 +116,7 @@ def story_of(cl_ord_id: str, rows: Iterable[JournalRow]) -> Story:
         if isinstance(body, PlaceBody):
             instrument_id, trace = body.approved.order.instrument_id, body.approved.order.cause
             steps += _before_the_journal(body.approved)
-        if isinstance(body, ReportBody) and body.sent_ns and not sent_told:
+        if isinstance(body, ReportBody | AmendedBody) and body.sent_ns and not sent_told:
             sent_told = True
             steps.append(Step(name="sent", ts_ns=body.sent_ns, text="durable, released to the order gateway"))
         steps += _told(row)
@@ -157,17 +159,29 @@ def _told(row: JournalRow) -> list[Step]:
         case PlaceBody():
             replaced = body.approved.order.replaces
             words = f"in place of {replaced}" if replaced else "before anything was sent"
+            if body.in_place is not None:
+                words = _amends(body.in_place, replaced or "")
             return [step("journal", f"{row.kind.value}, {words}, fencing token {body.approved.epoch}")]
         case CancelBody():
             return [step("cancel", f"{body.cancel.reason} (as {body.cancel_id})")]
         case ReportBody():
             return _reported(body, row)
+        case AmendedBody(report=m):
+            source = " (answer to a query)" if body.from_status else ""
+            words = f"amended in place: {m.order_qty} at {m.price}, {m.cum_qty} of it executed{source}"
+            return [step(row.kind.value, f"{words}, order id {m.order_id}")]
         case DeniedBody():
             return [step("denied", f"{body.denied.reason.value}: {body.denied.text}")]
         case NoteBody():
             return [step("unknown" if row.kind is JournalKind.UNKNOWN else row.kind.value, body.text)]
         case FundingBody() | CrossBody() | ReconcileBody() | ProtectBody():
             return [step(row.kind.value, "")]
+
+
+def _amends(found: InPlace, replaced: str) -> str:
+    """What an amendment in place is of, as it was before."""
+    was = f"{found.old_qty} at {found.old_price}, {found.base_qty} of it executed"
+    return f"amends {replaced} in place, at the venue {found.wire_id}: {was}"
 
 
 def _reported(body: ReportBody, row: JournalRow) -> list[Step]:

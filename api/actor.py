@@ -67,6 +67,11 @@ class OpsActor(Shell):
                 context=ContextConfig.model_validate_json(setup.context),
                 journal=setup.journal,
                 traces=setup.traces,
+                operations=setup.operations,
+                trades=setup.trades,
+                quote=setup.quote,
+                redis_url=setup.redis_url,
+                redis_password=setup.redis_password,
             )
             self._handles = await run_ops(self._projection, self._bus, config, self.clock)
         except Exception as error:  # noqa: BLE001 - becomes the actor's own message, so the shell reports it

@@ -54,8 +54,8 @@ class Chat:
         """Whether alerts go to this chat."""
         return chat_id not in self._muted
 
-    async def reply(self, chat_id: int, actor: str, text: str, age_s: float) -> str:
-        """The answer to one message that was written ``age_s`` seconds ago."""
+    async def reply(self, chat_id: int, actor: str, text: str, age_s: float, key: str = "") -> str:
+        """The answer to one message that was written ``age_s`` seconds ago; ``key`` is the message's own."""
         lang = self.language(chat_id)
         head, *words = text.split()
         command = head.removeprefix("/").split("@")[0].lower() if head.startswith("/") else ""
@@ -72,17 +72,18 @@ class Chat:
                 return await self._safer(CommandKind(command), words, actor, lang)
             case "kill":
                 cause = " ".join(words) or phrase("no_cause", lang)
-                return _said(await self._port.ask(CommandKind.KILL, actor=actor, cause=cause), lang)
+                return _said(await self._port.ask(CommandKind.KILL, actor=actor, cause=cause, key=key), lang)
             case "resume" | "start" | "unlock" if age_s > STALE_S:
                 return phrase("stale", lang)
             case "resume":
-                return await self._resume(words, actor, lang)
+                return await self._resume(words, actor, lang, key)
             case "unlock" if words:
                 scope = f"venue:{words[0].removeprefix('venue:')}"
                 cause = " ".join(words[1:]) or "Telegram /unlock"
-                return _said(await self._port.ask(CommandKind.UNLOCK, scope=scope, actor=actor, cause=cause), lang)
+                asked = self._port.ask(CommandKind.UNLOCK, scope=scope, actor=actor, cause=cause, key=key)
+                return _said(await asked, lang)
             case "start":
-                return await self._start(actor, lang)
+                return await self._start(actor, lang, key)
             case "why":
                 return await self._why(words, actor, lang)
             case "alerts":
@@ -158,18 +159,19 @@ class Chat:
         cause = " ".join(rest) or phrase("no_cause", lang)
         return _said(await self._port.ask(kind, scope=scope, actor=actor, cause=cause), lang)
 
-    async def _resume(self, words: list[str], actor: str, lang: Language) -> str:
+    async def _resume(self, words: list[str], actor: str, lang: Language, key: str) -> str:
         scope, rest = _scope(words)
         cause = " ".join(rest) or "Telegram /resume"
-        return _said(await self._port.ask(CommandKind.RESUME, scope=scope, actor=actor, cause=cause), lang)
+        asked = self._port.ask(CommandKind.RESUME, scope=scope, actor=actor, cause=cause, key=key)
+        return _said(await asked, lang)
 
-    async def _start(self, actor: str, lang: Language) -> str:
+    async def _start(self, actor: str, lang: Language, key: str) -> str:
         """Start is resume behind a green light: an operator's own brakes are the only red that it may lift."""
         own = ("BRAKE_OPERATOR", "MODE")
         blocking = [r for r in assess(self._projection).reasons if r.fatal and not r.code.startswith(own)]
         if blocking:
             return "\n".join([phrase("not_ready", lang), *(f"✖ {r.code}: {r.detail}" for r in blocking[:10])])
-        return _said(await self._port.ask(CommandKind.RESUME, actor=actor, cause="Telegram /start"), lang)
+        return _said(await self._port.ask(CommandKind.RESUME, actor=actor, cause="Telegram /start", key=key), lang)
 
     async def _why(self, words: list[str], actor: str, lang: Language) -> str:
         if not words:

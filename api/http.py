@@ -19,8 +19,18 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from adapters.clock import Clock
+from adapters.idempotency import IdempotencyStore
+from adapters.quote_share import QuoteShare
 from api import schemas, views
-from api.control import ANSWER_TIMEOUT_S, CommandBus, CommandPort, Fate, Outcome
+from api.control import (
+    ANSWER_TIMEOUT_S,
+    KEY_CHARS_MAX,
+    KEY_HEADER,
+    CommandBus,
+    CommandPort,
+    Fate,
+    Outcome,
+)
 from api.finance import ENDPOINTS as FINANCE_ENDPOINTS
 from api.finance import Finance
 from api.finance_desk import FinanceDesk
@@ -169,6 +179,8 @@ async def start_http(
     known_context: Callable[[], MarketContext] | None = None,
     traces: TraceDesk | None = None,
     journal: str = "",
+    quotes: QuoteShare | None = None,
+    once: IdempotencyStore | None = None,
 ) -> HttpServer:
     """Listen on ``host:port``; 0 picks a port. ``ValueError``: host is not loopback. ``OSError``: the port is busy.
 
@@ -180,13 +192,14 @@ async def start_http(
     hub = StreamHub(projection, counters, {"version": version, "profile": profile}, stream_hz)
     face = _Face(
         projection,
-        CommandPort(bus, clock, counters, answer_timeout_s),
+        CommandPort(bus, clock, counters, answer_timeout_s, once),
         hub,
         counters,
         traces or TraceDesk(projection, clock),
         finance=FinanceDesk(clock, journal),
         version=version,
         profile=profile,
+        quotes=quotes or QuoteShare(None, "", clock),
     )
     if known_context is not None:
         face.known_context = known_context
@@ -217,6 +230,7 @@ class _Face:
         finance: FinanceDesk,
         version: str,
         profile: str,
+        quotes: QuoteShare,
     ) -> None:
         self._projection = projection
         self._port = port
@@ -231,6 +245,7 @@ class _Face:
             _json,
             lambda trouble, status: _error(status, trouble.field, trouble.message, trouble.mend),
             _outcome,
+            quotes=quotes,
         )
         self._traces = Traces(
             projection,
@@ -347,8 +362,15 @@ class _Face:
         except ValidationError as error:
             trouble = schemas.first_trouble(error, schemas.ControlRequest)
             return _error(400, trouble.field, trouble.message, trouble.mend)
+        key = request.headers.get(KEY_HEADER, "")
+        if len(key) > KEY_CHARS_MAX:
+            return _error(400, KEY_HEADER, f"it has {len(key)} characters", f"write at most {KEY_CHARS_MAX}")
         outcome = await self._port.ask(
-            CommandKind(wanted.action), scope=wanted.scope, actor=f"http:{request.remote}", cause=wanted.cause
+            CommandKind(wanted.action),
+            scope=wanted.scope,
+            actor=f"http:{request.remote}",
+            cause=wanted.cause,
+            key=f"http:{key}" if key else "",
         )
         return _outcome(outcome)
 
@@ -456,7 +478,8 @@ def _error(status: int, field: str, message: str, mend: str, **more: object) -> 
 def _outcome(outcome: Outcome) -> web.Response:
     status = _OUTCOME_STATUS[outcome.fate]
     if outcome.fate is Fate.DONE:
-        return _json({"done": True, "command_id": outcome.command_id, "text": outcome.text, "body": outcome.body})
+        answer = {"done": True, "command_id": outcome.command_id, "text": outcome.text, "body": outcome.body}
+        return _json({**answer, "repeated": True} if outcome.repeated else answer)
     words, mend = _OUTCOME_TROUBLE[outcome.fate]
     message = outcome.text or words
     return _error(status, "action", message, mend, done=False, command_id=outcome.command_id)

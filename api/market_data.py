@@ -14,8 +14,9 @@ import msgspec
 from aiohttp import web
 from pydantic import ValidationError
 
+from adapters.quote_share import QuoteShare
 from api import market_schemas as schemas
-from api.control import CommandPort, Outcome
+from api.control import KEY_CHARS_MAX, KEY_HEADER, CommandPort, Outcome
 from api.openapi import Endpoint
 from api.projection import Entry, Projection, decimal_of, int_of
 from api.schemas import ControlAnswer, Trouble, first_trouble
@@ -114,12 +115,16 @@ class MarketData:
         answer: Callable[[object], web.Response],
         refuse: Callable[[Trouble, int], web.Response],
         conclude: Callable[[Outcome], web.Response],
+        *,
+        quotes: QuoteShare,
     ) -> None:
         self._projection = projection
         self._port = port
         self._answer = answer
         self._refuse = refuse
         self._conclude = conclude
+        self._quotes = quotes
+        self._default_quote = quotes.choice.quote if quotes.choice is not None else None
 
     def handler(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         """The function of one row; a query that is wrong becomes its one clear error."""
@@ -167,6 +172,7 @@ class MarketData:
                 "trouble": body.get("trouble") or unknown,
                 "known": entry is not None,
                 "matches": self._matches(request.query.get("search", "")),
+                "quote": self._quote(),
                 "ts_ns": self._projection.clock.wall_ns(),
             }
         )
@@ -180,12 +186,17 @@ class MarketData:
             wanted = schemas.UniverseRequest.model_validate_json(await request.read())
         except ValidationError as error:
             return self._refuse(_request_trouble(error), 400)
+        key = request.headers.get(KEY_HEADER, "")
+        if len(key) > KEY_CHARS_MAX:
+            words, mend = f"it has {len(key)} characters", f"write at most {KEY_CHARS_MAX}"
+            return self._refuse(Trouble(field=KEY_HEADER, message=words, mend=mend), 400)
         command = _command(wanted)
         outcome = await self._port.ask(
             CommandKind.UNIVERSE,
             actor=f"http:{request.remote}:{wanted.operator}",
             cause=wanted.cause or wanted.action,
             argument=msgspec.json.encode(command).decode(),
+            key=f"http:{key}" if key else "",
         )
         return self._conclude(outcome)
 
@@ -339,7 +350,7 @@ class MarketData:
         pair = ""
         if symbol and self._projection.get(topic, symbol) is None:
             try:
-                pair = parse_pair(symbol).dashed
+                pair = parse_pair(symbol, self._default_quote).dashed
             except ValueError as fault:
                 raise BadQueryError("symbol", str(fault), "give a canonical id, or a pair such as BTC/USDT") from fault
             symbol = symbol if symbol.count(":") >= 2 else ""
@@ -351,13 +362,23 @@ class MarketData:
             and (not pair or pair in entry.key.split(":"))
         ]
 
+    def _quote(self) -> Table:
+        """What a symbol without a quote means, why, and whether other programs were told."""
+        choice, quotes = self._quotes.choice, self._quotes
+        return {
+            "quote": choice.quote if choice is not None else "",
+            "reason": choice.reason if choice is not None else "no market has one of the quotes that are preferred",
+            "in_redis": bool(quotes.told) and not quotes.trouble,
+            "trouble": quotes.trouble,
+        }
+
     def _matches(self, search: str) -> list[Table]:
         """Listed markets whose id or symbol contains the words, exact pairs first."""
         if not search:
             return []
         word = search.strip().upper()
         try:
-            pair = parse_pair(search).dashed
+            pair = parse_pair(search, self._default_quote).dashed
         except ValueError:
             pair = word
         found = []

@@ -58,6 +58,7 @@ class UniverseAnswer(Answer):
     tradable: list[str]
     entries: list[Body]
     matches: list[Body]
+    quote: Body
     rules: Body
     audit: list[Body]
     ts_ns: int

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 
 from adapters.clock import Clock
 from adapters.context import ContextFeed
 from adapters.context_model import ContextConfig
+from adapters.idempotency import IdempotencyStore
+from adapters.quote_share import QuoteShare
 from adapters.telemetry.exporter import TraceExport
+from adapters.trades_log import TradesLog, TradesLogSpec
 from api.control import CommandBus
 from api.http import HttpServer, start_http
 from api.metrics import OpsCounters
 from api.projection import Projection
 from api.telegram import TelegramFace
 from api.traces_desk import TraceDesk
+from trading.universe.quotes import QuoteChoice
 
 
 class OpsConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +37,11 @@ class OpsConfig(msgspec.Struct, frozen=True, kw_only=True):
     context: ContextConfig = ContextConfig()
     journal: str = ""
     traces: TraceExport = TraceExport()
+    operations: str = ""
+    trades: TradesLogSpec | None = None
+    quote: QuoteChoice | None = None
+    redis_url: str = ""
+    redis_password: str = ""
 
     def __repr__(self) -> str:
         """Without the token: configurations are logged."""
@@ -48,6 +58,9 @@ class OpsHandles(msgspec.Struct, kw_only=True):
     context: ContextFeed
     refreshing: asyncio.Task[None]
     traces: TraceDesk
+    quotes: QuoteShare
+    once: IdempotencyStore
+    following: tuple[asyncio.Task[None], ...]
 
     async def close(self) -> None:
         """Stop Telegram, end the streams, release the port."""
@@ -57,12 +70,19 @@ class OpsHandles(msgspec.Struct, kw_only=True):
         self.refreshing.cancel()
         await self.context.close()
         await self.traces.close()
+        for task in self.following:
+            task.cancel()
+        await asyncio.gather(*self.following, return_exceptions=True)
+        await self.quotes.close()
+        self.once.close()
 
 
 async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, clock: Clock) -> OpsHandles:
     """Start the faces. ``ValueError`` and ``OSError`` say in words why the server could not start."""
     counters = OpsCounters()
     context = ContextFeed(config.context, clock)
+    quotes = QuoteShare(config.quote, config.redis_url, clock, password=config.redis_password or None)
+    once = IdempotencyStore(Path(config.operations) if config.operations else None)
     traces = TraceDesk(projection, clock, config.journal, config.traces, version=config.version, profile=config.profile)
     http = await start_http(
         projection,
@@ -77,8 +97,14 @@ async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, cl
         known_context=context.current,
         traces=traces,
         journal=config.journal,
+        quotes=quotes,
+        once=once,
     )
     traces.start()
+    loop = asyncio.get_running_loop()
+    following = [loop.create_task(quotes.run(), name="quote")]
+    if config.trades is not None and config.journal:
+        following.append(loop.create_task(TradesLog(config.journal, config.trades).run(), name="trades log"))
     refreshing = asyncio.get_running_loop().create_task(context.run(), name="market context")
     telegram = None
     if config.telegram_token:
@@ -91,8 +117,17 @@ async def run_ops(projection: Projection, bus: CommandBus, config: OpsConfig, cl
             base_url=config.telegram_base_url or None,
             counters=counters,
             site=http.url,
+            once=once,
         )
         telegram.start()
     return OpsHandles(
-        http=http, telegram=telegram, counters=counters, context=context, refreshing=refreshing, traces=traces
+        http=http,
+        telegram=telegram,
+        counters=counters,
+        context=context,
+        refreshing=refreshing,
+        traces=traces,
+        quotes=quotes,
+        once=once,
+        following=tuple(following),
     )

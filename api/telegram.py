@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from adapters.clock import Clock
+from adapters.idempotency import IdempotencyStore
 from api.chat import Chat, brake_alert
 from api.control import CommandBus, CommandPort
 from api.correlation import jump, order_named
@@ -52,6 +53,7 @@ class TelegramFace:
         tick_s: float = 0.5,
         backoff_s: float = 1.0,
         poll_s: int = POLL_S,
+        once: IdempotencyStore | None = None,
     ) -> None:
         """``base_url`` is the Bot API's, ending in ``/bot``; None is Telegram's own. ``site`` is where traces are."""
         self._projection = projection
@@ -64,7 +66,7 @@ class TelegramFace:
         self._tick_s = tick_s
         self._backoff_s = backoff_s
         self._poll_s = poll_s
-        self._chat = Chat(projection, CommandPort(bus, clock, self._counters))
+        self._chat = Chat(projection, CommandPort(bus, clock, self._counters, once=once))
         self._brakes: dict[tuple[str, str], dict[str, object]] = {}
         self._cursor = 0
         self._reported_stranger = False
@@ -129,7 +131,9 @@ class TelegramFace:
         now = datetime.datetime.fromtimestamp(self._clock.wall_ns() / 1e9, datetime.UTC)
         actor = f"telegram:{message.from_user.id if message.from_user else chat_id}"
         try:
-            answer = await self._chat.reply(chat_id, actor, message.text, (now - message.date).total_seconds())
+            age_s = (now - message.date).total_seconds()
+            # An update that was not confirmed before a crash is delivered again.
+            answer = await self._chat.reply(chat_id, actor, message.text, age_s, f"telegram:{update.update_id}")
         except Exception:  # noqa: BLE001 - a malformed fact must not silence the bot
             _log.exception("the answer to a Telegram command failed")
             answer = "⚠ internal error"

@@ -1,5 +1,6 @@
-"""The types of the extension; what they mean is said by `supervision.bases.delivery`."""
+"""The types of the extension; `supervision.bases` and `adapters.clock` say what they mean."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,3 +50,45 @@ class Inbox:
     direct: bool
     def __init__(self, actor: Any, rare: frozenset[type], /) -> None: ...
     def __call__(self, msg: Any, sender: Any, /) -> None: ...
+
+class VirtualClock:
+    """`adapters.clock.PyVirtualClock`."""
+
+    def __init__(self, wall_ns: int, mono_ns: int = 0) -> None: ...
+    def wall_ns(self) -> int: ...
+    def mono_ns(self) -> int: ...
+    def advance_to_mono(self, mono_ns: int, /) -> None: ...
+    def advance_to_wall(self, wall_ns: int, /) -> None: ...
+
+class Timers:
+    """`supervision.bases.timers.PyTimers`."""
+
+    def push(self, due_ns: int, target: Any, msg: Any, early_ns: Callable[[], int] | None = None, /) -> None: ...
+    def next_ns(self) -> int | None: ...
+    def take(self, now_ns: int, /) -> tuple[Any, Any] | None: ...
+    def pending(self) -> list[tuple[int, int, Any]]: ...
+    def clear(self) -> None: ...
+    def __len__(self) -> int: ...
+
+class Drive:
+    """`supervision.bases.loop.LoopBase.deliver_at`, where messages wait in one queue and the clock is ours."""
+
+    injected: int
+    wakeups: int
+    def __init__(
+        self,
+        ready: Ready,
+        timers: Timers,
+        clock: VirtualClock,
+        actors: dict[str, Any],
+        inbox: deque[Any],
+        special: dict[type, Any],
+        deliver_special: Callable[[Any, Any, Any], None],
+        retry: Callable[[Any, Any, Any, BaseException], None],
+        sender: Any,
+        unusual: Callable[[int, str, Any], None],
+        idle: Callable[[], int],
+        limit: int,
+        /,
+    ) -> None: ...
+    def __call__(self, mono_ns: int, to: str, msg: Any, /) -> None: ...

@@ -5,12 +5,13 @@
  * Post   an actor's way to send, by address or by name
  * Inbox  the entry of an actor of ours: straight to `on` when nothing is unusual
  *
+ * VirtualClock, Timers and Drive are in drive.c.
+ *
  * Owns the usual case only. Whatever is unusual (a rare type, a name that is not here, an exception) is handed to the
  * Python of supervision.bases and actors.shell, which is also what runs where this was not built. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdbool.h>
+#include "actors.h"
+
 #include <structmember.h>
 
 static PyObject *name_aaddr;  /* ActorAddress._aaddr */
@@ -38,14 +39,6 @@ static PyObject *take_exception(void)
 
 /* --- Party --------------------------------------------------------------------------------------- */
 
-typedef struct {
-    PyObject_HEAD
-    PyObject *receive;
-    Py_ssize_t handled;
-} Party;
-
-static PyTypeObject Party_Type;
-
 static int party_traverse(Party *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->receive);
@@ -71,7 +64,7 @@ static PyMemberDef party_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyTypeObject Party_Type = {
+PyTypeObject Party_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "native._actors.Party",
     .tp_doc = PyDoc_STR("What a loop must know of an actor for every message."),
@@ -85,23 +78,6 @@ static PyTypeObject Party_Type = {
 };
 
 /* --- Ready --------------------------------------------------------------------------------------- */
-
-typedef struct {
-    PyObject *target;
-    PyObject *msg;
-    PyObject *sender;
-} Entry;
-
-typedef struct {
-    PyObject_HEAD
-    Entry *entries; /* a ring of capacity places, a power of two */
-    Py_ssize_t capacity;
-    Py_ssize_t first;
-    Py_ssize_t count;
-    char asleep;
-} Ready;
-
-static PyTypeObject Ready_Type;
 
 #define READY_CAPACITY 64
 
@@ -132,7 +108,7 @@ static bool ready_grow(Ready *self)
     return true;
 }
 
-static bool ready_push(Ready *self, PyObject *target, PyObject *msg, PyObject *sender)
+bool ready_push(Ready *self, PyObject *target, PyObject *msg, PyObject *sender)
 {
     if (self->count == self->capacity && !ready_grow(self)) {
         return false;
@@ -269,6 +245,21 @@ static int ready_deliver(Entry entry, PyObject *special, PyObject *deliver_speci
     return result != NULL;
 }
 
+Py_ssize_t ready_run(Ready *self, Py_ssize_t limit, PyObject *special, PyObject *deliver_special, PyObject *retry)
+{
+    Py_ssize_t delivered = 0;
+    while (delivered < limit && self->count > 0) {
+        Entry entry = ready_pop(self);
+        delivered++;
+        int done = ready_deliver(entry, special, deliver_special, retry);
+        entry_drop(entry);
+        if (!done) {
+            return -1;
+        }
+    }
+    return delivered;
+}
+
 PyDoc_STRVAR(drain_doc, "drain(limit, special, deliver_special, retry): deliver up to limit messages; how many it were.");
 
 static PyObject *ready_drain(Ready *self, PyObject *const *args, Py_ssize_t count)
@@ -281,17 +272,8 @@ static PyObject *ready_drain(Ready *self, PyObject *const *args, Py_ssize_t coun
     if (limit == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    Py_ssize_t delivered = 0;
-    while (delivered < limit && self->count > 0) {
-        Entry entry = ready_pop(self);
-        delivered++;
-        int done = ready_deliver(entry, args[1], args[2], args[3]);
-        entry_drop(entry);
-        if (!done) {
-            return NULL;
-        }
-    }
-    return PyLong_FromSsize_t(delivered);
+    Py_ssize_t delivered = ready_run(self, limit, args[1], args[2], args[3]);
+    return delivered < 0 ? NULL : PyLong_FromSsize_t(delivered);
 }
 
 static PyMethodDef ready_methods[] = {
@@ -310,7 +292,7 @@ static PySequenceMethods ready_sequence = {
     .sq_item = (ssizeargfunc)ready_entry,
 };
 
-static PyTypeObject Ready_Type = {
+PyTypeObject Ready_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "native._actors.Ready",
     .tp_doc = PyDoc_STR("Messages that wait, first in first out."),
@@ -537,7 +519,7 @@ static PyTypeObject Inbox_Type = {
 
 /* --- Module -------------------------------------------------------------------------------------- */
 
-#define REVISION 3 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 4 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
@@ -552,7 +534,8 @@ PyMODINIT_FUNC PyInit__actors(void)
     name_on = PyUnicode_InternFromString("on");
     name_receive_message = PyUnicode_InternFromString("receiveMessage");
     name_crash = PyUnicode_InternFromString("_crash");
-    if (name_aaddr == NULL || name_on == NULL || name_receive_message == NULL || name_crash == NULL) {
+    if (name_aaddr == NULL || name_on == NULL || name_receive_message == NULL || name_crash == NULL ||
+        !drive_names()) {
         return NULL;
     }
     PyObject *module = PyModule_Create(&definition);
@@ -561,6 +544,8 @@ PyMODINIT_FUNC PyInit__actors(void)
     }
     if (PyModule_AddType(module, &Party_Type) < 0 || PyModule_AddType(module, &Ready_Type) < 0 ||
         PyModule_AddType(module, &Post_Type) < 0 || PyModule_AddType(module, &Inbox_Type) < 0 ||
+        PyModule_AddType(module, &VirtualClock_Type) < 0 || PyModule_AddType(module, &Timers_Type) < 0 ||
+        PyModule_AddType(module, &Drive_Type) < 0 ||
         PyModule_AddIntMacro(module, REVISION) < 0) {
         Py_DECREF(module);
         return NULL;

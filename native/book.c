@@ -147,13 +147,14 @@ static PyObject *book_sizeof(PyObject *object, PyObject *ignored)
 
 /* --- Changes ------------------------------------------------------------------------------------ */
 
-static bool read_number(PyObject *object, PyObject *name, int64_t *number)
-{
-    PyObject *value = PyObject_GetAttr(object, name);
-    bool read = value != NULL && number_of(value, number);
-    Py_XDECREF(value);
-    return read;
-}
+static Fields update_fields = {
+    .count = 5, .names = {&name_final_update_id, &name_ts_event_ns, &name_ts_recv_ns, &name_bids, &name_asks}};
+static Fields snapshot_fields = {
+    .count = 5, .names = {&name_last_update_id, &name_ts_event_ns, &name_ts_recv_ns, &name_bids, &name_asks}};
+static Fields ticker_fields = {
+    .count = 7,
+    .names = {&name_bid_ticks, &name_bid_lots, &name_ask_ticks, &name_ask_lots, &name_update_id, &name_ts_event_ns,
+              &name_ts_recv_ns}};
 
 /* A diff or a snapshot, read whole before anything is changed. */
 typedef struct {
@@ -170,18 +171,24 @@ static void message_free(Message *m)
     Py_CLEAR(m->asks);
 }
 
-static bool message_read(PyObject *object, PyObject *id_name, Message *m)
+static bool message_read(PyObject *object, Fields *fields, Message *m)
 {
     *m = (Message){0};
-    if (read_number(object, id_name, &m->update_id) && read_number(object, name_ts_event_ns, &m->ts_event_ns) &&
-        read_number(object, name_ts_recv_ns, &m->ts_recv_ns) &&
-        (m->bids = PyObject_GetAttr(object, name_bids)) != NULL &&
-        (m->asks = PyObject_GetAttr(object, name_asks)) != NULL && levels_view(m->bids, &m->bid) &&
-        levels_view(m->asks, &m->ask)) {
-        return true;
+    PyObject *values[FIELDS_MAX];
+    if (!fields_read(fields, object, values)) {
+        return false;
     }
-    message_free(m);
-    return false;
+    m->bids = values[3];
+    m->asks = values[4];
+    bool read = number_of(values[0], &m->update_id) && number_of(values[1], &m->ts_event_ns) &&
+                number_of(values[2], &m->ts_recv_ns) && levels_view(m->bids, &m->bid) && levels_view(m->asks, &m->ask);
+    for (int i = 0; i < 3; i++) {
+        Py_DECREF(values[i]);
+    }
+    if (!read) {
+        message_free(m);
+    }
+    return read;
 }
 
 static void book_compact(Book *self)
@@ -198,7 +205,7 @@ static PyObject *book_apply(PyObject *object, PyObject *update)
 {
     Book *self = (Book *)object;
     Message m;
-    if (!message_read(update, name_final_update_id, &m)) {
+    if (!message_read(update, &update_fields, &m)) {
         return NULL;
     }
     /* From here to the answer no Python code runs. */
@@ -254,7 +261,7 @@ static PyObject *book_apply_snapshot(PyObject *object, PyObject *args, PyObject 
         return NULL;
     }
     Message m;
-    if (!message_read(snapshot, name_last_update_id, &m)) {
+    if (!message_read(snapshot, &snapshot_fields, &m)) {
         return NULL;
     }
     Py_ssize_t stated_bids = m.bid.count, stated_asks = m.ask.count;
@@ -284,13 +291,20 @@ static PyObject *book_apply_snapshot(PyObject *object, PyObject *args, PyObject 
 static PyObject *book_apply_ticker(PyObject *object, PyObject *ticker)
 {
     Book *self = (Book *)object;
-    int64_t bid, bid_lots, ask, ask_lots, update_id, event_ns, recv_ns;
-    if (!read_number(ticker, name_bid_ticks, &bid) || !read_number(ticker, name_bid_lots, &bid_lots) ||
-        !read_number(ticker, name_ask_ticks, &ask) || !read_number(ticker, name_ask_lots, &ask_lots) ||
-        !read_number(ticker, name_update_id, &update_id) || !read_number(ticker, name_ts_event_ns, &event_ns) ||
-        !read_number(ticker, name_ts_recv_ns, &recv_ns)) {
+    PyObject *values[FIELDS_MAX];
+    int64_t read[7];
+    if (!fields_read(&ticker_fields, ticker, values)) {
         return NULL;
     }
+    bool whole = true;
+    for (int i = 0; i < 7; i++) {
+        whole = whole && number_of(values[i], &read[i]);
+        Py_DECREF(values[i]);
+    }
+    if (!whole) {
+        return NULL;
+    }
+    int64_t bid = read[0], bid_lots = read[1], ask = read[2], ask_lots = read[3];
     self->bids.count = self->asks.count = 0;
     if (!side_reserve(&self->bids, 1) || !side_reserve(&self->asks, 1)) {
         return NULL;
@@ -302,10 +316,10 @@ static PyObject *book_apply_ticker(PyObject *object, PyObject *ticker)
         self->asks.items[self->asks.count++] = (Level){-ask, ask_lots};
     }
     self->partial = 1;
-    self->update_id = update_id;
-    self->ts_event_ns = event_ns != 0 ? event_ns : self->ts_event_ns;
-    self->ts_recv_ns = recv_ns;
-    Py_RETURN_NONE;
+    self->update_id = read[4];
+    self->ts_event_ns = read[5] != 0 ? read[5] : self->ts_event_ns;
+    self->ts_recv_ns = read[6];
+    return PyBool_FromLong(bid_lots != 0 && ask_lots != 0 && bid < ask);
 }
 
 static PyObject *book_clear(PyObject *object, PyObject *ignored)
@@ -486,7 +500,7 @@ static PyMethodDef book_methods[] = {
     {"apply", book_apply, METH_O, PyDoc_STR("Set every level of an update; whether the touch is plainly sound.")},
     {"apply_snapshot", TAKES_KEYWORDS(book_apply_snapshot), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("Replace everything by a snapshot.")},
-    {"apply_ticker", book_apply_ticker, METH_O, PyDoc_STR("Replace everything by the venue's best bid and ask.")},
+    {"apply_ticker", book_apply_ticker, METH_O, PyDoc_STR("Replace everything by a venue's best prices; whether they are two and not crossed.")},
     {"clear", book_clear, METH_NOARGS, PyDoc_STR("Forget every level and the update id.")},
     {"best_bid", book_best_bid, METH_NOARGS, PyDoc_STR("The highest bid, or None.")},
     {"best_ask", book_best_ask, METH_NOARGS, PyDoc_STR("The lowest ask, or None.")},

@@ -52,4 +52,18 @@ bool levels_view_distinct(LevelsView *view);
 /* An int below NUMBER_LIMIT in size; false with an exception set. Runs no Python code. */
 bool number_of(PyObject *object, int64_t *number);
 
+#define FIELDS_MAX 8
+
+/* Which fields are read of one kind of message, and where they lie in the type that came last. */
+typedef struct {
+    int count;
+    PyObject **names[FIELDS_MAX];
+    PyTypeObject *type;
+    unsigned int version;
+    Py_ssize_t offsets[FIELDS_MAX];
+} Fields;
+
+/* New references to the fields of `object`, in order; false with an exception set, and none. */
+bool fields_read(Fields *fields, PyObject *object, PyObject **values);
+
 #endif

@@ -216,10 +216,16 @@ def stp_modes() -> str:
 def trigger_support() -> str:
     """Which orders that wait for a price each venue could hold."""
     rows = [
-        [venue, kind.value, ", ".join(sorted(s.value for s in x.sources)), "yes" if x.close_on_trigger else "no"]
+        [
+            venue,
+            kind.value,
+            ", ".join(sorted(s.value for s in x.sources)),
+            f"`{x.closes_by}`" if x.close_on_trigger else "no: the desk watches",
+            "yes" if x.outlives_us else "not proved",
+        ]
         for (venue, kind), x in triggers.SUPPORT.items()
     ]
-    return _table(["venue", "kind", "watches", "close on trigger"], rows)
+    return _table(["venue", "kind", "watches", "close on trigger", "outlives countdown and disconnect"], rows)
 
 
 def stages() -> str:

@@ -143,11 +143,11 @@ async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
         sent.clear()
         frame = depth_frame(n, wall_ns())
         n += 1
-        marks.armed = True
-        started = time.perf_counter_ns()
-        base.inject("connector.binanceusdm", RawFrame(frame, wall_ns()))
         try:
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(0.5):  # the bench's own guard: made before its clock starts
+                marks.armed = True
+                started = time.perf_counter_ns()
+                base.inject("connector.binanceusdm", RawFrame(frame, wall_ns()))
                 await sent.wait()
         except TimeoutError:
             continue

@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--port", type=int, help="port of the operators' HTTP")
     run.add_argument("--speed", type=float, help="how fast the session runs; 1 is real time")
     run.add_argument("--admin-port", type=int, help="port of the outer tree's admin")
-    run.add_argument("--for-s", type=float, metavar="SECONDS", help="stop by itself after so long")
+    run.add_argument("--for-s", type=_seconds, metavar="SECONDS", help="stop in order after so long, and exit 0")
     run.add_argument("--one-cell", action="store_true", help="everything in one process")
     run.add_argument("--respawn", action="store_true", help="start the desk again when it fails, as a service would")
     add("status")
@@ -235,6 +235,13 @@ def failed(args: argparse.Namespace, text: str) -> int:
         print(json.dumps({"command": args.command, "done": False, "error": text}))
     print(f"propdesk {args.command}: {text}", file=sys.stderr)
     return COULD_NOT_RUN
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from adapters.config import DeskConfig
-from adapters.config_model import ReconcileConfig
+from adapters.config_orders import ReconcileConfig
 from trading.arbiter.config import ArbiterConfig, StrategyBudget
 from trading.instruments import Instrument
 from trading.protection.policy import ExitPolicy, Watched, preset

@@ -144,9 +144,10 @@ class Flow:
         self._thread.start()
 
     def stop(self) -> None:
-        """Quote no more, and let go of the link."""
+        """Quote no more, and let go of the link; a flow that never began has nothing to end."""
         self._ending.set()
-        self._thread.join(5)
+        if self._thread.ident is not None:
+            self._thread.join(5)
         self._drop()
 
     def _run(self) -> None:

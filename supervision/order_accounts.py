@@ -13,6 +13,7 @@ from pathlib import Path
 from adapters.ccxt_venues.instruments import VENUES as CCXT_VENUES
 from adapters.config import ConfigError, DeskConfig
 from adapters.execution_backend import Backend, Resolved, backends_of, credentials_of, missing, variables_of
+from adapters.orders.entry import EntryMode
 from adapters.orders.link import OrderLinkSpec
 from adapters.orders.wire import Credentials
 from trading.instruments import Instrument
@@ -41,6 +42,7 @@ def account_link(
             credentials=PAPER_KEYS,
             rest=f"http://127.0.0.1:{port}",
             ws=f"ws://127.0.0.1:{port}",
+            entry=EntryMode(config.execution.entry),
         )
     keys = credentials_of(venue, env)
     if found.backend is Backend.SIMULATED or keys is None:
@@ -54,6 +56,7 @@ def account_link(
         rest=relay.rest if relay is not None else "",
         testnet=found.backend is Backend.TESTNET,
         key_vouched=venue in config.execution.keys_vouched,
+        entry=EntryMode(config.execution.entry),
     )
 
 

@@ -7,7 +7,9 @@ from typing import Final
 
 import msgspec
 
-from adapters.binance.instruments import SPOT
+from adapters.binance.instruments import COINM, SPOT, USDM
+from adapters.bybit.instruments import BYBIT
+from adapters.okx.instruments import OKX
 from trading.orders.core import OrderCoreConfig
 
 WIRE_AGE_MS: Final = 500
@@ -23,17 +25,37 @@ minute, and before `WIRE_VISIBLE_MS` have passed a reading seldom tells more tha
 """
 
 
+IN_PLACE: Final = frozenset({USDM, COINM, OKX, BYBIT})
+"""Venues whose codec amends in place: the order keeps the client order id that it was placed with."""
+
+
+def amended_in_place(wired: Iterable[str]) -> tuple[str, ...]:
+    """Of the venues to which orders travel those that amend in place."""
+    return tuple(venue for venue in wired if venue in IN_PLACE)
+
+
+def replacing(core: OrderCoreConfig, venues: Iterable[str], *, enabled: bool, max_latency_ms: int) -> OrderCoreConfig:
+    """How orders at ``venues`` are replaced; not ``enabled`` by cancel and new order everywhere."""
+    if not enabled:
+        return msgspec.structs.replace(core, amends_in_place=(), amend_unsupported=tuple(venues))
+    return msgspec.structs.replace(core, amend_latency_ms_max=max_latency_ms)
+
+
 def order_core(place_ms: int, cancel_ms: int, wired: Iterable[str]) -> OrderCoreConfig:
     """Deadlines in milliseconds; ``wired`` are the venues to which orders travel over sockets.
 
-    Amending keeps the venue's own id everywhere but on Binance spot: elsewhere a replacement is a cancel and, when that
-    is proved, a new order, because two legs under one id cannot both be followed.
+    Binance spot cancels and places anew in one request; `IN_PLACE` amend the order that is there. Elsewhere a
+    replacement is a cancel and, when that is proved, a new order.
     """
     venues = tuple(wired)
     plain = OrderCoreConfig(place_deadline_ms=place_ms, cancel_deadline_ms=cancel_ms)
     if not venues:
         return plain
-    in_place = tuple(venue for venue in venues if venue != SPOT)
+    in_place = amended_in_place(venues)
     return msgspec.structs.replace(
-        plain, visibility_ms=WIRE_VISIBLE_MS, reconcile_ladder_ms=WIRE_LADDER_MS, amend_unsupported=in_place
+        plain,
+        visibility_ms=WIRE_VISIBLE_MS,
+        reconcile_ladder_ms=WIRE_LADDER_MS,
+        amends_in_place=in_place,
+        amend_unsupported=tuple(venue for venue in venues if venue != SPOT and venue not in in_place),
     )

@@ -78,6 +78,11 @@ class Paths(msgspec.Struct, frozen=True):
         return Path(self.data) / "dropcopy" / f"{venue}.db"
 
     @property
+    def operations(self) -> Path:
+        """What operators and other programs asked for with a key of their own."""
+        return Path(self.data) / "operations.db"
+
+    @property
     def reports(self) -> Path:
         """Statements of days and sessions."""
         return Path(self.data) / "reports"
@@ -174,7 +179,7 @@ def role_of(name: str) -> str | None:
         return f"venue:{rest}"
     if head in _DESK:
         return "desk"
-    if head in {"drop_copy", "guard"}:
+    if head in {"drop_copy", "guard", "watch-top"}:
         return "ops"  # away from what they look after
     return head if head in {"ops", "simvenue"} else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from actors.second_source import SecondSource, SecondSourceSetup, compared
 from actors.strategy import StrategyActor, StrategySetup
 from actors.universe import Universe, UniverseSetup, order_sizes
 from adapters.config import DeskConfig
-from adapters.config_model import DEFAULT, SIMVENUE
+from adapters.config_model import SIMVENUE, StrategyConfig
+from adapters.config_values import DEFAULT
 from adapters.execution_backend import Backend, Resolved, backends_of
 from adapters.journal.store import MemoryJournal
 from adapters.recorder.events import RecorderLimits
@@ -41,7 +43,7 @@ from adapters.venue_codecs import KNOWN
 from adapters.wirelog import SessionFacts
 from supervision.bases.mailbox import MessageClass, OverflowPolicy
 from supervision.decisions import arbiter_config, exit_policy, limits_of, recon_config
-from supervision.order_core import order_core
+from supervision.order_core import amended_in_place, order_core, replacing
 from supervision.plan import DRILLS_VARIABLE, CellPlan, Paths, RootPlan, paths_of
 from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
 from supervision.supervisor import ChildStart, Supervisor, SupervisorSetup
@@ -315,6 +317,8 @@ class Wiring:
             limits=limits_of(config, self.instruments),
             board=self.paths.board,
             brakes_file=None if self._replay else self.paths.brakes,
+            amends_in_place=self.in_place,
+            stops="protection" if self.holds_stops else None,
             publish_ns=self._publish_ns(500),
             silent_ns=0 if self._replay else _SILENT_NS,
             # Nobody but the run itself moves virtual time, so a permit cannot be late there: it is renewed less often.
@@ -323,22 +327,36 @@ class Wiring:
             ttl_ns=_REPLAY_RENEW_NS + 2_000_000_000 if self._replay else config.permit.ttl_ms * 1_000_000,
         )
 
+    @property
+    def in_place(self) -> tuple[str, ...]:
+        """The venues at which orders are amended in place."""
+        amends = self.wired and self.config.execution.cancel_replace.enabled
+        return amended_in_place(self.venues) if amends else ()
+
     def arbiter(self) -> ArbiterSetup:
         """The intent arbiter."""
         return ArbiterSetup(
             instruments=self.instruments,
-            config=arbiter_config(self.config, self.instruments),
+            config=msgspec.structs.replace(
+                arbiter_config(self.config, self.instruments), amends_in_place=self.in_place
+            ),
             digest=self._replay,
         )
 
     def orders(self) -> OrdersSetup:
         """The order core."""
-        deadlines = self.config.execution.deadlines_ms
+        deadlines, amends = self.config.execution.deadlines_ms, self.config.execution.cancel_replace
         return OrdersSetup(
             instruments=self.instruments,
             venues=self.venues,
-            config=order_core(deadlines.place, deadlines.cancel, self.venues if self.wired else ()),
+            config=replacing(
+                order_core(deadlines.place, deadlines.cancel, self.venues if self.wired else ()),
+                self.venues,
+                enabled=amends.enabled,
+                max_latency_ms=amends.max_latency_ms,
+            ),
             protection="protection" if self.protected else None,
+            stops=self.holds_stops,
             publish_ns=self._publish_ns(1_000),
             checkpoint_ns=self.config.journal.checkpoint_sec * 1_000_000_000,
         )
@@ -350,6 +368,11 @@ class Wiring:
         everybody = config.risk.protective_exits.enabled
         return tuple(s for s, c in config.strategies.items() if everybody or c.protective_exits)
 
+    @property
+    def holds_stops(self) -> bool:
+        """Whether venues are asked to hold stops below the desk's own watch: those that orders travel to can."""
+        return bool(self.protected) and self.wired and self.config.risk.protective_exits.held_by == "both"
+
     def protection(self) -> ProtectionSetup:
         """Protective exits."""
         policy = exit_policy(self.config)
@@ -357,6 +380,7 @@ class Wiring:
         return ProtectionSetup(
             instruments={i: x for i, x in self.instruments.items() if i in held},
             policies=dict.fromkeys(self.protected, policy),
+            orders="orders" if self.holds_stops else None,
             publish_ns=self._publish_ns(1_000),
             ops=None if self._replay else "ops",
         )
@@ -424,9 +448,17 @@ class Wiring:
             kind=strategy.kind,
             instruments={i: self.instruments[i] for i in strategy.instruments},
             params=dict(strategy.params),
+            floor_usd=None if strategy.exact_sizes else self.config.execution.min_notional_usd,
+            most_usd={i: self._most_usd(strategy, i) for i in strategy.instruments},
             arbiter="protection" if strategy_id in self.protected else "arbiter",
             ops=None if self._replay else "ops",
         )
+
+    def _most_usd(self, strategy: StrategyConfig, instrument_id: str) -> Decimal:
+        """What one order of a strategy may be worth by all of its limits."""
+        risk = self.config.risk
+        caps = (risk.per_order_notional_cap, risk.notional_caps.symbol(instrument_id), strategy.budget_usd)
+        return min(caps)
 
     # Supervisors' tables.
 
@@ -546,6 +578,11 @@ def _ops_tree(config: DeskConfig, plan: CellPlan) -> SupervisorSetup:
             journal=config.journal.url or str(plan.paths.journal),
             context=config.context.model_dump_json().encode(),
             traces=config.telemetry.traces.export(Path(plan.paths.data)),
+            operations=str(plan.paths.operations),
+            trades=config.telemetry.trades.log(Path(plan.paths.data)),
+            quote=config.quote,
+            redis_url=config.limits.redis_url,
+            redis_password=os.environ.get(config.limits.redis_password_env, ""),
         )
 
     spec = SupervisorSpec(

@@ -33,6 +33,14 @@ SESSIONS = {
 """Who opens HTTP sessions. Only the first may write; the last asks a server of its own."""
 
 
+FRAMES = {
+    "adapters/orders/entry_line.py",
+    "adapters/orders/user_session.py",
+    "adapters/streams/connection.py",
+}
+"""Who writes frames to venues' WebSockets. Only the first asks for orders; the others log in, subscribe and ping."""
+
+
 def _modules() -> Iterator[tuple[str, ast.Module]]:
     for room in ROOMS:
         for path in sorted((PROJECT / room).rglob("*.py")):
@@ -100,6 +108,35 @@ def test_one_module_writes_to_venues_and_it_is_known_who_opens_sessions():
         if called in WRITES and "session" in on.lower()
     }
     assert writing == {"adapters/orders/exchange.py"}
+
+
+@pytest.mark.req("P-SEC-11", "P-ORD-1")
+def test_it_is_known_who_writes_frames_and_each_of_an_order_is_held_against_the_list_of_operations():
+    writing = {
+        name
+        for name, tree in MODULES.items()
+        if not name.startswith(SERVERS)
+        for _, called, _ in _calls(tree)
+        if called in {"send_str", "send_bytes", "send_json", "ws_connect"}
+    }
+    assert writing == FRAMES
+    sent = []
+    for function in [
+        n for n in ast.walk(MODULES["adapters/orders/entry_line.py"]) if isinstance(n, ast.AsyncFunctionDef)
+    ]:
+        calls = [(call.lineno, called, ast.unparse(call)) for call, called, _ in _calls(function)]
+        for line, _, text in [one for one in calls if one[1] == "send_str"]:
+            frame = text.removeprefix("ws.send_str(").removesuffix(".decode())")
+            checked = [at for at, called, said in calls if called == "check_frame" and said.endswith(f", {frame})")]
+            sent.append((function.name, frame, bool(checked) and min(checked) < line))
+    assert sorted(sent) == [("_live", "login", True), ("_ping", "ping", False), ("send", "frame", True)]
+
+
+@pytest.mark.req("P-SEC-11")
+def test_no_codec_of_frames_has_a_word_that_moves_funds():
+    frames = [name for name in MODULES if name.startswith("adapters/orders/entry_")]
+    assert len(frames) >= 6
+    assert [(name, text) for name in frames for text in _texts(MODULES[name]) if FUNDS.search(text)] == []
 
 
 @pytest.mark.req("P-ORD-1")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum
 from urllib.parse import parse_qsl, quote_plus
 
 import msgspec
 
+import native
 from adapters.binance.instruments import COINM, SPOT, USDM
 from trading.instruments import Instrument
 from trading.orders.messages import (
@@ -31,8 +32,9 @@ from trading.orders.messages import (
 MAX_BODY_BYTES = 4096
 
 _CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
-_PLAIN_LETTERS = frozenset(string.ascii_letters + string.digits + "._-")
+_is_plain = frozenset(string.ascii_letters + string.digits + "._-").issuperset
 _HOW = {word: f"LIMIT&timeInForce={word.name}" for word in TimeInForce}
+_limit_order = None if native.orders is None else native.orders.limit_order
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
@@ -82,12 +84,34 @@ def encode_new_order(order: NewOrderSingle, instrument: Instrument) -> bytes:
     Post-only is type LIMIT_MAKER on spot and timeInForce GTX on futures. ``reduce_only`` is said on futures; spot has
     no such word. ``ValueError`` when the order is off the instrument's grid or cannot be said in the venue's words.
     """
+    price, time_in_force = order.price, order.time_in_force
+    if _limit_order is not None and price is not None and order.ord_type is OrdType.LIMIT and order.trigger is None:
+        said = _limit_order(
+            instrument.symbol,
+            "BUY" if order.side is Side.BUY else "SELL",
+            "LIMIT_MAKER" if time_in_force is TimeInForce.GTX and instrument.venue == SPOT else _HOW[time_in_force],
+            order.order_qty,
+            instrument.lot_size,
+            price,
+            instrument.tick_size,
+            order.reduce_only and instrument.venue != SPOT,
+            order.cl_ord_id,
+        )
+        if said is not None:
+            return said
+    return encode_new_order_in_python(order, instrument)
+
+
+def encode_new_order_in_python(order: NewOrderSingle, instrument: Instrument) -> bytes:
+    """The reference of `encode_new_order`, which says the usual order in C where that was built."""
     cl_ord_id = _id(order.cl_ord_id, "newClientOrderId")
     return f"symbol={instrument.symbol}{_terms(order, instrument)}&newClientOrderId={cl_ord_id}".encode("ascii")
 
 
-def encode_cancel(request: OrderCancelRequest, instrument: Instrument) -> bytes:
-    """A cancel by client order id. Spot lets the cancel carry an id of its own; futures do not."""
+def encode_cancel(request: OrderCancelRequest, instrument: Instrument, order_id: str = "") -> bytes:
+    """A cancel by client order id, or by the venue's. Spot lets the cancel carry an id of its own; futures do not."""
+    if order_id:
+        return _write({"symbol": instrument.symbol, "orderId": order_id})
     fields = {"symbol": instrument.symbol, "origClientOrderId": _id(request.orig_cl_ord_id, "origClientOrderId")}
     if instrument.venue == SPOT:
         fields["newClientOrderId"] = _id(request.cl_ord_id, "newClientOrderId")
@@ -110,20 +134,21 @@ def encode_replace(request: OrderCancelReplaceRequest, instrument: Instrument) -
         {
             "symbol": instrument.symbol,
             "side": request.side.name,
-            "quantity": _qty(request.order_qty, instrument),
-            "price": _price(request.price, instrument),
+            "quantity": _number(request.order_qty, instrument.lot_size, instrument.lots, "quantity"),
+            "price": _number(request.price, instrument.tick_size, instrument.ticks, "price"),
             "origClientOrderId": _id(request.orig_cl_ord_id, "origClientOrderId"),
         }
     )
 
 
-def encode_status(request: OrderStatusRequest, instrument: Instrument) -> bytes:
-    """A question after one order by client order id."""
+def encode_status(request: OrderStatusRequest, instrument: Instrument, order_id: str = "") -> bytes:
+    """A question after one order by client order id, or by the venue's."""
+    if order_id:
+        return _write({"symbol": instrument.symbol, "orderId": order_id})
     return _write({"symbol": instrument.symbol, "origClientOrderId": _id(request.cl_ord_id, "origClientOrderId")})
 
 
 def _terms(order: _Amending, instrument: Instrument) -> str:
-    spot = instrument.venue == SPOT
     price, time_in_force = order.price, order.time_in_force
     if order.trigger is not None:
         raise ValueError(f"{order.cl_ord_id}: an order that waits for a trigger is not said by these words")
@@ -132,39 +157,29 @@ def _terms(order: _Amending, instrument: Instrument) -> str:
     if limit != (price is not None) or (post_only and not limit):
         raise ValueError(f"{order.cl_ord_id}: a limit order has a price, a market order has none and is not post-only")
     side = "BUY" if order.side is Side.BUY else "SELL"
-    how = "LIMIT_MAKER" if spot and post_only else _HOW[time_in_force] if limit else "MARKET"
-    at = "" if price is None else f"&price={_price(price, instrument)}"
-    reduce_only = "&reduceOnly=true" if order.reduce_only and not spot else ""
-    return f"&side={side}&type={how}&quantity={_qty(order.order_qty, instrument)}{at}{reduce_only}"
+    how = "LIMIT_MAKER" if post_only and instrument.venue == SPOT else _HOW[time_in_force] if limit else "MARKET"
+    qty = _number(order.order_qty, instrument.lot_size, instrument.lots, "quantity")
+    at = "" if price is None else f"&price={_number(price, instrument.tick_size, instrument.ticks, 'price')}"
+    reduce_only = "&reduceOnly=true" if order.reduce_only and instrument.venue != SPOT else ""
+    return f"&side={side}&type={how}&quantity={qty}{at}{reduce_only}"
 
 
-def _price(price: Decimal, instrument: Instrument) -> str:
-    # One remainder says what `Instrument.ticks` would; whatever is wrong is then said in its words.
-    if not price > 0 or price % instrument.tick_size:
-        instrument.ticks(price)
-        raise ValueError(f"price {price} is not above zero")
-    return _plain(price)
-
-
-def _qty(qty: Decimal, instrument: Instrument) -> str:
-    if not qty > 0 or qty % instrument.lot_size:
-        instrument.lots(qty)
-        raise ValueError(f"quantity {qty} is not above zero")
-    return _plain(qty)
-
-
-def _plain(value: Decimal) -> str:
+def _number(value: Decimal, step: Decimal, units: Callable[[Decimal], int], name: str) -> str:
     """All digits, no exponent, no trailing zeros."""
+    # One remainder says what ``units`` would; whatever is wrong is then said in its words.
+    if value % step or not value > 0:
+        units(value)
+        raise ValueError(f"{name} {value} is not above zero")
     text = str(value)
     if "E" in text:
         text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return text.rstrip("0").rstrip(".") if text[-1] == "0" and "." in text else text
 
 
 def _id(value: str, name: str) -> str:
     """A client order id as it stands in a query string."""
     # The same as a pattern would say, without starting one.
-    if 0 < len(value) <= 36 and _PLAIN_LETTERS.issuperset(value):
+    if 0 < len(value) <= 36 and _is_plain(value):
         return value
     if not _CLIENT_ID.fullmatch(value):
         raise ValueError(f"{name} {value!r} is not 1 to 36 of letters, digits and .:/_-")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.ccxt_orders.venues import CcxtOrderVenue, ord_status, our_id
-from adapters.orders.reading import BadReply
+from adapters.orders.reading import BadReply, trade_seq
 from adapters.orders.replies import ZERO
 from adapters.orders.wire import MS_NS, KeyPermissions
 from trading.instruments import Instrument
@@ -146,6 +146,7 @@ def trade_report(source: Row, instrument: Instrument, cl_ord_id: str, ts_ns: int
         text="",
         ts_event_ns=event_ns,
         ts_init_ns=ts_ns,
+        trade_seq=trade_seq(source, "id"),
     )
 
 

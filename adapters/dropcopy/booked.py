@@ -12,12 +12,20 @@ from pathlib import Path
 import msgspec
 
 from adapters.journal.reader import JournalReader, JournalUnavailable, open_journal
-from trading.dropcopy.execution import Execution, execution_of
-from trading.orders.journal_rows import JournalKind, ReconcileBody, ReportBody, RowDraft, decode_body, decode_group
+from trading.dropcopy.execution import Execution, execution_of, funding_of
+from trading.orders.journal_rows import (
+    FundingBody,
+    JournalKind,
+    ReconcileBody,
+    ReportBody,
+    RowDraft,
+    decode_body,
+    decode_group,
+)
 
 ROWS_A_LOOK = 20_000
 TROUBLE = (OSError, sqlite3.Error, msgspec.DecodeError, JournalUnavailable)
-_KINDS = frozenset({JournalKind.FILL, JournalKind.PARTIAL})
+_KINDS = frozenset({JournalKind.FILL, JournalKind.PARTIAL, JournalKind.FUNDING})
 
 
 class Booked(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +114,10 @@ def booked_in(rows: Iterable[RowDraft], venue: str) -> Iterator[tuple[Execution 
 
 def _execution(body: bytes) -> tuple[Execution, ...]:
     said = decode_body(body)
-    one = execution_of(said.report) if isinstance(said, ReportBody) and not said.from_status else None
+    if isinstance(said, FundingBody):
+        one = funding_of(said.funding)
+    else:
+        one = execution_of(said.report) if isinstance(said, ReportBody) and not said.from_status else None
     return () if one is None else (one,)
 
 

@@ -20,15 +20,18 @@ from adapters.orders.exchange import Exchange, jittered, words_of
 from adapters.orders.link import OrderLinkSpec, open_dialect
 from adapters.orders.reading import BadReply
 from adapters.orders.wire import MS_NS, SECOND_NS, AuthFailed, ClockSkewed
-from trading.dropcopy.execution import Execution, execution_of
+from trading.dropcopy.execution import Execution, execution_of, funding_of
 from trading.limits.messages import Priority
 from trading.limits.venues import limits_of
-from trading.orders.messages import AccountState, ExecutionReport
+from trading.orders.messages import AccountState, ExecutionReport, FundingPayment
 
 PAGES_MAX = 100
 _BACKOFF_MS = (100, 300)
 _ROOM_MS = 10_000
 _OFFSET_MAX_MS = 2_000
+_FUNDING_EVERY_NS = 60 * SECOND_NS
+_FUNDING_BACK_NS = 600 * SECOND_NS
+"""Funding is paid a few times a day and dear to ask for: seldom, and each time for the last ten minutes anew."""
 _CLOCK_EVERY_NS = 60 * SECOND_NS
 _PAGE_WEIGHT = 3
 """A page of rows weighs at least so much, where a venue counts requests and not their weight too."""
@@ -37,13 +40,17 @@ _WHOLE_WEIGHT = 5
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue's record has of a span. Times of the span are the venue's, ``began_ns`` is ours, UTC."""
+    """What the venue's record has of a span. Times of the span are the venue's, ``began_ns`` is ours, UTC.
+
+    ``fundings_since_ns``: funding is in it from then on; None where this reading did not ask.
+    """
 
     executions: tuple[Execution, ...]
     since_ns: int
     until_ns: int
     began_ns: int
     weight: int
+    fundings_since_ns: int | None = None
 
 
 class TooMany(msgspec.Struct, frozen=True, tag=True):
@@ -72,6 +79,7 @@ class RecordReader:
         )
         self._whole = AccountReader(self._exchange, _BACKOFF_MS)
         self._clock_ns = 0
+        self._funded_ns: int | None = None
 
     def start(self) -> None:
         """Open the session, on the running loop."""
@@ -101,21 +109,31 @@ class RecordReader:
         began = self._clock.wall_ns()
         since_ms, until_ms = since_ns // MS_NS, until_ns // MS_NS
         before = self.weight
-        found: list[ExecutionReport] | TooMany | Unreadable
+        found: list[ExecutionReport | FundingPayment] | TooMany | Unreadable
+        funded_ms: int | None = since_ms
         if self.record is None:
             state = await self._state(since_ms, "poll")
-            found = state if isinstance(state, Unreadable) else [*state.executions]
+            found = state if isinstance(state, Unreadable) else [*state.executions, *state.fundings]
         else:
-            found = await self._pages(self.record, self.record.executions(since_ms, until_ms), Priority.POLL)
+            back_ms = max(since_ms - _FUNDING_BACK_NS // MS_NS, 0)
+            seldom = self.record.fundings(back_ms, until_ms)
+            if seldom:
+                due = self._funded_ns is None or self._clock.mono_ns() - self._funded_ns >= _FUNDING_EVERY_NS
+                funded_ms, seldom = (back_ms, seldom) if due else (None, ())
+            reads = (*self.record.executions(since_ms, until_ms), *seldom)
+            found = await self._pages(self.record, reads, Priority.POLL)
+            if isinstance(found, list) and seldom:
+                self._funded_ns = self._clock.mono_ns()
         if not isinstance(found, list):
             return found
-        kept = {one.exec_id: one for report in found if (one := execution_of(report)) is not None}
+        kept = {one.exec_id: one for event in found if (one := _execution(event)) is not None}
         return Listed(
             executions=tuple(sorted(kept.values(), key=lambda one: one.ts_event_ns)),
             since_ns=since_ms * MS_NS,
             until_ns=(until_ms + 1) * MS_NS - 1,
             began_ns=began,
             weight=self.weight - before,
+            fundings_since_ns=None if funded_ms is None else funded_ms * MS_NS,
         )
 
     async def open_orders(self) -> list[ExecutionReport] | TooMany | Unreadable:
@@ -123,7 +141,8 @@ class RecordReader:
         if self.record is None:
             state = await self._state(self._exchange.venue_ms, "reconcile")
             return state if isinstance(state, Unreadable) else [*state.open_orders]
-        return await self._pages(self.record, self.record.open_orders(), Priority.HEDGE)
+        found = await self._pages(self.record, self.record.open_orders(), Priority.HEDGE)
+        return [one for one in found if isinstance(one, ExecutionReport)] if isinstance(found, list) else found
 
     async def _state(self, since_ms: int, cause: str) -> AccountState | Unreadable:
         """The account as the order path reads it, over these connections: its executions begin at ``since_ms``."""
@@ -134,8 +153,8 @@ class RecordReader:
 
     async def _pages(
         self, record: Record, reads: tuple[AccountRead, ...], priority: Priority
-    ) -> list[ExecutionReport] | TooMany | Unreadable:
-        out: list[ExecutionReport] = []
+    ) -> list[ExecutionReport | FundingPayment] | TooMany | Unreadable:
+        out: list[ExecutionReport | FundingPayment] = []
         pages = 0
         while reads:
             following: list[AccountRead] = []
@@ -181,3 +200,7 @@ class RecordReader:
             if backoff_ms:
                 await asyncio.sleep(jittered(backoff_ms))
         return Unreadable(f"{name}: {trouble}")
+
+
+def _execution(event: ExecutionReport | FundingPayment) -> Execution | None:
+    return funding_of(event) if isinstance(event, FundingPayment) else execution_of(event)

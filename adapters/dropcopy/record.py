@@ -1,8 +1,9 @@
-"""What each venue's record is asked for, page by page: executions of a span of time, and open orders.
+"""What each venue's record is asked for, page by page: executions and funding of a span of time, and open orders.
 
 Requests and pages are the drop copy's own, so that a mistake of the order path's reading is not repeated here; what a
 row means is the venue's codec's, of which there is one. Pure. Sources: "Account trade list" (Binance, spot and
-futures), "Get transaction details (last 3 months)" (OKX), "Get Trade History" (Bybit), read 2026-11.
+futures) and "Get Income History", "Get transaction details (last 3 months)" and "Get bills details" (OKX), "Get Trade
+History" (Bybit, where funding is among the trades), read 2026-11.
 """
 
 from __future__ import annotations
@@ -18,15 +19,22 @@ from adapters.okx.instruments import OKX
 from adapters.orders import binance_read, bybit_read, okx_read
 from adapters.orders import reading as r
 from adapters.orders.account import AccountPart, AccountRead
+from adapters.orders.binance_account import funding_of as binance_funding
+from adapters.orders.okx_account import funding_of as okx_funding
 from adapters.orders.wire import MS_NS, WireKind, wire_request
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders.messages import ExecType, ExecutionReport
+from trading.orders.messages import ExecType, ExecutionReport, FundingPayment
 
-_FILLS, _OPEN = "fills", "open"
+_FILLS, _OPEN, _FUNDING = "fills", "open", "funding"
+_BINANCE_INCOME = {USDM: ("/fapi/v1/income", 30), COINM: ("/dapi/v1/income", 20)}
 _BINANCE_FILLS = {SPOT: ("/api/v3/myTrades", 20), USDM: ("/fapi/v1/userTrades", 5), COINM: ("/dapi/v1/userTrades", 20)}
 _BINANCE_OPEN = {SPOT: ("/api/v3/openOrders", 6), USDM: ("/fapi/v1/openOrders", 1), COINM: ("/dapi/v1/openOrders", 1)}
-_OKX_PATHS = {_FILLS: "/api/v5/trade/fills-history", _OPEN: "/api/v5/trade/orders-pending"}
-_OKX_OLDER = {_FILLS: "billId", _OPEN: "ordId"}
+_OKX_PATHS = {
+    _FILLS: "/api/v5/trade/fills-history",
+    _OPEN: "/api/v5/trade/orders-pending",
+    _FUNDING: "/api/v5/account/bills",
+}
+_OKX_OLDER = {_FILLS: "billId", _OPEN: "ordId", _FUNDING: "billId"}
 _CATEGORIES = {InstrumentKind.SPOT: "spot", InstrumentKind.LINEAR: "linear", InstrumentKind.INVERSE: "inverse"}
 
 
@@ -37,6 +45,10 @@ class Record(Protocol):
         """The first pages of what was executed in a span, both ends in it (venue time, at most a day)."""
         ...
 
+    def fundings(self, since_ms: int, until_ms: int) -> tuple[AccountRead, ...]:
+        """The first pages of funding in a span; none where the venue has none, or tells it with executions."""
+        ...
+
     def open_orders(self) -> tuple[AccountRead, ...]:
         """The first pages of what rests."""
         ...
@@ -45,7 +57,7 @@ class Record(Protocol):
         """The page after this one; None when there is none."""
         ...
 
-    def rows(self, part: AccountPart) -> list[ExecutionReport]:
+    def rows(self, part: AccountPart) -> list[ExecutionReport | FundingPayment]:
         """What a page says, of instruments that the desk trades."""
         ...
 
@@ -69,11 +81,16 @@ class BinanceRecord:
     def __init__(self, venue: str, instruments: Sequence[Instrument]) -> None:
         self._venue = venue
         self._by_id = {one.instrument_id: one for one in instruments}
+        self._by_symbol = {one.symbol: one for one in instruments}
 
     def executions(self, since_ms: int, until_ms: int) -> tuple[AccountRead, ...]:
         """See `Record`."""
         times = {"startTime": since_ms, "endTime": until_ms}
         return tuple(self._fills(one, until_ms, 0, times) for one in self._by_id.values())
+
+    def fundings(self, since_ms: int, until_ms: int) -> tuple[AccountRead, ...]:
+        """See `Record`."""
+        return (self._income(since_ms, until_ms, 0),) if self._venue in _BINANCE_INCOME else ()
 
     def open_orders(self) -> tuple[AccountRead, ...]:
         """See `Record`."""
@@ -87,6 +104,9 @@ class BinanceRecord:
         """See `Record`."""
         kind, _, rest = part.read.key.partition("|")
         rows = self._list(part)
+        if kind == _FUNDING and len(rows) >= self.PAGE:
+            until_ms, page = (int(text) for text in rest.split("|"))
+            return self._income(r.time_ns(rows[-1], "time") // MS_NS, until_ms, page + 1)
         if kind != _FILLS or len(rows) < self.PAGE:
             return None
         until_ms, page = (int(text) for text in rest.split("|")[1:])
@@ -95,9 +115,12 @@ class BinanceRecord:
         instrument = self._by_id[part.read.instrument_id]
         return self._fills(instrument, until_ms, page + 1, {"fromId": int(r.text(rows[-1], "id")) + 1})
 
-    def rows(self, part: AccountPart) -> list[ExecutionReport]:
+    def rows(self, part: AccountPart) -> list[ExecutionReport | FundingPayment]:
         """See `Record`. An execution names its order by the venue's id only."""
         kind, _, rest = part.read.key.partition("|")
+        if kind == _FUNDING:
+            ours = ((self._by_symbol.get(r.text(row, "symbol")), row) for row in self._list(part))
+            return [binance_funding(row, self._venue, one.instrument_id, part.ts_ns) for one, row in ours if one]
         instrument = self._by_id[part.read.instrument_id]
         if kind == _OPEN:
             status = ExecType.ORDER_STATUS
@@ -112,6 +135,11 @@ class BinanceRecord:
         path, weight = _BINANCE_FILLS[self._venue]
         asked: dict[str, str | int] = {"symbol": one.symbol, "limit": self.PAGE, **query}
         return _get(f"{_FILLS}|{one.instrument_id}|{until_ms}|{page}", path, asked, one.instrument_id, weight=weight)
+
+    def _income(self, since_ms: int, until_ms: int, page: int) -> AccountRead:
+        path, weight = _BINANCE_INCOME[self._venue]
+        span: dict[str, str | int] = {"startTime": since_ms, "endTime": until_ms, "limit": self.PAGE}
+        return _get(f"{_FUNDING}|{until_ms}|{page}", path, {"incomeType": "FUNDING_FEE", **span}, weight=weight)
 
     def _list(self, part: AccountPart) -> list[r.Row]:
         if part.status != 200:
@@ -135,6 +163,13 @@ class OkxRecord:
             self._page(_FILLS, urlencode({"instType": kind, **span, "limit": self.PAGE}), 0) for kind in self._types
         )
 
+    def fundings(self, since_ms: int, until_ms: int) -> tuple[AccountRead, ...]:
+        """See `Record`."""
+        if "SWAP" not in self._types:
+            return ()
+        span = {"type": "8", "begin": since_ms, "end": until_ms, "limit": self.PAGE}
+        return (self._page(_FUNDING, urlencode(span), 0),)
+
     def open_orders(self) -> tuple[AccountRead, ...]:
         """See `Record`."""
         return (self._page(_OPEN, f"limit={self.PAGE}", 0),)
@@ -148,14 +183,16 @@ class OkxRecord:
         asked = part.read.request.query.partition("&after=")[0]
         return self._page(kind, f"{asked}&after={r.text(rows[-1], _OKX_OLDER[kind])}", int(page) + 1)
 
-    def rows(self, part: AccountPart) -> list[ExecutionReport]:
+    def rows(self, part: AccountPart) -> list[ExecutionReport | FundingPayment]:
         """See `Record`."""
-        out: list[ExecutionReport] = []
+        out: list[ExecutionReport | FundingPayment] = []
         for row in self._list(part):
             instrument = self._by_symbol.get(r.text_or(row, "instId"))
             if instrument is None:
                 continue
-            if part.read.key.startswith(_FILLS):
+            if part.read.key.startswith(_FUNDING):
+                out.append(okx_funding(row, OKX, instrument.instrument_id, part.ts_ns))
+            elif part.read.key.startswith(_FILLS):
                 out.append(okx_read.fill_report(row, instrument, part.ts_ns, streamed=False))
             else:
                 out.append(okx_read.order_report(row, instrument, part.ts_ns, exec_type=ExecType.ORDER_STATUS))
@@ -189,6 +226,10 @@ class BybitRecord:
             for category in categories
         )
 
+    def fundings(self, since_ms: int, until_ms: int) -> tuple[AccountRead, ...]:
+        """See `Record`. It is among the executions there."""
+        return ()
+
     def open_orders(self) -> tuple[AccountRead, ...]:
         """See `Record`."""
         return tuple(
@@ -212,17 +253,17 @@ class BybitRecord:
         request = wire_request("GET", part.read.request.path, WireKind.ACCOUNT, query=query)
         return AccountRead(key="|".join((kind, category, str(int(page) + 1), *more)), request=request)
 
-    def rows(self, part: AccountPart) -> list[ExecutionReport]:
-        """See `Record`. Funding is a kind of execution there, and none of ours."""
+    def rows(self, part: AccountPart) -> list[ExecutionReport | FundingPayment]:
+        """See `Record`. Funding is a kind of execution there."""
         kind, category = part.read.key.split("|")[:2]
-        out: list[ExecutionReport] = []
+        out: list[ExecutionReport | FundingPayment] = []
         for row in r.rows(self._result(part).get("list"), part.read.key):
             instrument = self._by_symbol.get((category, r.text(row, "symbol")))
             if instrument is None:
                 continue
             if kind == _OPEN:
                 out.append(bybit_read.order_report(row, instrument, part.ts_ns, exec_type=ExecType.ORDER_STATUS))
-            elif isinstance(event := bybit_read.execution(row, instrument, part.ts_ns), ExecutionReport):
+            elif (event := bybit_read.execution(row, instrument, part.ts_ns)) is not None:
                 out.append(event)
         return out
 

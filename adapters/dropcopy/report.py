@@ -23,6 +23,8 @@ from trading.orders.journal_rows import RowDraft, decode_group
 SECOND_NS = 1_000_000_000
 UNSETTLED_NS = 60 * SECOND_NS
 """What was executed so shortly before the copy ends may be on its way on either side: it is counted and not judged."""
+FUNDING_UNSETTLED_NS = 180 * SECOND_NS
+"""The same for funding, which is asked for once a minute."""
 LINES_MAX = 1_000
 _AROUND_NS = 3_600 * SECOND_NS
 
@@ -112,7 +114,6 @@ class _Comparison:
         self._copy = copy
         self._venue = venue
         self._since_ns, self._until_ns = since_ns, until_ns
-        self._judged_ns = until_ns - UNSETTLED_NS
         self._seen = bytearray()
         self._past = copy.differences(since_ns)
         self._accepted = {one.difference.exec_id: one.difference.accepted_by for one in self._past}
@@ -165,7 +166,8 @@ class _Comparison:
     def _found(self, kind: DifferenceKind, listed: Execution | None, booked: Execution | None) -> None:
         one = listed or booked
         assert one is not None
-        if (listed is None or booked is None) and one.ts_event_ns > self._judged_ns:
+        unsettled_ns = FUNDING_UNSETTLED_NS if one.is_funding else UNSETTLED_NS
+        if (listed is None or booked is None) and one.ts_event_ns > self._until_ns - unsettled_ns:
             self._unsettled += 1
             return
         by = self._accepted.get(one.exec_id, "")

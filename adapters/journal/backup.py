@@ -25,8 +25,11 @@ from adapters.journal.verify import VerifyReport, verify
 MANIFEST = "manifest.json"
 JOURNAL = "journal.db"
 FORMAT = 1
-BESIDE = ("brakes.msgpack", "universe", "paper", "account-kind", "journal.way", "other")
+BESIDE = ("brakes.msgpack", "universe", "paper", "reports", "account-kind", "journal.way", "other")
 """What of a data directory is state and not rebuilt. The journal is copied first: venues may know more, never less."""
+DROP_COPIES = "dropcopy"
+"""The venues' own records as they were read, and what people accepted of them. Copied before the journal: one that had
+seen rows which the journal does not have would never look at those that come in their place."""
 COPY_PAGES = 4_096
 Progress = Callable[[str], None]
 
@@ -86,9 +89,15 @@ def backup(
     with closing(open_journal(where)) as journal:
         target.mkdir(parents=True, exist_ok=True)
         try:
+            for path in sorted((data / DROP_COPIES).glob("*.db")):
+                uri = f"{path.absolute().as_uri()}?mode=ro"
+                with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+                    db.execute("BEGIN")
+                    db.execute("SELECT count(*) FROM sqlite_master").fetchall()  # the moment that is copied begins
+                    _copy_file(db, target / DROP_COPIES / path.name, f"drop copy of {path.stem}", say)
             with journal.snapshot():
                 if isinstance(journal, SqliteReader):
-                    _copy_file(journal.db, target / JOURNAL, say)
+                    _copy_file(journal.db, target / JOURNAL, "journal", say)
                 else:
                     from adapters.journal.pour import into_file  # noqa: PLC0415 - a driver that most desks do not need
 
@@ -175,12 +184,13 @@ def _facts(report: VerifyReport) -> JournalFacts:
     )
 
 
-def _copy_file(db: sqlite3.Connection, to: Path, say: Progress) -> None:
-    """SQLite's own backup, inside the reader's snapshot: the writer goes on, and the copy does not begin anew."""
+def _copy_file(db: sqlite3.Connection, to: Path, name: str, say: Progress) -> None:
+    """SQLite's own backup; inside a reader's snapshot the writer goes on, and the copy does not begin anew."""
 
     def told(_status: int, left: int, pages: int) -> None:
-        say(f"journal: {pages - left:,} of {pages:,} pages")
+        say(f"{name}: {pages - left:,} of {pages:,} pages")
 
+    to.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(to, isolation_level=None)) as copy:
         db.backup(copy, pages=COPY_PAGES, progress=told)
         # One file, without a WAL beside it, that can be read from a medium that cannot be written.

@@ -18,8 +18,9 @@ from trading.orders.journal_rows import (
     RowDraft,
     chain_hash,
     decode_group,
-    encode_rows,
+    encode_group,
     join_group,
+    rows_in,
 )
 
 SCHEMA_VERSION = 2
@@ -29,6 +30,7 @@ CHECKPOINTS_KEPT = 3
 _FILTER_POWER = 25
 _FILTER_BITS = 1 << _FILTER_POWER
 _FILTER_MASK = _FILTER_BITS - 1
+_NO_KEYS: frozenset[tuple[str, str, bool]] = frozenset()
 
 
 class JournalFailure(Enum):
@@ -148,6 +150,17 @@ class Keys:
             self._old, self._young = self._young, set()
         self._young.update(fresh)
 
+    def take(self, fresh: frozenset[Key]) -> Key | None:
+        """Remember them, unless one of them was there before: that one."""
+        young = self._young
+        if not (young.isdisjoint(fresh) and self._old.isdisjoint(fresh)):
+            return self.hit(fresh)
+        if len(young) + len(fresh) > self._limit:
+            self.add(fresh)
+        else:
+            young |= fresh
+        return None
+
     def suspects(self, fresh: frozenset[Key]) -> list[Key]:
         """Those of ``fresh`` that memory may have forgotten and the index may hold; it decides."""
         if self.complete:
@@ -185,17 +198,22 @@ class Prepared:
     Raises ``JournalFailed`` (DUPLICATE) when the rows repeat each other.
     """
 
-    __slots__ = ("count", "keys", "payload")
+    __slots__ = ("count", "group", "keys")
 
     def __init__(self, rows: Sequence[RowDraft]) -> None:
         self.count = len(rows)
         self.keys = keys_of(rows)
-        self.payload = encode_rows(rows)
+        self.group = encode_group(rows)
 
 
 def keys_of(rows: Sequence[RowDraft]) -> frozenset[Key]:
     """What these rows bring that may come once; ``JournalFailed`` when they repeat each other."""
     # `is` and not a set: an enum's hash is Python code, and this runs on the order path for every row.
+    if len(rows) == 1:
+        row = rows[0]
+        if row.exec_id is None:
+            placing = row.kind is JournalKind.PLACE or row.kind is JournalKind.REPLACE
+            return frozenset(((row.venue, row.cl_ord_id, True),)) if placing else _NO_KEYS
     keys: list[Key] = []
     for row in rows:
         kind = row.kind
@@ -218,8 +236,10 @@ def describe(key: Key) -> str:
 
 def joined(batches: Sequence[Prepared]) -> tuple[int, bytes]:
     """(rows, canonical bytes) of all batches as one group."""
+    if len(batches) == 1:
+        return batches[0].count, batches[0].group
     count = sum(batch.count for batch in batches)
-    return count, join_group(count, [batch.payload for batch in batches])
+    return count, join_group(count, [rows_in(batch.count, batch.group) for batch in batches])
 
 
 IndexLine = tuple[int, int, int, str, str, str, str | None, str, int]

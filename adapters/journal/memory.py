@@ -35,14 +35,14 @@ class MemoryJournal:
     def append(self, rows: Sequence[RowDraft]) -> tuple[int, int]:
         """One group; (first seq, last seq)."""
         keys = keys_of(rows)
-        duplicate = self._known.hit(keys)
-        if duplicate is not None:
-            raise JournalFailed(JournalFailure.DUPLICATE, describe(duplicate))
+        if keys:
+            duplicate = self._known.take(keys)
+            if duplicate is not None:
+                raise JournalFailed(JournalFailure.DUPLICATE, describe(duplicate))
         first = self._last_seq + 1
         self._groups.append((first, tuple(rows)))
-        self._last_seq += len(rows)
-        self._known.add(keys)
-        return first, self._last_seq
+        self._last_seq = last = self._last_seq + len(rows)
+        return first, last
 
     def read(self, from_seq: int = 1) -> Iterator[JournalRow]:
         """Rows from ``from_seq`` on, in order."""

@@ -123,6 +123,11 @@ class Limiter:
         self._pending.append(apply)
         self._turn()
 
+    def mended(self, account: str) -> None:
+        """A person says that the key of ``account`` is good again: what waits for it may go, in all of the host."""
+        self._pending.append(lambda: self._governor.mended(account, self._clock.mono_ns()))
+        self._turn()
+
     def view(self) -> LimiterView:
         """As it is now."""
         self._turn()

@@ -122,6 +122,11 @@ def instrument_type(symbol: str) -> str:
     return "SWAP" if parts[2] == "SWAP" else "FUTURES"
 
 
+def instrument_code(symbol: str) -> int:
+    """The number that the venue gives an instrument, ``instIdCode``; ours follow from the name."""
+    return 100_000 + crc32(symbol.encode()) % 9_000_000
+
+
 def push(channel: str, subject: Mapping[str, str], rows: Sequence[Mapping[str, object]]) -> bytes:
     """A push of rows; ``subject`` is what the subscription named beside the channel."""
     return _encode({"arg": {"channel": channel, **subject}, "data": rows})

@@ -12,7 +12,7 @@ from adapters.orders.account import OVERLAP_MS, AccountCursor, AccountPart, Acco
 from adapters.orders.exchange import Exchange, jittered, words_of
 from adapters.orders.wire import MS_NS, AuthFailed, ClockSkewed
 from trading.limits.messages import Priority
-from trading.orders.messages import ExecutionReport
+from trading.orders.messages import ExecType, ExecutionReport
 
 URGENT = frozenset({"catch_up", "reconcile"})
 """Causes of readings until whose end a venue is held: polls give way to them, as to hedges."""
@@ -83,7 +83,10 @@ class AccountReader:
         instrument = self._exchange.dialect.instruments.get(report.instrument_id)
         if instrument is None or not report.order_id or not report.cl_ord_id:
             return
-        self._known[f"{instrument.symbol}:{report.order_id}"] = report.cl_ord_id
+        name = report.cl_ord_id
+        if report.exec_type is ExecType.REPLACED and self._exchange.dialect.amends_in_place:
+            name = report.orig_cl_ord_id or name  # the amendment's id is ours alone
+        self._known[f"{instrument.symbol}:{report.order_id}"] = name
         if len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
 

@@ -10,7 +10,7 @@ from trading.orders.messages import ExecType, ExecutionReport, NewOrderSingle, O
 def ack(
     command: NewOrderSingle, instrument: Instrument, order_id: str, *, event_ns: int, ts_ns: int
 ) -> ExecutionReport:
-    """The order lives, and nothing has happened to it as far as this says."""
+    """The order lives, or is held for its trigger, and nothing has happened to it as far as this says."""
     return ExecutionReport(
         venue=command.venue,
         instrument_id=command.instrument_id,
@@ -20,7 +20,7 @@ def ack(
         exec_id=f"{instrument.symbol}:{order_id}:{ExecType.NEW.value}",
         exec_seq=0,
         exec_type=ExecType.NEW,
-        ord_status=OrdStatus.NEW,
+        ord_status=OrdStatus.NEW if command.trigger is None else OrdStatus.PENDING_TRIGGER,
         side=command.side,
         ord_type=command.ord_type,
         time_in_force=command.time_in_force,
@@ -37,4 +37,5 @@ def ack(
         text="",
         ts_event_ns=event_ns,
         ts_init_ns=ts_ns,
+        trigger=command.trigger,
     )

@@ -27,15 +27,17 @@ from adapters.binance.orders_codec import (
     encode_replace,
     encode_status,
 )
+from adapters.orders import binance_algo as algo
 from adapters.orders import binance_batch as batch
 from adapters.orders.account import AccountCursor, AccountPart, AccountRead, KnownOrders, Parts, Reading, Unreadable
 from adapters.orders.binance_account import BinanceAccount
 from adapters.orders.binance_answers import reply_to, trouble_of
 from adapters.orders.binance_read import decode_user
+from adapters.orders.binance_stops import encode_spot_stop
 from adapters.orders.dialect import BatchCommand, StreamPlan
 from adapters.orders.digests import hmac_hex
 from adapters.orders.news import UserEvent
-from adapters.orders.terms import plain_terms
+from adapters.orders.terms import plain_terms, set_apart
 from adapters.orders.wire import (
     SECOND_NS,
     CancelAll,
@@ -72,13 +74,33 @@ from trading.orders.messages import (
 _WALLET = "https://api.binance.com"
 REAL = {
     SPOT: OrderEndpoints(rest="https://api.binance.com", ws="wss://ws-api.binance.com", wallet=_WALLET),
-    USDM: OrderEndpoints(rest="https://fapi.binance.com", ws="wss://fstream.binance.com", wallet=_WALLET),
-    COINM: OrderEndpoints(rest="https://dapi.binance.com", ws="wss://dstream.binance.com", wallet=_WALLET),
+    USDM: OrderEndpoints(
+        rest="https://fapi.binance.com",
+        ws="wss://fstream.binance.com",
+        wallet=_WALLET,
+        entry="wss://ws-fapi.binance.com",
+    ),
+    COINM: OrderEndpoints(
+        rest="https://dapi.binance.com",
+        ws="wss://dstream.binance.com",
+        wallet=_WALLET,
+        entry="wss://ws-dapi.binance.com",
+    ),
 }
 TESTNET = {
     SPOT: OrderEndpoints(rest="https://testnet.binance.vision", ws="wss://ws-api.testnet.binance.vision", demo=True),
-    USDM: OrderEndpoints(rest="https://demo-fapi.binance.com", ws="wss://fstream.binancefuture.com", demo=True),
-    COINM: OrderEndpoints(rest="https://demo-dapi.binance.com", ws="wss://dstream.binancefuture.com", demo=True),
+    USDM: OrderEndpoints(
+        rest="https://demo-fapi.binance.com",
+        ws="wss://fstream.binancefuture.com",
+        demo=True,
+        entry="wss://testnet.binancefuture.com",
+    ),
+    COINM: OrderEndpoints(
+        rest="https://demo-dapi.binance.com",
+        ws="wss://dstream.binancefuture.com",
+        demo=True,
+        entry="wss://testnet.binancefuture.com",
+    ),
 }
 """The venue's test networks. They have no ``/sapi``: what a key may do is not told there."""
 
@@ -128,6 +150,13 @@ class BinanceOrders:
         """See `OrderDialect`."""
         del now_ms
         match command:
+            case NewOrderSingle() if command.trigger is not None and not self._spot:
+                mode = stp.word(self.venue, command.stp)
+                return algo.place(command, self._instrument(command.instrument_id), _PREFIX[self.venue], mode)
+            case NewOrderSingle() if command.trigger is not None:
+                instrument = self._instrument(command.instrument_id)
+                words = encode_spot_stop(command, instrument) + self._extras(command)
+                return self._order(RequestKind.NEW, words, WireKind.PLACE, orders=1)
             case NewOrderSingle():
                 instrument = self._instrument(command.instrument_id)
                 words = encode_new_order(plain_terms(command), instrument) + self._extras(command)
@@ -137,11 +166,15 @@ class BinanceOrders:
                 words = encode_replace(plain_terms(command), instrument)
                 words += self._extras(command) if self._spot else b""
                 return self._order(RequestKind.REPLACE, words, WireKind.AMEND, orders=1)
+            case OrderCancelRequest() if command.waits and not self._spot:
+                return algo.cancel(command, _PREFIX[self.venue])
             case OrderCancelRequest():
-                words = encode_cancel(command, self._instrument(command.instrument_id))
+                words = encode_cancel(command, self._instrument(command.instrument_id), self._become(command))
                 return self._order(RequestKind.CANCEL, words, WireKind.CANCEL)
+            case OrderStatusRequest() if command.waits and not self._spot:
+                return algo.ask(command, _PREFIX[self.venue])
             case OrderStatusRequest():
-                words = encode_status(command, self._instrument(command.instrument_id))
+                words = encode_status(command, self._instrument(command.instrument_id), self._become(command))
                 return self._order(RequestKind.STATUS, words, WireKind.QUERY, weight=_STATUS_WEIGHT[self.venue])
             case AccountStateRequest():
                 raise ValueError("an account is read by several requests: account_requests")
@@ -162,6 +195,10 @@ class BinanceOrders:
         in_query = method in {"GET", "DELETE"}
         query, body = (words.decode(), b"") if in_query else ("", words)
         return wire_request(method, path, kind, query=query, body=body, weight=weight, orders=orders, reduces=reduces)
+
+    def _become(self, command: OrderCancelRequest | OrderStatusRequest) -> str:
+        """The number of what a triggered order of the algo service became; "" for all others."""
+        return command.order_id if not self._spot and command.order_id.isdigit() else ""
 
     def _extras(self, command: NewOrderSingle | OrderCancelReplaceRequest) -> bytes:
         """Spot tells executions with the ack; both keep us from trading with ourselves."""
@@ -315,13 +352,15 @@ class BinanceOrders:
 
     def batch_limit(self, command: BatchCommand) -> int:
         """Five placements or amendments, ten cancels; spot takes single ones only."""
-        return 1 if self._spot else batch.limit(command)
+        return 1 if self._spot or set_apart(command) else batch.limit(command)
 
     def encode_batch(self, commands: Sequence[BatchCommand], now_ms: int) -> WireRequest:
         """See `OrderDialect`."""
         del now_ms
         if self._spot:
             raise ValueError("batch: Binance spot takes one order at a time")
+        if any(set_apart(command) for command in commands):
+            raise ValueError("batch: orders that wait for a trigger go one at a time")
         instruments = [self._instrument(command.instrument_id) for command in commands]
         return batch.encode(commands, instruments, _PREFIX[self.venue], self._extras)
 

@@ -17,11 +17,12 @@ import msgspec
 from adapters.binance.instruments import COINM, SPOT, USDM
 from adapters.orders import reading as r
 from adapters.orders.account import AccountCursor, AccountRead, KnownOrders, Parts, Reading, TradeMark, Unreadable
+from adapters.orders.binance_algo import algo_report
 from adapters.orders.binance_read import order_report, trade_report
 from adapters.orders.replies import ZERO
 from adapters.orders.wire import MS_NS, WireKind, wire_request
 from trading.instruments import Instrument
-from trading.orders.messages import AccountState, ExecType, ExecutionReport, FundingPayment
+from trading.orders.messages import AccountState, ExecType, ExecutionReport, FundingPayment, OrdStatus
 
 PAGE = 1000
 ORDERS_MAX = 200
@@ -32,6 +33,8 @@ _POSITIONS = {USDM: ("/fapi/v3/positionRisk", 5), COINM: ("/dapi/v1/positionRisk
 _OPEN = {SPOT: ("/api/v3/openOrders", 6), USDM: ("/fapi/v1/openOrders", 1), COINM: ("/dapi/v1/openOrders", 1)}
 _OPEN_ALL = {SPOT: 80, USDM: 40, COINM: 40}
 """What it costs to ask for the open orders of one symbol, and of all."""
+_WAITING = {USDM: "/fapi/v1/openAlgoOrders", COINM: "/dapi/v1/openAlgoOrders"}
+_WAITING_ALL = 40
 _TRADES = {SPOT: ("/api/v3/myTrades", 20), USDM: ("/fapi/v1/userTrades", 5), COINM: ("/dapi/v1/userTrades", 20)}
 _INCOME = {USDM: ("/fapi/v1/income", 30), COINM: ("/dapi/v1/income", 20)}
 _ORDER = {SPOT: ("/api/v3/order", 4), USDM: ("/fapi/v1/order", 1), COINM: ("/dapi/v1/order", 1)}
@@ -51,7 +54,7 @@ class BinanceAccount:
         """Balances, positions, open orders, executions of ours, and funding where the cursor asks for it."""
         venue = self._venue
         reads = [_get("balance", *_BALANCE[venue], {"omitZeroBalances": "true"} if venue == SPOT else {})]
-        reads += self._open()
+        reads += self._open() + self._waiting()
         if venue != SPOT:
             reads.append(_get("positions", *_POSITIONS[venue], {}))
             if cursor.income_ms is not None:
@@ -89,6 +92,15 @@ class BinanceAccount:
         if weight * len(self._by_id) >= _OPEN_ALL[self._venue]:
             return [_get("open", path, _OPEN_ALL[self._venue], {})]
         return [_get(f"open:{i}", path, weight, {"symbol": x.symbol}, i) for i, x in self._by_id.items()]
+
+    def _waiting(self) -> list[AccountRead]:
+        """Futures keep orders that wait for a trigger apart."""
+        if self._venue == SPOT:
+            return []
+        path = _WAITING[self._venue]
+        if len(self._by_id) >= _WAITING_ALL:
+            return [_get("openalgo", path, _WAITING_ALL, {})]
+        return [_get(f"openalgo:{i}", path, 1, {"symbol": x.symbol}, i) for i, x in self._by_id.items()]
 
     def _trades(self, instrument_id: str, page: int, *, from_id: str = "", start_ms: int = 0) -> AccountRead:
         query: dict[str, str | int] = {"symbol": self._by_id[instrument_id].symbol, "limit": PAGE}
@@ -200,6 +212,14 @@ class BinanceAccount:
             symbol = r.text(row, "symbol")
             instrument = self._by_symbol.get(symbol) or foreign(self._venue, symbol, next(iter(self._by_id.values())))
             out.append(order_report(row, instrument, ts_ns, exec_type=ExecType.ORDER_STATUS))
+        for key, part in parts.items():
+            for row in _list(part.body, key) if key.startswith("openalgo") else ():
+                symbol = r.text(row, "symbol")
+                here = self._by_symbol.get(symbol) or foreign(self._venue, symbol, next(iter(self._by_id.values())))
+                report = algo_report(row, here, ts_ns, exec_type=ExecType.ORDER_STATUS)
+                if report.ord_status is OrdStatus.PENDING_TRIGGER:
+                    # What is triggered already the list of open orders has, or the list of executions.
+                    out.append(report)
         return out
 
     def _positions(self, parts: Parts) -> dict[str, Decimal]:
@@ -233,22 +253,28 @@ class BinanceAccount:
             if not key.startswith("income:"):
                 continue
             for row in _list(part.body, key):
-                symbol, funding_id = r.text(row, "symbol"), r.text(row, "tranId")
+                symbol = r.text(row, "symbol")
                 instrument = self._by_symbol.get(symbol)
-                out[funding_id] = FundingPayment(
-                    venue=self._venue,
-                    instrument_id=instrument.instrument_id if instrument is not None else f"{self._venue}/{symbol}",
-                    funding_id=f"{symbol}:{funding_id}",
-                    exec_seq=0,
-                    rate=ZERO,
-                    position_qty=ZERO,
-                    mark_price=ZERO,
-                    amount=r.amount(row, "income"),
-                    asset=r.text(row, "asset"),
-                    ts_event_ns=r.time_ns(row, "time"),
-                    ts_init_ns=ts_ns,
-                )
+                instrument_id = instrument.instrument_id if instrument is not None else f"{self._venue}/{symbol}"
+                out[r.text(row, "tranId")] = funding_of(row, self._venue, instrument_id, ts_ns)
         return sorted(out.values(), key=lambda payment: payment.ts_event_ns)
+
+
+def funding_of(row: r.Row, venue: str, instrument_id: str, ts_ns: int) -> FundingPayment:
+    """A row of the income list of type FUNDING_FEE: amounts only."""
+    return FundingPayment(
+        venue=venue,
+        instrument_id=instrument_id,
+        funding_id=f"{r.text(row, 'symbol')}:{r.text(row, 'tranId')}",
+        exec_seq=0,
+        rate=ZERO,
+        position_qty=ZERO,
+        mark_price=ZERO,
+        amount=r.amount(row, "income"),
+        asset=r.text(row, "asset"),
+        ts_event_ns=r.time_ns(row, "time"),
+        ts_init_ns=ts_ns,
+    )
 
 
 def foreign(venue: str, symbol: str, pattern: Instrument) -> Instrument:
@@ -272,7 +298,9 @@ def _open_ids(parts: Parts) -> dict[str, str]:
 
 
 def _open_rows(parts: Parts) -> list[r.Row]:
-    return [row for key, part in parts.items() if key.startswith("open") for row in _list(part.body, key)]
+    return [
+        row for key, part in parts.items() if key == "open" or key.startswith("open:") for row in _list(part.body, key)
+    ]
 
 
 def _asked(parts: Parts, instrument: Instrument, order_id: str) -> str:

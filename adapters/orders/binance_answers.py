@@ -12,6 +12,7 @@ import msgspec
 
 from adapters.binance.instruments import SPOT
 from adapters.orders import reading as r
+from adapters.orders.binance_algo import algo_report
 from adapters.orders.binance_codes import banned_until_ms, verdict_of
 from adapters.orders.binance_read import fills_of, order_report
 from adapters.orders.replies import ZERO, Verdict, refusal, reply_of, retry_after_ns, said, status_answer
@@ -122,11 +123,14 @@ def order_answer(
             return Events((report,))
         case OrderCancelReplaceRequest():
             # In place: the venue keeps the id of the original, the desk goes on with the new one.
-            amended = order_report(
-                source,
-                instrument,
-                ts_ns,
+            shown = order_report(source, instrument, ts_ns, cl_ord_id=command.orig_cl_ord_id)
+            if shown.exec_type is not ExecType.NEW:
+                # Nothing was left of it, or it would have taken: it ended instead of being amended.
+                return Events((shown,))
+            amended = msgspec.structs.replace(
+                shown,
                 exec_type=ExecType.REPLACED,
+                exec_id=f"{shown.exec_id.rpartition(':')[0]}:{ExecType.REPLACED.value}:{command.cl_ord_id}",
                 cl_ord_id=command.cl_ord_id,
                 orig_cl_ord_id=command.orig_cl_ord_id,
             )
@@ -156,13 +160,21 @@ def _placed(command: NewOrderSingle, instrument: Instrument, source: r.Row, ts_n
     return Events(tuple(events))
 
 
+def _held(command: NewOrderSingle, instrument: Instrument, source: r.Row, ts_ns: int) -> Events:
+    """The algo service has it; what became of it since is told by the stream."""
+    if r.text(source, "clientAlgoId") != command.cl_ord_id:
+        raise r.BadReply(f"the answer is of {r.text(source, 'clientAlgoId')[:40]!r}")
+    report = algo_report({**source, "algoStatus": "NEW", "actualOrderId": ""}, instrument, ts_ns)
+    return Events((report,))
+
+
 def _ack(shown: ExecutionReport, time_in_force: TimeInForce) -> ExecutionReport:
     """The order as it was before anything happened to it."""
     return msgspec.structs.replace(
         shown,
         exec_id=report_id_of_ack(shown),
         exec_type=ExecType.NEW,
-        ord_status=OrdStatus.NEW,
+        ord_status=shown.ord_status if shown.ord_status is OrdStatus.PENDING_TRIGGER else OrdStatus.NEW,
         time_in_force=time_in_force,
         cum_qty=ZERO,
         leaves_qty=shown.order_qty,
@@ -181,13 +193,27 @@ def report_id_of_ack(shown: ExecutionReport) -> str:
 def _read(command: WireCommand, venue: str, instruments: Mapping[str, Instrument], answer: HttpAnswer) -> Reply:
     parsed, ts_ns = r.parse(answer.body), answer.ts_ns
     match command:
+        case NewOrderSingle() if command.trigger is not None and venue != SPOT:
+            return _held(command, instruments[command.instrument_id], r.row(parsed), ts_ns)
+        case OrderCancelRequest() if command.waits and venue != SPOT:
+            # It is taken; its end comes on the stream.
+            return Events()
+        case OrderStatusRequest() if command.waits and venue != SPOT:
+            held = algo_report(
+                r.row(parsed), instruments[command.instrument_id], ts_ns, exec_type=ExecType.ORDER_STATUS
+            )
+            return Events((status_answer(command, held, ts_ns),))
         case OrderCancelReplaceRequest() if venue == SPOT:
             return _replaced(command, instruments[command.instrument_id], r.row(parsed), ts_ns)
         case NewOrderSingle() | OrderCancelRequest() | OrderCancelReplaceRequest():
             return order_answer(command, instruments[command.instrument_id], r.row(parsed), ts_ns)
         case OrderStatusRequest():
             shown = order_report(
-                r.row(parsed), instruments[command.instrument_id], ts_ns, exec_type=ExecType.ORDER_STATUS
+                r.row(parsed),
+                instruments[command.instrument_id],
+                ts_ns,
+                exec_type=ExecType.ORDER_STATUS,
+                cl_ord_id=command.cl_ord_id if command.order_id else "",
             )
             return Events((status_answer(command, shown, ts_ns),))
         case CancelAll():

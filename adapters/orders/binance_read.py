@@ -15,6 +15,8 @@ from decimal import Decimal
 
 from adapters.binance.instruments import SPOT
 from adapters.orders import reading as r
+from adapters.orders.binance_algo import algo_event
+from adapters.orders.binance_stops import WAITING, waits
 from adapters.orders.news import (
     BalanceChanged,
     MarginCalled,
@@ -41,6 +43,15 @@ STATUS = {
     "EXPIRED_IN_MATCH": OrdStatus.EXPIRED,
 }
 _SIDE = {"BUY": Side.BUY, "SELL": Side.SELL}
+_LIVE = frozenset(
+    {
+        OrdStatus.NEW,
+        OrdStatus.PARTIALLY_FILLED,
+        OrdStatus.PENDING_NEW,
+        OrdStatus.PENDING_CANCEL,
+        OrdStatus.PENDING_TRIGGER,
+    }
+)
 _ENDED = {
     OrdStatus.CANCELED: ExecType.CANCELED,
     OrdStatus.EXPIRED: ExecType.EXPIRED,
@@ -85,12 +96,12 @@ def order_report(
 
     ``cl_ord_id`` says whose order it is where the row has another word for it (cancels name themselves).
     """
-    status = _status(r.text(source, "status"))
+    status = OrdStatus.PENDING_TRIGGER if waits(source) else _status(r.text(source, "status"))
     order_id = r.text(source, "orderId")
     order_qty, cum_qty = r.amount(source, "origQty"), r.amount(source, "executedQty")
     event_ns = _event_ns(source)
     kind = exec_type or _ENDED.get(status, ExecType.NEW)
-    live = status in {OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED, OrdStatus.PENDING_NEW, OrdStatus.PENDING_CANCEL}
+    live = status in _LIVE
     ord_type, time_in_force = _terms(r.text(source, "type"), r.text_or(source, "timeInForce", "GTC"))
     price = r.amount(source, "price") if ord_type is OrdType.LIMIT else None
     return ExecutionReport(
@@ -133,6 +144,7 @@ def fills_of(source: r.Row, instrument: Instrument, base: ExecutionReport, ts_ns
             _execution(
                 base,
                 trade_id=r.text(fill, "tradeId"),
+                trade_seq=r.trade_seq(fill, "tradeId"),
                 symbol=instrument.symbol,
                 last_qty=qty,
                 last_px=price,
@@ -181,6 +193,7 @@ def trade_report(source: r.Row, instrument: Instrument, cl_ord_id: str, ts_ns: i
         text="",
         ts_event_ns=event_ns,
         ts_init_ns=ts_ns,
+        trade_seq=r.trade_seq(source, "id"),
     )
 
 
@@ -188,6 +201,7 @@ def _execution(
     base: ExecutionReport,
     *,
     trade_id: str,
+    trade_seq: int,
     symbol: str,
     last_qty: Decimal,
     last_px: Decimal,
@@ -225,6 +239,7 @@ def _execution(
         text="",
         ts_event_ns=ts_event_ns,
         ts_init_ns=ts_ns,
+        trade_seq=trade_seq,
     )
 
 
@@ -265,6 +280,8 @@ def _event(
     match r.text(message, "e"):
         case "executionReport":
             return _order_event(message, find, ts_ns, payload, event_ns=r.time_ns(message, "T"))
+        case "ALGO_UPDATE":
+            return algo_event(message, find, ts_ns, payload)
         case "ORDER_TRADE_UPDATE":
             return _order_event(r.row(message.get("o"), "o"), find, ts_ns, payload, event_ns=r.time_ns(message, "T"))
         case "outboundAccountPosition":
@@ -319,13 +336,17 @@ def _order_event(
     # A liquidation's executions are called CALCULATED on futures.
     trade = word == "TRADE" or (word == "CALCULATED" and last_qty > 0)
     kind = ExecType.TRADE if trade else _STREAM_TYPES.get(word, ExecType.ORDER_STATUS)
+    if kind is ExecType.NEW and r.text(source, "o") in WAITING and "w" in source:
+        # The same word when it is taken and when its price has come; only this tells them apart.
+        on_book = r.truth(source, "w")
+        kind, status = (ExecType.TRIGGERED, status) if on_book else (kind, OrdStatus.PENDING_TRIGGER)
     order_qty, cum_qty = r.amount(source, "q"), r.amount(source, "z")
     ord_type, time_in_force = _terms(r.text(source, "o"), r.text_or(source, "f", "GTC"))
     # A cancel's report carries the cancel's own id as "c" on spot, and the order's as "C".
     cl_ord_id = r.text_or(source, "C") or r.text(source, "c") if not trade else r.text(source, "c")
     price = r.amount(source, "p") if ord_type is OrdType.LIMIT else None
     quote = r.amount_or(source, "Z", ZERO)
-    live = kind in {ExecType.NEW, ExecType.TRADE, ExecType.ORDER_STATUS} and status not in _ENDED
+    live = kind not in _ENDED.values() and status not in _ENDED
     report = ExecutionReport(
         venue=instrument.venue,
         instrument_id=instrument.instrument_id,
@@ -354,6 +375,7 @@ def _order_event(
         text=_why(source),
         ts_event_ns=event_ns,
         ts_init_ns=ts_ns,
+        trade_seq=r.trade_seq(source, "t") if trade else 0,
     )
     return (report,)
 

@@ -8,6 +8,8 @@ All Orders", "Batch Place Order", "Set Disconnect Cancel All", "Get API Key Info
 - ``orderLinkId`` is unique for the account; amending keeps it.
 - Disconnect protection cancels all when the private connection has been away for a window of 3 to 300 s. It has no
   off: 300 s is the weakest setting.
+- An order with ``triggerPrice`` is the same order before and after its trigger: one id, and every list has it.
+  ``triggerDirection`` says from which side the price comes; spot has none, so nothing is held for us there.
 - Self-trade prevention needs a group of accounts; ``smpType`` is sent and has effect where there is one.
 """
 
@@ -28,7 +30,7 @@ from adapters.orders.bybit_read import CHANNELS, decode_user
 from adapters.orders.dialect import BatchCommand, StreamPlan
 from adapters.orders.digests import hmac_hex
 from adapters.orders.news import UserEvent
-from adapters.orders.terms import plain_terms
+from adapters.orders.terms import limited, plain_terms
 from adapters.orders.wire import (
     SECOND_NS,
     CancelAll,
@@ -50,7 +52,7 @@ from adapters.orders.wire import (
     wire_request,
 )
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders import stp
+from trading.orders import stp, triggers
 from trading.orders.messages import (
     AccountStateRequest,
     NewOrderSingle,
@@ -60,6 +62,7 @@ from trading.orders.messages import (
     OrdType,
     Side,
     TimeInForce,
+    TriggerPriceType,
 )
 
 REAL = OrderEndpoints(rest="https://api.bybit.com", ws="wss://stream.bybit.com")
@@ -75,6 +78,11 @@ _TIF = {
     TimeInForce.IOC: "IOC",
     TimeInForce.FOK: "FOK",
     TimeInForce.GTX: "PostOnly",
+}
+_TRIGGER_BY = {
+    TriggerPriceType.LAST: "LastPrice",
+    TriggerPriceType.MARK: "MarkPrice",
+    TriggerPriceType.INDEX: "IndexPrice",
 }
 _ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _DCP_S = (3, 300)
@@ -162,10 +170,10 @@ class BybitOrders:
                 raise ValueError(f"{type(command).__name__} is not said by a setting")
 
     def _placement(self, command: NewOrderSingle) -> dict[str, Any]:
-        instrument = self._instrument(plain_terms(command).instrument_id)
-        limit = command.ord_type is OrdType.LIMIT
-        if limit != (command.price is not None) or (command.time_in_force is TimeInForce.GTX and not limit):
-            raise ValueError(f"{command.cl_ord_id}: a limit order has a price, a market order has none")
+        instrument = self._instrument(command.instrument_id)
+        limit = limited(command, instrument.kind)
+        if command.time_in_force is TimeInForce.GTX and not limit:
+            raise ValueError(f"{command.cl_ord_id}: a market order does not rest")
         instrument.lots(command.order_qty)
         fields: dict[str, Any] = {
             **_market(instrument),
@@ -184,6 +192,12 @@ class BybitOrders:
         else:
             fields["reduceOnly"] = command.reduce_only
             fields["positionIdx"] = 0
+        if command.trigger is not None:
+            instrument.ticks(command.trigger.trigger_price)
+            fields["triggerPrice"] = r.plain(command.trigger.trigger_price)
+            fields["triggerDirection"] = 1 if triggers.rises(command.ord_type, command.side) else 2
+            fields["triggerBy"] = _TRIGGER_BY[command.trigger.trigger_price_type]
+            fields["closeOnTrigger"] = command.trigger.close_on_trigger
         mode = stp.word(BYBIT, command.stp)
         if mode is not None:
             fields[mode[0]] = mode[1]

@@ -82,6 +82,9 @@ def trouble_of(command: WireCommand, answer: HttpAnswer) -> Reply | None:
 
 def _coded(command: WireCommand, code: int, text: str, answer: HttpAnswer) -> Reply:
     verdict = verdict_of(code)
+    if code == 10001 and isinstance(command, OrderCancelReplaceRequest) and "unchanged" in text.lower():
+        # "The order remains unchanged as the parameters entered match the existing ones."
+        verdict = Verdict.UNCHANGED
     wait_ns = 0
     if verdict is Verdict.LIMITED:
         wait_ns = _reset_ns(answer)

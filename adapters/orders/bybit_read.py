@@ -32,7 +32,10 @@ from trading.orders.messages import (
     OrdType,
     Side,
     TimeInForce,
+    TriggeringInstructions,
+    TriggerPriceType,
 )
+from trading.orders.triggers import waiting_type
 
 Find = Callable[[str, str], Instrument | None]
 """An instrument by category and symbol: spot and linear share their symbols."""
@@ -45,7 +48,7 @@ STATUS = {
     "PartiallyFilledCanceled": OrdStatus.CANCELED,
     "Rejected": OrdStatus.REJECTED,
     "Untriggered": OrdStatus.PENDING_TRIGGER,
-    "Triggered": OrdStatus.PENDING_NEW,
+    "Triggered": OrdStatus.NEW,
     "Deactivated": OrdStatus.CANCELED,
     "Active": OrdStatus.NEW,
     "Created": OrdStatus.PENDING_NEW,
@@ -57,6 +60,11 @@ _TIF = {
     "FOK": TimeInForce.FOK,
     "PostOnly": TimeInForce.GTX,
     "RPI": TimeInForce.GTX,
+}
+_TRIGGER_BY = {
+    "LastPrice": TriggerPriceType.LAST,
+    "MarkPrice": TriggerPriceType.MARK,
+    "IndexPrice": TriggerPriceType.INDEX,
 }
 _ENDED = {OrdStatus.CANCELED: ExecType.CANCELED, OrdStatus.REJECTED: ExecType.REJECTED}
 _TRADES = frozenset({"Trade", "AdlTrade", "BustTrade", "Settle", "Delivery", "BlockTrade", "MovePosition"})
@@ -71,9 +79,13 @@ def order_report(
         raise r.BadReply(f"orderStatus {r.text(source, 'orderStatus')[:40]!r} is not known")
     order_id, event_ns = r.text(source, "orderId"), r.time_ns(source, "updatedTime")
     order_qty, cum_qty = r.amount(source, "qty"), r.amount_or(source, "cumExecQty", ZERO)
-    untouched = status is OrdStatus.NEW and not cum_qty
-    kind = exec_type or _ENDED.get(status, ExecType.NEW if untouched else ExecType.ORDER_STATUS)
+    trigger = _trigger(source)
+    kind = exec_type or _ENDED.get(status) or _began(status, cum_qty, waited=trigger is not None)
     ord_type = OrdType.LIMIT if r.text(source, "orderType") == "Limit" else OrdType.MARKET
+    priced = ord_type is OrdType.LIMIT
+    if trigger is not None:
+        rising = r.text_or(source, "triggerDirection", "0") == "1"
+        ord_type = waiting_type(side_of(source), rising=rising, priced=priced)
     live = status not in _ENDED and status is not OrdStatus.FILLED
     reason = r.text_or(source, "rejectReason")
     return ExecutionReport(
@@ -90,7 +102,7 @@ def order_report(
         ord_type=ord_type,
         time_in_force=_TIF.get(r.text(source, "timeInForce"), TimeInForce.GTC),
         order_qty=order_qty,
-        price=r.amount(source, "price") if ord_type is OrdType.LIMIT else None,
+        price=r.amount(source, "price") if priced else None,
         last_qty=ZERO,
         last_px=ZERO,
         cum_qty=cum_qty,
@@ -102,7 +114,27 @@ def order_report(
         text="" if reason in {"", "EC_NoError"} else reason,
         ts_event_ns=event_ns,
         ts_init_ns=ts_ns,
+        trigger=trigger,
     )
+
+
+def _began(status: OrdStatus, cum_qty: Decimal, *, waited: bool) -> ExecType:
+    """What a row of a live order tells: an ack, the end of a wait, or no more than how it stands."""
+    if status is OrdStatus.PENDING_TRIGGER:
+        return ExecType.NEW
+    if status is not OrdStatus.NEW or cum_qty:
+        return ExecType.ORDER_STATUS
+    # "New" follows "Triggered" at once: either may be the one that arrives.
+    return ExecType.TRIGGERED if waited else ExecType.NEW
+
+
+def _trigger(source: r.Row) -> TriggeringInstructions | None:
+    """What an order waits or waited for; a plain one says 0, "" or nothing."""
+    price = r.amount_or(source, "triggerPrice", ZERO)
+    if not price:
+        return None
+    kind = _TRIGGER_BY.get(r.text_or(source, "triggerBy"), TriggerPriceType.LAST)
+    return TriggeringInstructions(price, kind, source.get("closeOnTrigger") in {True, "true"})
 
 
 def report_id(instrument: Instrument, order_id: str, kind: ExecType, event_ns: int) -> str:
@@ -151,6 +183,7 @@ def execution(source: r.Row, instrument: Instrument, ts_ns: int) -> ExecutionRep
         text="" if kind == "Trade" else kind,
         ts_event_ns=r.time_ns(source, "execTime"),
         ts_init_ns=ts_ns,
+        trade_seq=r.trade_seq(source, "seq"),
     )
 
 

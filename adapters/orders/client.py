@@ -1,4 +1,4 @@
-"""Commands to a venue over signed REST: one task each, a deadline each, and every outcome told, late ones too.
+"""Commands to a venue, by WebSocket or REST: one task each, a deadline each, and every outcome told, late ones too.
 
 Carries, and decides nothing about orders. A placement is sent once; it is sent again, with the same client id, only
 when the venue said that it did not read it. What was not answered in time stays open until its answer or the end of
@@ -19,6 +19,7 @@ from adapters.limits.limiter import Limiter
 from adapters.orders.account import AccountCursor, Reading, Unreadable
 from adapters.orders.account_reader import AccountReader
 from adapters.orders.dialect import BatchCommand, OrderDialect
+from adapters.orders.entry_road import EntryChanged, EntryRoad
 from adapters.orders.exchange import ClockMoved, Exchange, jittered, words_of
 from adapters.orders.wire import (
     ALWAYS_ALLOWED,
@@ -85,11 +86,15 @@ class NotSent(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     duplicate: bool = False
 
 
-ClientItem = Outcome | NotSent | ClockMoved
+ClientItem = Outcome | NotSent | ClockMoved | EntryChanged
 
 
 class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """For operators. ``locked`` says why nothing is placed, "" while it is."""
+    """For operators. ``locked`` says why nothing is placed, "" while it is.
+
+    ``route`` is the road that orders take now and ``route_reason`` why, ``failovers`` how often one in use was left,
+    ``by_socket`` how many requests the WebSocket took.
+    """
 
     venue: str
     in_flight: int
@@ -101,6 +106,10 @@ class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):
     offset_ms: int
     locked: str
     faults: tuple[str, ...]
+    route: str = "rest"
+    route_reason: str = ""
+    failovers: int = 0
+    by_socket: int = 0
 
 
 class OrderClient:
@@ -116,8 +125,11 @@ class OrderClient:
         put: Callable[[ClientItem], None],
         limits: ClientLimits | None = None,
         barred: Callable[[WireCommand], str] | None = None,
+        road: EntryRoad | None = None,
     ) -> None:
         """``limiter`` is the process's one for this venue; ``put`` takes every outcome, in the loop's turn.
+
+        ``road`` takes orders by WebSocket once `open_road` was called; without one all goes by REST.
 
         ``barred`` says why an order may not leave any more, or "": it is asked just before each try, because an order
         that waited for room in the venue's limits passed the desk's gate some time ago.
@@ -133,6 +145,7 @@ class OrderClient:
             moved=put,
             offset_max_ms=self.limits.offset_max_ms,
             connections_max=self.limits.in_flight_max + 8,
+            road=road,
         )
         self.reader = AccountReader(self._exchange, self.limits.backoff_ms)
         self._clock = clock
@@ -149,6 +162,10 @@ class OrderClient:
     def start(self) -> None:
         """Open the session, on the running loop."""
         self._exchange.start()
+
+    def open_road(self) -> None:
+        """Clock and key are right: connect for orders by WebSocket too, where that is wanted."""
+        self._exchange.open_road()
 
     async def close(self) -> None:
         """End all tasks and the session. What is in flight stays unknown, as it is."""
@@ -184,7 +201,9 @@ class OrderClient:
 
     def unlock(self) -> None:
         """A person has mended the key: place again."""
-        self._exchange.locked = ""
+        self._exchange.mended()
+        if self._exchange.road is not None:
+            self._exchange.road.try_again()
 
     async def ask(self, command: WireCommand) -> Reply:
         """A question about the account (keys, modes, time, listen keys), answered here and told to nobody else."""
@@ -205,6 +224,8 @@ class OrderClient:
 
     def status(self) -> ClientStatus:
         """As it is now."""
+        road = self._exchange.road
+        faults = self.faults if road is None else [*self.faults, *road.faults]
         return ClientStatus(
             venue=self.dialect.venue,
             in_flight=self._in_flight,
@@ -215,7 +236,11 @@ class OrderClient:
             not_sent=self._not_sent,
             offset_ms=self._exchange.offset_ms,
             locked=self._exchange.locked,
-            faults=tuple(repr(fault)[:200] for fault in self.faults[-10:]),
+            faults=tuple(repr(fault)[:200] for fault in faults[-10:]),
+            route="rest" if road is None else road.route.value,
+            route_reason="" if road is None else road.reason,
+            failovers=0 if road is None else road.counters.failovers,
+            by_socket=0 if road is None else road.counters.by_socket,
         )
 
     # --- One command -----------------------------------------------------------------------------------
@@ -284,7 +309,9 @@ class OrderClient:
 
     def _barred(self, command: WireCommand, request: WireRequest) -> str:
         """Why an order may not leave now, or ""; what makes nothing live always may."""
-        return self._bars(command) if self._bars is not None and request.kind in ENTRIES else ""
+        if request.kind not in ENTRIES:
+            return ""
+        return (self._bars(command) if self._bars is not None else "") or self._exchange.closed_to(request)
 
     def _patience_ms(self, request: WireRequest) -> int:
         """How long a command may wait for room: an order that waited is an order for another market."""

@@ -18,6 +18,8 @@ from adapters.clock import Clock
 from adapters.limits.limiter import Limiter
 from adapters.orders import sanitiser
 from adapters.orders.dialect import OrderDialect
+from adapters.orders.entry import EntryUnread
+from adapters.orders.entry_road import EntryRoad
 from adapters.orders.wire import (
     MS_NS,
     SECOND_NS,
@@ -64,8 +66,12 @@ class Exchange:
         moved: Callable[[ClockMoved], None],
         offset_max_ms: int,
         connections_max: int,
+        road: EntryRoad | None = None,
     ) -> None:
-        """``limiter`` is the venue's one; ``moved`` hears of a clock that steps or leaves the limit."""
+        """``limiter`` is the venue's one; ``moved`` hears of a clock that steps or leaves the limit.
+
+        ``road`` takes orders by WebSocket when it can.
+        """
         self.dialect = dialect
         self._limiter = limiter
         self._account = credentials.api_key[-6:]
@@ -75,6 +81,7 @@ class Exchange:
         self._offset_max_ms = offset_max_ms
         self._connections_max = connections_max
         self._session: aiohttp.ClientSession | None = None
+        self.road = road
         self.offset_ms = 0
         self.outside = False
         self.locked = ""
@@ -96,8 +103,15 @@ class Exchange:
                 headers={"User-Agent": "propdesk"},
             )
 
+    def open_road(self) -> None:
+        """Begin to connect for orders by WebSocket, where that is wanted."""
+        if self.road is not None and self._session is not None:
+            self.road.start(self._session, self._fetch, lambda: self.venue_ms)
+
     async def close(self) -> None:
         """End the session and what is on its way in it."""
+        if self.road is not None:
+            await self.road.close()
         if self._session is not None:
             await self._session.close()
 
@@ -146,6 +160,11 @@ class Exchange:
         answer = await self._limiter.admit(self._ask_for(request, self.clock.mono_ns() + wait_ms * MS_NS))
         return answer if isinstance(answer, Refused) else None
 
+    def mended(self) -> None:
+        """A person says that the key is good again: whatever waited for that goes now, and shows whether it is."""
+        self.locked = ""
+        self._limiter.mended(self._account)
+
     def note(self, request: WireRequest, reply: Reply) -> None:
         """What a body says of limits and keys under any status."""
         if isinstance(reply, Limited):
@@ -189,8 +208,41 @@ class Exchange:
         sanitiser.check(self.dialect.venue, self.dialect.endpoints, signed)
         return signed
 
+    def closed_to(self, request: WireRequest) -> str:
+        """Why a request may take no road now, or ""."""
+        return "" if self.road is None else self.road.closed_to(request)
+
     async def send(self, request: WireRequest) -> HttpAnswer | str:
-        """One request and its answer, or what went wrong in words. Only what is allowed passes."""
+        """One request and its answer, or what went wrong in words, by the road that there is."""
+        road = self.road
+        if road is not None:
+            if road.takes(request):
+                outcome = await self._by_socket(road, request)
+                if not isinstance(outcome, EntryUnread):
+                    return outcome
+            # The venue has not read it, or was not asked: the other road may have it.
+            closed = road.closed_to(request)
+            if closed:
+                return closed
+        return await self._post(request)
+
+    async def _by_socket(self, road: EntryRoad, request: WireRequest) -> HttpAnswer | EntryUnread | str:
+        self.sent += 1
+        outcome = await road.send(request)
+        if isinstance(outcome, EntryUnread):
+            self.sent -= 1
+        elif not isinstance(outcome, str) and outcome.status not in _SAID_BY_REPLIES:
+            # A connection that was lost is the road's own to wait for: it says nothing of the endpoint over HTTP.
+            self._told(request, outcome.status, outcome.headers)
+        return outcome
+
+    async def _fetch(self, request: WireRequest) -> HttpAnswer | str:
+        """A question that frames of order entry depend on."""
+        refused = await self.admit(request, request.deadline_ms)
+        return words_of(refused) if refused is not None else await self.within(request)
+
+    async def _post(self, request: WireRequest) -> HttpAnswer | str:
+        """One request over HTTP. Only what is allowed passes."""
         if self._session is None:
             return "the client is not started"
         signed = self.allowed(request)

@@ -24,8 +24,11 @@ from adapters.okx.instruments import OKX
 from adapters.orders.account import OVERLAP_MS, AccountCursor, Reading
 from adapters.orders.binance import BinanceOrders
 from adapters.orders.bybit import BybitOrders
-from adapters.orders.client import ClientItem, ClientStatus, NotSent, OrderClient, Outcome
+from adapters.orders.client import ClientItem, ClientLimits, ClientStatus, NotSent, OrderClient, Outcome
 from adapters.orders.dialect import OrderDialect
+from adapters.orders.entry import EntryMode
+from adapters.orders.entry_road import EntryChanged, EntryRoad
+from adapters.orders.entry_venues import open_entry
 from adapters.orders.okx import OkxOrders
 from adapters.orders.outbox import Outbox
 from adapters.orders.polled_account import PolledAccount
@@ -75,7 +78,8 @@ class OrderLinkSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     ``countdown_ms``: the venue cancels everything by itself when it has not heard of us for so long, where it has such
     a timer; 0 leaves it alone. ``leverage_max`` is the most that the account may have set on an instrument of ours.
-    ``key_vouched``: a person says that the key cannot withdraw, which counts where the venue does not say so itself.
+    ``entry`` is which road orders take. ``key_vouched``: a person says that the key cannot withdraw, which counts where
+    the venue does not say so itself.
     """
 
     venue: str
@@ -87,6 +91,7 @@ class OrderLinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     countdown_ms: int = 15_000
     leverage_max: Decimal = Decimal(10)
     key_vouched: bool = False
+    entry: EntryMode = EntryMode.REST
 
 
 class OrdersReady(msgspec.Struct, frozen=True):
@@ -162,7 +167,15 @@ class OrderLink:
         self._dialect = open_dialect(spec)
         self._limiter = limiter or Limiter(limits_of(spec.venue), clock)
         self._client = OrderClient(
-            self._dialect, spec.credentials, clock, self._limiter, put=self._from_client, barred=barred
+            self._dialect,
+            spec.credentials,
+            clock,
+            self._limiter,
+            put=self._from_client,
+            # The order core that commands here follows amended orders under the ids that they keep.
+            limits=ClientLimits(amend_in_place=True),
+            barred=barred,
+            road=self._road(),
         )
         cursor = AccountCursor.opening(spec.venue, clock.wall_ns() // MS_NS)
         self._stream: UserStream | PolledAccount
@@ -235,6 +248,17 @@ class OrderLink:
         await self._client.close()
         await self._limiter.close()
 
+    def _road(self) -> EntryRoad | None:
+        """What takes orders by WebSocket, where the venue has it and it is wanted."""
+        if self.spec.entry is EntryMode.REST:
+            return None
+        endpoints = self._dialect.endpoints
+        entry = open_entry(self.spec.venue, self.spec.instruments, endpoints)
+        if entry is None:
+            return None
+        mode = self.spec.entry
+        return EntryRoad(entry, endpoints, self.spec.credentials, self._clock, put=self._from_client, mode=mode)
+
     # --- The order of things ---------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -248,6 +272,7 @@ class OrderLink:
             self._state(LinkState.CHECKING, "unlocked")
         self._state(LinkState.CONNECTING, "the account is checked")
         self._stream.start()
+        self._client.open_road()
         if self.spec.countdown_ms:
             self._spawn(self._keep_timers())
         await self._keep_checking()
@@ -386,6 +411,9 @@ class OrderLink:
 
     def _from_client(self, item: ClientItem) -> None:
         self._outbox.put(item)
+        if isinstance(item, EntryChanged) and item.lost:
+            # What was in flight is asked about by itself; what else was missed, a reading of the account shows.
+            self._stream.want_reading()
         if isinstance(item, Outcome) and isinstance(self._stream, PolledAccount):
             self._stream.heard(item.reply.events)
         if isinstance(item, Outcome) and isinstance(item.reply, AuthFailed) and self.state is not LinkState.CLOSED:

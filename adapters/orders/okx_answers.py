@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from adapters.orders import reading as r
 from adapters.orders.acks import ack
 from adapters.orders.dialect import BatchCommand
+from adapters.orders.okx_algo import algo_report
 from adapters.orders.okx_codes import verdict_of
 from adapters.orders.okx_read import id_in, order_report
 from adapters.orders.replies import Verdict, reply_of, retry_after_ns, said, status_answer
@@ -106,6 +107,14 @@ def _order(command: BatchCommand, instrument: Instrument, row: r.Row, answer: Ht
         verdict = verdict_of(code)
         wait_ns = _WINDOW_NS if verdict is Verdict.LIMITED else 0
         return reply_of(verdict, command, code, r.text_or(row, "sMsg"), answer.ts_ns, retry_ns=wait_ns)
+    if isinstance(command, NewOrderSingle) and command.trigger is not None:
+        named = id_in(r.text(row, "algoClOrdId"))
+        if named != command.cl_ord_id:
+            raise r.BadReply(f"the answer is of {named[:40]!r}")
+        own = f"a{r.text(row, 'algoId')}"
+        return Events((ack(command, instrument, own, event_ns=answer.ts_ns, ts_ns=answer.ts_ns),))
+    if isinstance(command, OrderCancelRequest) and (command.waits or command.order_id):
+        return Events()
     named = id_in(r.text_or(row, "clOrdId"))
     if isinstance(command, NewOrderSingle):
         if named != command.cl_ord_id:
@@ -125,6 +134,11 @@ def _read(command: WireCommand, instruments: Mapping[str, Instrument], rows: lis
         raise r.BadReply("no data in the answer")
     row = rows[0]
     match command:
+        case OrderStatusRequest() if command.waits:
+            instrument, named = instruments[command.instrument_id], id_in(r.text(row, "algoClOrdId"))
+            if named != command.cl_ord_id:
+                raise r.BadReply(f"the answer is of {named[:40]!r}")
+            return Events((status_answer(command, algo_report(row, instrument, answer.ts_ns, named), answer.ts_ns),))
         case OrderStatusRequest():
             found = order_report(row, instruments[command.instrument_id], answer.ts_ns, exec_type=ExecType.ORDER_STATUS)
             if found.cl_ord_id != command.cl_ord_id:

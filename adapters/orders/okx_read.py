@@ -76,6 +76,11 @@ def id_in(cl_ord_id: str) -> str:
     return cl_ord_id.replace("Z", "-") if ours else cl_ord_id
 
 
+def whose(source: r.Row) -> str:
+    """Our id of an order: what a triggered algo order became has none of its own."""
+    return id_in(r.text(source, "clOrdId") or r.text_or(source, "algoClOrdId"))
+
+
 # --- Orders ------------------------------------------------------------------------------------------------
 
 
@@ -91,14 +96,16 @@ def order_report(
     amended = bool(r.text_or(source, "amendResult"))
     untouched = status is OrdStatus.NEW and not cum_qty and not amended
     ended = ExecType.CANCELED if status is OrdStatus.CANCELED else None
-    kind = exec_type or ended or (ExecType.NEW if untouched else ExecType.ORDER_STATUS)
+    # An algo order became this: that it is there is the word of its trigger.
+    began = ExecType.TRIGGERED if r.text_or(source, "algoClOrdId") else ExecType.NEW
+    kind = exec_type or ended or (began if untouched else ExecType.ORDER_STATUS)
     ord_type, time_in_force = _TYPES.get(r.text(source, "ordType"), (OrdType.LIMIT, TimeInForce.GTC))
     live = status in {OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED}
     tail = f"status:{event_ns // 1_000_000}" if kind is ExecType.ORDER_STATUS else kind.value
     return ExecutionReport(
         venue=instrument.venue,
         instrument_id=instrument.instrument_id,
-        cl_ord_id=id_in(r.text(source, "clOrdId")),
+        cl_ord_id=whose(source),
         orig_cl_ord_id=None,
         order_id=order_id,
         exec_id=f"{instrument.symbol}:{order_id}:{tail}",
@@ -142,7 +149,7 @@ def fill_report(source: r.Row, instrument: Instrument, ts_ns: int, *, streamed: 
     return ExecutionReport(
         venue=instrument.venue,
         instrument_id=instrument.instrument_id,
-        cl_ord_id=id_in(r.text(source, "clOrdId")),
+        cl_ord_id=whose(source),
         orig_cl_ord_id=None,
         order_id=order_id,
         exec_id=f"{instrument.symbol}:{r.text(source, 'tradeId')}:{order_id}",
@@ -165,6 +172,7 @@ def fill_report(source: r.Row, instrument: Instrument, ts_ns: int, *, streamed: 
         text=_category(source),
         ts_event_ns=r.time_ns(source, "fillTime" if source.get("fillTime") else "ts"),
         ts_init_ns=ts_ns,
+        trade_seq=r.trade_seq(source, "tradeId"),
     )
 
 

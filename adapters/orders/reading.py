@@ -58,6 +58,13 @@ def text_or(source: Row, name: str, default: str = "") -> str:
     return default if source.get(name) is None else text(source, name)
 
 
+def trade_seq(source: Row, name: str) -> int:
+    """The venue's number of an execution, which only orders those of one moment: 0 where it is none."""
+    value = source.get(name)
+    number = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return int(number) if len(number) < MAX_DIGITS // 2 and number.isascii() and number.isdigit() else 0
+
+
 def truth(source: Row, name: str) -> bool:
     """A bool, or its word."""
     value = source.get(name)

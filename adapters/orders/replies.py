@@ -20,6 +20,7 @@ from adapters.orders.wire import (
     Reply,
     WireCommand,
 )
+from trading.orders.inplace import UNCHANGED
 from trading.orders.messages import (
     ExecutionReport,
     NewOrderSingle,
@@ -78,6 +79,9 @@ def reply_of(verdict: Verdict, command: WireCommand, code: str, text: str, ts_ns
         case Verdict.UNKNOWN_ORDER if isinstance(command, NewOrderSingle):
             # "No such order" is no answer to a placement.
             return Ambiguous(words)
+        case Verdict.UNCHANGED if isinstance(command, OrderCancelReplaceRequest):
+            # Whether this very request made it so, only the venue's record of the order can tell.
+            return Refused(code=code, text=words, events=refusal(command, UNCHANGED + words, ts_ns))
         case Verdict.REFUSED | Verdict.UNKNOWN_ORDER | Verdict.UNCHANGED | Verdict.EXISTS:
             return Refused(code=code, text=words, events=refusal(command, words, ts_ns))
 

@@ -1,14 +1,18 @@
-"""The last gate before a socket: what a key of this desk may be used for, request by request.
+"""The last gate before a socket: what a key of this desk may be used for, request by request and frame by frame.
 
-An allow-list of method and path per venue. Nothing that moves funds (withdrawals, transfers between accounts,
-sub-accounts, loans, conversions), makes keys or changes an account's margin has an entry, so nothing of it can be sent,
-whatever a bug above does. Checked on the very URL that the socket gets.
+An allow-list of method and path per venue, and one of operations for frames of order entry. Nothing that moves funds
+(withdrawals, transfers between accounts, sub-accounts, loans, conversions), makes keys or changes an account's margin
+has an entry, so nothing of it can be sent, whatever a bug above does. Checked on the very URL, and the very bytes, that
+the socket gets.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from adapters.binance.instruments import COINM, SPOT, USDM
 from adapters.bybit.instruments import BYBIT
@@ -28,6 +32,10 @@ def _futures(prefix: str, balance: str, positions: str) -> frozenset[tuple[str, 
             ("PUT", f"{prefix}/batchOrders"),
             ("DELETE", f"{prefix}/batchOrders"),
             ("DELETE", f"{prefix}/allOpenOrders"),
+            ("POST", f"{prefix}/algoOrder"),
+            ("DELETE", f"{prefix}/algoOrder"),
+            ("GET", f"{prefix}/algoOrder"),
+            ("GET", f"{prefix}/openAlgoOrders"),
             ("POST", f"{prefix}/countdownCancelAll"),
             ("GET", f"{prefix}/openOrders"),
             ("GET", f"{prefix}/userTrades"),
@@ -70,6 +78,10 @@ ALLOWED: dict[str, frozenset[tuple[str, str]]] = {
             ("POST", "/api/v5/trade/cancel-batch-orders"),
             ("POST", "/api/v5/trade/amend-batch-orders"),
             ("POST", "/api/v5/trade/cancel-all-after"),
+            ("POST", "/api/v5/trade/order-algo"),
+            ("POST", "/api/v5/trade/cancel-algos"),
+            ("GET", "/api/v5/trade/order-algo"),
+            ("GET", "/api/v5/trade/orders-algo-pending"),
             ("GET", "/api/v5/trade/order"),
             ("GET", "/api/v5/trade/orders-pending"),
             ("GET", "/api/v5/trade/fills-history"),
@@ -79,6 +91,7 @@ ALLOWED: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/api/v5/account/config"),
             ("GET", "/api/v5/account/leverage-info"),
             ("GET", "/api/v5/public/time"),
+            ("GET", "/api/v5/public/instruments"),
         }
     ),
     BYBIT: frozenset(
@@ -129,6 +142,42 @@ ALLOWED: dict[str, frozenset[tuple[str, str]]] = {
 }
 """What each venue may be asked, and nothing else; ``{id}`` is the id of one order."""
 
+_FUTURES_OPS = frozenset({"order.place", "order.modify", "order.cancel"})
+ALLOWED_OPS: dict[str, tuple[str, frozenset[str]]] = {
+    SPOT: ("/ws-api/v3", frozenset({"order.place", "order.cancel", "order.cancelReplace"})),
+    USDM: ("/ws-fapi/v1", _FUTURES_OPS),
+    COINM: ("/ws-dapi/v1", _FUTURES_OPS),
+    OKX: (
+        "/ws/v5/private",
+        frozenset(
+            {
+                "login",
+                "order",
+                "cancel-order",
+                "amend-order",
+                "batch-orders",
+                "batch-cancel-orders",
+                "batch-amend-orders",
+            }
+        ),
+    ),
+    BYBIT: (
+        "/v5/trade",
+        frozenset(
+            {
+                "auth",
+                "order.create",
+                "order.cancel",
+                "order.amend",
+                "order.create-batch",
+                "order.cancel-batch",
+                "order.amend-batch",
+            }
+        ),
+    ),
+}
+"""Where each venue takes orders by WebSocket, and the operations that may be asked for there, and nothing else."""
+
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,47}")
 
 
@@ -154,6 +203,30 @@ def check(venue: str, endpoints: OrderEndpoints, request: SignedRequest) -> None
     known = _is_listed(ALLOWED.get(venue, frozenset()), request.method, parts.path)
     if not known or base not in hosts or parts.path != request.path or "@" in parts.netloc:
         raise ForbiddenRequestError(venue, request.method, f"{base}{parts.path}")
+
+
+def check_frame(venue: str, endpoints: OrderEndpoints, url: str, frame: bytes) -> None:
+    """`ForbiddenRequestError` unless ``frame`` asks for an operation on the venue's list, at its own address."""
+    path, ops = ALLOWED_OPS.get(venue, ("", frozenset[str]()))
+    parts = urlsplit(url)
+    base = f"{parts.scheme}://{parts.netloc}"
+    known = parts.path == path and not parts.query and base == (endpoints.entry or endpoints.ws)
+    op = _op_of(frame)
+    if not path or not known or op not in ops or "@" in parts.netloc:
+        raise ForbiddenRequestError(venue, "WebSocket", f"{base}{parts.path} {op[:40]}")
+
+
+def _op_of(frame: bytes) -> str:
+    """The operation of a frame; "" for one that names none, or several."""
+    try:
+        fields = _fields(frame)
+    except msgspec.MsgspecError:
+        return ""
+    named = [fields[name] for name in ("op", "method") if name in fields]
+    return named[0] if len(named) == 1 and isinstance(named[0], str) else ""
+
+
+_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _is_listed(allowed: frozenset[tuple[str, str]], method: str, path: str) -> bool:

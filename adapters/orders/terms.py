@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from trading.orders.messages import NewOrderSingle, OrderCancelReplaceRequest, OrdType
+from trading.instruments import InstrumentKind
+from trading.orders import triggers
+from trading.orders.messages import NewOrderSingle, OrderCancelReplaceRequest, OrderCancelRequest, OrdType
 
 Entry = TypeVar("Entry", NewOrderSingle, OrderCancelReplaceRequest)
 _PLAIN = frozenset({OrdType.LIMIT, OrdType.MARKET})
@@ -17,3 +19,26 @@ def plain_terms(command: Entry) -> Entry:
             f"trigger: {command.ord_type.value} orders are not sent to {command.venue}; watch the price here"
         )
     return command
+
+
+def set_apart(command: NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest) -> bool:
+    """Whether a command is of an order that waits, or waited, for a trigger: such are not said in batches."""
+    match command:
+        case OrderCancelRequest():
+            return command.waits or bool(command.order_id)
+        case NewOrderSingle() | OrderCancelReplaceRequest():
+            return command.trigger is not None
+
+
+def limited(command: NewOrderSingle, kind: InstrumentKind) -> bool:
+    """Whether the order is one with a limit, now or once it is triggered.
+
+    ``ValueError`` for one that waits for what its venue does not hold, or whose price does not go with its type.
+    """
+    why = triggers.refusal(command, kind)
+    if why is not None:
+        raise ValueError(why)
+    priced = command.ord_type in triggers.PRICED
+    if priced != (command.price is not None):
+        raise ValueError(f"{command.cl_ord_id}: a limit order has a price, a market order has none")
+    return priced

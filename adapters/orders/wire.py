@@ -38,11 +38,15 @@ class Host(Enum):
 
 
 class OrderEndpoints(msgspec.Struct, frozen=True, kw_only=True):
-    """Bases without a path. ``demo`` says that keys and funds are of the venue's test network."""
+    """Bases without a path. ``demo`` says that keys and funds are of the venue's test network.
+
+    ``entry`` is where orders are taken by WebSocket, "" where ``ws`` is that host too.
+    """
 
     rest: str
     ws: str
     wallet: str = ""
+    entry: str = ""
     demo: bool = False
 
 

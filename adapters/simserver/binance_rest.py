@@ -33,6 +33,8 @@ _FUTURES_ORDERS: list[dict[str, object]] = [
     {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
     {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
 ]
+SPOT_WAITING = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+FUTURES_WAITING = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET")
 ORDER_LIMITS: dict[str, list[dict[str, object]]] = {
     SPOT: [
         {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
@@ -179,7 +181,7 @@ class BinanceRest:
                 "quoteAsset": instrument.quote,
                 "quotePrecision": 8,
                 "quoteAssetPrecision": 8,
-                "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+                "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", *SPOT_WAITING],
                 "icebergAllowed": True,
                 "ocoAllowed": True,
                 "isSpotTradingAllowed": True,
@@ -214,7 +216,7 @@ class BinanceRest:
             "liquidationFee": "0.012500",
             "marketTakeBound": "0.05",
             "filters": filters,
-            "orderTypes": ["LIMIT", "MARKET"],
+            "orderTypes": ["LIMIT", "MARKET", *FUTURES_WAITING],
             "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
         }
         return body

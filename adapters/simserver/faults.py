@@ -26,6 +26,7 @@ from adapters.simserver.order_faults import (
     Liquidation,
     ListenKeyLost,
     OrderStorm,
+    RefuseAmend,
     RejectNext,
 )
 
@@ -324,6 +325,7 @@ Fault = Annotated[
     | Liquidation
     | ListenKeyLost
     | OrderStorm
+    | RefuseAmend
     | RejectNext,
     Field(discriminator="knob"),
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from adapters.okx.encode import OkxEncoder, instrument_type, refusal, reply
+from adapters.okx.encode import OkxEncoder, instrument_code, instrument_type, refusal, reply
 from adapters.simserver.byte_edits import finer_prices
 from adapters.simserver.dialect import Query, RestHandler, RestRefused
 from adapters.simserver.fault_plane import Faults
@@ -121,6 +121,7 @@ class OkxRest:
         row: Row = dict.fromkeys(("alias", "auctionEndTime", "contTdSwTime", "expTime", "optType", "stk"), "")
         row |= {
             "instId": market.key,
+            "instIdCode": instrument_code(market.key),
             "instType": instrument_type(market.key),
             "category": "1",
             "baseCcy": instrument.base if spot else "",

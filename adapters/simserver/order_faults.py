@@ -23,6 +23,7 @@ class AcceptThen(Knob):
 
     ``timeout`` says nothing for ``hold_ms`` and drops the connection, ``drop`` drops it at once, ``status`` answers
     with ``status``, ``unknown`` in the venue's own words for "execution status unknown". Acts on accepted changes only.
+    Of a request that came by WebSocket ``timeout`` never says anything, and the connection stays.
     """
 
     knob: Literal["accept_then"] = "accept_then"
@@ -66,6 +67,16 @@ class RejectNext(Knob):
     orders: Count = 1
     code: Annotated[int, Field(ge=-99_999, le=999_999)]
     msg: Words = "Order rejected."
+
+
+class RefuseAmend(Knob):
+    """Refuse amendments in place with a code and a text; ``topics`` are globs over market keys."""
+
+    knob: Literal["refuse_amend"] = "refuse_amend"
+    counted: ClassVar[str] = "amends"
+    amends: Count = 1
+    code: Annotated[int, Field(ge=-99_999, le=999_999)]
+    msg: Words = "Order cannot be modified."
 
 
 class Halted(Knob):

@@ -40,6 +40,7 @@ from adapters.simserver.feed import MarketFeed, Truth
 from adapters.simserver.hub import Hub
 from adapters.simserver.knob import Knob
 from adapters.simserver.rest_side import RestSide, answer
+from adapters.simserver.socket_side import SocketSide
 from adapters.simserver.trading.account import AccountSpec, TradingAccount
 from adapters.simserver.trading.venues import open_trading
 from adapters.simserver.trading.wire import TradingSide
@@ -92,6 +93,7 @@ class SimServer:
         self.account = TradingAccount(spec.venue, self.feed, self.faults, clock.wall_ns, spec.account)
         self.trading: TradingSide = open_trading(spec.venue, self.account, self.hub)
         self._rest = RestSide(self._dialect, self.trading, self.faults, lambda: bool(self._down_until_ns))
+        self._sockets = SocketSide(self._dialect, self.trading, self.faults, lambda: bool(self._down_until_ns))
         self.faults.listen(self._on_fault)
         self._ids = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -324,16 +326,24 @@ class SimServer:
             connection.heard_ns = self._clock.mono_ns()
             match message.type:
                 case WSMsgType.TEXT:
-                    speaker.on_text(connection, message.data)
+                    self._on_text(connection, speaker, message.data)
                 case WSMsgType.PING:
                     if self.faults.take(Unponged, "", connection.id) is None:
                         connection.push(message.data, kind=WSMsgType.PONG)
                 case WSMsgType.PONG:
                     pass
                 case WSMsgType.BINARY:
-                    speaker.on_text(connection, message.data.decode("utf-8", "replace"))
+                    self._on_text(connection, speaker, message.data.decode("utf-8", "replace"))
                 case _:
                     return
+
+    def _on_text(self, connection: Connection, speaker: Dialect | TradingSide, text: str) -> None:
+        """What a client says: an order, or anything else."""
+        asked = self.trading.asked(connection, text) if speaker is self.trading else None
+        if asked is None:
+            speaker.on_text(connection, text)
+        else:
+            self._sockets.serve(connection, asked)
 
     # --- REST ----------------------------------------------------------------------------------------
 
@@ -427,7 +437,7 @@ class SimServer:
             clients=clients_of(hub),
             slow_clients=hub.slow_clients,
             refused_connections=self.refused_connections,
-            requests=self._rest.requests,
+            requests=self._rest.requests + self._sockets.requests,
             moves_refused=self.moves_refused,
             frames=self.feed.frames,
             frames_refused=self.feed.refused,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from adapters.telemetry.exporter import TraceExport
+from adapters.trades_log import TradesLogSpec
 
 
 def _collector(address: str) -> str:
@@ -55,9 +56,29 @@ class TracesConfig(BaseModel):
         )
 
 
+class TradesConfig(BaseModel):
+    """Executions and refusals as JSON lines in ``file``, in ``data_dir`` unless absolute; empty: none.
+
+    At ``file_mb_max`` it rotates; ``files_max`` are kept.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    file: Annotated[str, Field(max_length=4096)] = "logs/trades.jsonl"
+    file_mb_max: Annotated[int, Field(ge=1, le=4096)] = 64
+    files_max: Annotated[int, Field(ge=1, le=100)] = 4
+
+    def log(self, data: Path) -> TradesLogSpec | None:
+        """What the operators' cell is given."""
+        if not self.file:
+            return None
+        return TradesLogSpec(path=data / self.file, bytes_max=self.file_mb_max * 1_000_000, files_max=self.files_max)
+
+
 class TelemetryConfig(BaseModel):
     """What the desk tells of itself beside its metrics."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     traces: TracesConfig = TracesConfig()
+    trades: TradesConfig = TradesConfig()

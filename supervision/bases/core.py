@@ -6,7 +6,6 @@ drives it for callers outside.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import traceback
 from collections.abc import Callable, Hashable
@@ -41,7 +40,7 @@ from supervision.bases.mailbox import (
 )
 from supervision.bases.scheduler import Scheduler
 from supervision.bases.sources import SourceShelf
-from supervision.bases.state import BaseState, Patient
+from supervision.bases.state import BaseState
 
 NAME_REQUIREMENT = "propdesk.name"
 ACTORS_MAX = 100_000
@@ -275,6 +274,10 @@ class ActorCore(BaseState):
         if self._dead_letter_box is not None:
             self._enqueue(self._dead_letter_box, DeadEnvelope(to, msg), sender)
 
+    def send_later(self, sender: ActorAddress, to: str, msg: Any) -> None:
+        """Send once what waits now was delivered; at once where no live loop turns."""
+        self._post(to, msg, sender)
+
     def send_from_system(self, to: ActorAddress, msg: Any) -> None:
         """Send in the name of the system itself."""
         self._post(to, msg, self._system.address)
@@ -410,7 +413,8 @@ class ActorCore(BaseState):
         if target.actor is not None:
             if vars(target.actor).get("send") is not None:
                 vars(target.actor)["send"] = self._send_by_dead
-            vars(target.actor).pop("tell", None)
+            for way in ("tell", "tell_later"):
+                vars(target.actor).pop(way, None)
             target.actor = None
         self._handled_by_dead += target.handled
         self._counts["exited"] += 1
@@ -469,14 +473,15 @@ class ActorCore(BaseState):
         """
         self._check_timers()
         due_ns = self.clock.mono_ns() + period_ns(period)
-        self._timer_seq += 1
-        heapq.heappush(self._timers, (due_ns, self._timer_seq, hosted, WakeupMessage(period, payload)))
-        self._timer_added(due_ns)
+        self._timers.push(due_ns, hosted, WakeupMessage(period, payload))
+        if self._live:
+            self._timer_added(due_ns)
 
     def waker(self, hosted: HostedActor) -> Callable[..., None]:
         """`wake_after` for one actor, in nanoseconds, with everything it needs bound: ``wake(delay_ns, payload)``.
 
-        With a third argument the wake-up is a `Patient` one.
+        With a third argument the wake-up is asked, when it comes due, by how many nanoseconds that is early; 0, and it
+        comes.
         """
         timers, mono_ns = self._timers, self.clock.mono_ns
 
@@ -484,11 +489,9 @@ class ActorCore(BaseState):
             if len(timers) >= TIMERS_MAX:
                 self._check_timers()
             due_ns = mono_ns() + delay_ns if delay_ns > 0 else mono_ns()
-            self._timer_seq += 1
-            msg = WakeupMessage(delay_ns / 1e9, payload)
-            entry = msg if early_ns is None else Patient(msg, early_ns)
-            heapq.heappush(timers, (due_ns, self._timer_seq, hosted, entry))
-            self._timer_added(due_ns)
+            timers.push(due_ns, hosted, WakeupMessage(delay_ns / 1e9, payload), early_ns)
+            if self._live:
+                self._timer_added(due_ns)
 
         return wake_in
 
@@ -498,32 +501,21 @@ class ActorCore(BaseState):
 
     def next_timer_ns(self) -> int | None:
         """When the next wake-up is due on the monotonic clock; None without one."""
-        timers = self._timers
-        while timers and not timers[0][2].alive:
-            heapq.heappop(timers)
-        return timers[0][0] if timers else None
+        return self._timers.next_ns()
 
     def _fire_due(self, mono_ns: int) -> int:
         """Queue every wake-up due by then, in order of due time and request; returns how many."""
         fired = 0
-        timers = self._timers
-        while timers and timers[0][0] <= mono_ns:
-            _, _, hosted, msg = heapq.heappop(timers)
-            if hosted.alive and not hosted.exiting:
-                if type(msg) is Patient:
-                    early_ns = msg.early_ns()
-                    if early_ns > 0:
-                        self._timer_seq += 1
-                        heapq.heappush(timers, (mono_ns + early_ns, self._timer_seq, hosted, msg))
-                        continue
-                    msg = msg.msg
-                self._enqueue(hosted, msg, hosted.address)
-                fired += 1
+        take = self._timers.take
+        while (due := take(mono_ns)) is not None:
+            hosted, msg = due
+            self._enqueue(hosted, msg, hosted.address)
+            fired += 1
         self._counts["wakeups"] += fired
         return fired
 
     def _timer_added(self, due_ns: int) -> None:
-        """Overridden by the live drive."""
+        """Overridden by the live drive, and called while there is one."""
 
 
 def _receive_by_name(actor: Actor, msg: Any, sender: ActorAddress) -> Any:

@@ -104,3 +104,6 @@ else:
 
 Inbox: Any = getattr(native.actors, "Inbox", None)
 """The entry of an actor of ours, in C; None where messages go by ``receiveMessage``."""
+
+Drive: Any = getattr(native.actors, "Drive", None)
+"""`LoopBase.deliver_at` in C; None where messages are brought in Python."""

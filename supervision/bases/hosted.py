@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -96,6 +97,10 @@ class HostedActor(Party):
     def waker(self) -> Callable[..., None]:
         """`wakeupAfter` to the nanosecond, for those who know that their base is ours, see `ActorCore.waker`."""
         return self.base.waker(self)
+
+    def later(self) -> Callable[[str, Any], None]:
+        """A way to send by name behind all that waits, see `ActorCore.send_later`."""
+        return partial(self.base.send_later, self.address)
 
     def go_direct(self, rare: frozenset[type]) -> None:
         """Let messages reach ``actor.on`` at once, but for ``rare`` types; ``actor.tell`` goes without detours too."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from thespian.actors import ActorAddress, Thespian_ActorStatus, WakeupMessage
+from thespian.actors import ActorAddress, Thespian_ActorStatus
 from thespian.system.timing import ExpirationTimer
 
 from adapters.clock import Clock
@@ -17,18 +17,9 @@ from supervision.bases.delivery import Ready
 from supervision.bases.hosted import ActorView, HostedActor
 from supervision.bases.mailbox import Classifier, MessageClass, OverflowPolicy, PolicyCounts
 from supervision.bases.scheduler import FifoScheduler, Scheduler
+from supervision.bases.timers import Timers
 
 Router: TypeAlias = Callable[[str, ActorAddress, Any], bool]
-
-
-class Patient:
-    """A wake-up that is asked, when it comes due, how many nanoseconds it is early; 0 and it comes."""
-
-    __slots__ = ("early_ns", "msg")
-
-    def __init__(self, msg: WakeupMessage, early_ns: Callable[[], int]) -> None:
-        self.msg = msg
-        self.early_ns = early_ns
 
 
 class BaseState:
@@ -59,10 +50,10 @@ class BaseState:
         self._global_names: dict[str, ActorAddress] = {}
         self._born = 0
         self._ready = Ready()
-        self._timers: list[tuple[int, int, HostedActor, WakeupMessage | Patient]] = []
-        self._timer_seq = 0
+        self._timers = Timers()
         self._dead_letter_box: HostedActor | None = None
         self._draining = False
+        self._live = False
 
         self._policy = overflow
         self._policy_counts = PolicyCounts()
@@ -165,7 +156,7 @@ class BaseState:
         status.addWakeups(
             [
                 (target.address, ExpirationTimer((due_ns - now_ns) / 1e9))
-                for due_ns, _, hosted, _ in sorted(self._timers, key=lambda timer: timer[:2])
+                for due_ns, _, hosted in self._timers.pending()
                 if hosted is target
             ]
         )

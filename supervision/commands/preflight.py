@@ -17,7 +17,7 @@ import msgspec
 
 from adapters.clock import SystemClock
 from adapters.config import ConfigError, DeskConfig, load_config
-from adapters.config_model import DEFAULT, LOOPBACK
+from adapters.config_values import DEFAULT, LOOPBACK
 from adapters.execution_backend import backends_of
 from adapters.wirelog import SessionFacts, inspect_session, open_session
 from supervision.order_accounts import check_books, mark_books, unmet, words_of

@@ -18,7 +18,8 @@ import msgspec
 from adapters.clock import Clock, SystemClock, VirtualClock
 from adapters.config import load_config
 from adapters.config_error import ConfigError
-from adapters.config_model import DEFAULT, DeskConfig
+from adapters.config_model import DeskConfig
+from adapters.config_values import DEFAULT
 from adapters.recorder.catalog import WIRE
 from adapters.recorder.drive import Driven, drive
 from adapters.recorder.events import LinesDropped, RecorderLimits, RecorderMoved, RecorderState, RecorderStats

@@ -44,6 +44,7 @@ class _Watch:
     stop: threading.Event
     clock: SystemClock
     started_ns: int
+    for_ns: int | None = None
     group: int = 0
 
 
@@ -119,7 +120,8 @@ def _run(flight: Flight, args: argparse.Namespace) -> int:
     moved = settle_journal(Path(plan.paths.data), flight.way)
     if moved:
         print(f"propdesk: {moved}", file=sys.stderr)
-    watch = _Watch(plan=plan, stop=threading.Event(), clock=clock, started_ns=clock.mono_ns())
+    for_ns = None if args.for_s is None else int(args.for_s * 1e9)
+    watch = _Watch(plan=plan, stop=threading.Event(), clock=clock, started_ns=clock.mono_ns(), for_ns=for_ns)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         system = start_system(flight.admin_port)
@@ -166,7 +168,7 @@ def _pids(watch: _Watch) -> dict[str, int]:
 
 
 def _wait(watch: _Watch) -> str | None:
-    """None when asked to stop, else what went wrong."""
+    """None when asked to stop or its time is over, else what went wrong."""
     started = watch.started_ns
     board = HeartbeatBoard(watch.plan.paths.heartbeat)
     patience = Patience(int(_TICK_S * 1e9))
@@ -174,6 +176,8 @@ def _wait(watch: _Watch) -> str | None:
     while not watch.stop.wait(_TICK_S):
         now = watch.clock.mono_ns()
         patience.woke(now)
+        if watch.for_ns is not None and now - started >= watch.for_ns:
+            return None
         beats = {beat.name: beat for beat in board.read()}
         root, admin = beats.get("root"), beats.get("admin")
         if root is None or root.mono_ns < started:

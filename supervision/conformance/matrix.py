@@ -1,15 +1,14 @@
 """The whole matrix: every case on every venue, on a desk of its own each time, and the verdict in one structure.
 
-Owns order, concurrency, repetition and the sums. Several rigs share a loop: a desk and its venue wait most of the time.
+Owns the cases, what a trial of one is, when it is repeated, and the sums; `errands` works them off.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +17,16 @@ import msgspec
 from adapters.clock import SystemClock
 from supervision.conformance import book_cases, connection_cases, limit_cases, symbol_cases, view_cases
 from supervision.conformance.case import Alter, Case
+from supervision.conformance.errands import (
+    MUTATED_ON,
+    Errand,
+    found_by_id,
+    known_venues,
+    over_processes,
+    percentile,
+    run_share,
+    to_stderr,
+)
 from supervision.conformance.markets import EVERYWHERE, MARKETS, REST_BOOKS, STREAM_BOOKS, VENUES
 from supervision.conformance.rig import NotInTimeError, Rig
 from supervision.conformance.trial import Trial, strike
@@ -29,23 +38,11 @@ CASES: tuple[Case, ...] = (
     *view_cases.CASES,
     *symbol_cases.CASES,
 )
-MUTATED_ON = ("binanceusdm", "okx", "bybit", "binance", "binancecoinm")
-"""Guards are taken out on the first of these that a case has: one venue with snapshots by REST, one in the stream."""
-RIGS_AT_ONCE = 6
 REPEATS_MAX = 3
 _STALL_MS = 100.0
 FAILED_OVER = "FAILED_OVER"
 
-Say = Callable[[str], None]
 N = TypeVar("N", int, float)
-
-
-class Errand(msgspec.Struct, frozen=True):
-    """One case on one venue, with the named guard taken out of the desk or with all of them."""
-
-    case_id: str
-    venue: str
-    mutant: str = ""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -97,17 +94,12 @@ class Report(msgspec.Struct, kw_only=True):
 
 def by_id(case_id: str) -> Case:
     """A case; ``ValueError`` names one that is not there."""
-    found = next((case for case in CASES if case.id == case_id), None)
-    if found is None:
-        raise ValueError(f"no case {case_id!r}; cases: {', '.join(case.id for case in CASES)}")
-    return found
+    return found_by_id(CASES, case_id)
 
 
 def errands(venues: Sequence[str], case_ids: Sequence[str], *, mutate: bool) -> list[Errand]:
     """What there is to do, the longest first. ``ValueError`` names what is unknown."""
-    unknown = [venue for venue in venues if venue not in MARKETS]
-    if unknown:
-        raise ValueError(f"no venue {unknown[0]!r}; venues: {', '.join(MARKETS)}")
+    known_venues(venues, MARKETS)
     chosen = [by_id(case_id) for case_id in case_ids] or list(CASES)
     wanted = venues or EVERYWHERE
     if not mutate:
@@ -123,6 +115,7 @@ def errands(venues: Sequence[str], case_ids: Sequence[str], *, mutate: bool) -> 
 
 
 def _mutated_on(case: Case, wanted: Sequence[str]) -> list[str]:
+    """One venue with snapshots by REST, one in the stream."""
     there = [venue for venue in MUTATED_ON if venue in case.venues and venue in wanted]
     rest = [venue for venue in there if venue in REST_BOOKS][:1]
     return rest + [venue for venue in there if venue in STREAM_BOOKS][:1]
@@ -206,56 +199,21 @@ def _outcome(errand: Errand, trials: Sequence[Trial], repeated: int, took_s: flo
     )
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The smallest value that at least ``share`` of all do not exceed; None without values."""
-    ordered = sorted(values)
-    return ordered[max(0, -int(-len(ordered) * share // 1) - 1)] if ordered else None
+def _broke_off(errand: Errand, reason: str) -> Outcome:
+    return _outcome(errand, [Trial(reasons=[reason])], 0, 0.0)
 
 
-async def run_share(share: Sequence[Errand], say: Say, repeat: int = 1) -> list[Outcome]:
-    """Errands of one process, several at once."""
-    gate = asyncio.Semaphore(RIGS_AT_ONCE)
-
-    async def one(errand: Errand) -> Outcome:
-        async with gate:
-            try:
-                outcome = await run_errand(errand, repeat)
-            except Exception as error:  # noqa: BLE001 - one case that cannot be tried is red and stops no other
-                trial = Trial(reasons=[f"the case broke off: {type(error).__name__}: {error}"])
-                outcome = _outcome(errand, [trial], 0, 0.0)
-        say(_line(outcome))
-        return outcome
-
-    return await asyncio.gather(*(one(errand) for errand in share))
-
-
-def _line(o: Outcome) -> str:
-    word = "ok " if o.green else "RED"
-    what = f"without: {o.mutant}" if o.mutant else f"noticed {o.detected_ms_p99} ms, back {o.resync_ms_p99} ms"
-    return f"{word} {o.case} {o.venue}: {what} ({o.took_s} s){'' if o.green else ': ' + (o.reason or 'stayed green')}"
+def _said(o: Outcome) -> str:
+    return f"noticed {o.detected_ms_p99} ms, back {o.resync_ms_p99} ms"
 
 
 def _process(share: list[Errand], repeat: int) -> list[Outcome]:
-    import sys  # noqa: PLC0415 - the child's own stderr
-
-    return asyncio.run(
-        run_share(share, lambda text: print(f"conformance: {text}", file=sys.stderr, flush=True), repeat)
-    )
+    return asyncio.run(run_share(share, partial(run_errand, repeat=repeat), _broke_off, _said, to_stderr))
 
 
 def run_matrix(todo: Sequence[Errand], *, jobs: int = 1, repeat: int = 1) -> tuple[list[Outcome], float]:
     """All errands over ``jobs`` processes; the outcomes in the cases' order and the seconds it took."""
-    began = SystemClock.mono_ns()
-    shares = [list(todo[number::jobs]) for number in range(jobs)]
-    if jobs == 1:
-        outcomes = _process(shares[0], repeat)
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            futures = [pool.submit(_process, share, repeat) for share in shares if share]
-            outcomes = [outcome for future in futures for outcome in future.result()]
-    places = {case.id: number for number, case in enumerate(CASES)}
-    outcomes.sort(key=lambda o: (places[o.case], o.mutant, EVERYWHERE.index(o.venue)))
-    return outcomes, (SystemClock.mono_ns() - began) / 1e9
+    return over_processes(todo, partial(_process, repeat=repeat), jobs=jobs, cases=CASES, venues=EVERYWHERE)
 
 
 def report(results: Sequence[Outcome], mutants: Sequence[Outcome], took_s: float) -> Report:

@@ -19,8 +19,8 @@ CHANGES = {
     "binance": ("/api/v3/order", "/api/v3/order/cancelReplace"),
     "binanceusdm": ("/fapi/v1/order",),
     "binancecoinm": ("/dapi/v1/order",),
-    "okx": ("/api/v5/trade/order", "/api/v5/trade/cancel-order"),
-    "bybit": ("/v5/order/create", "/v5/order/cancel"),
+    "okx": ("/api/v5/trade/order", "/api/v5/trade/cancel-order", "/api/v5/trade/amend-order"),
+    "bybit": ("/v5/order/create", "/v5/order/cancel", "/v5/order/amend"),
 }
 """Where single orders are placed, canceled and replaced; on Binance they are asked about there too."""
 PLACES = {

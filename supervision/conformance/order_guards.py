@@ -5,6 +5,8 @@ Each function takes one guard out of a rig whose desk has heard nothing yet. Not
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ import msgspec
 
 from actors.messages import ModesChanged
 from adapters.orders.client import Outcome
+from adapters.orders.entry import EntryMode, EntryUnread
 from adapters.orders.user_stream import CaughtUp
 from adapters.orders.wire import Ambiguous, AuthFailed, Limited
 from supervision.conformance.order_case import OrderMutant
@@ -244,6 +247,48 @@ def _blind_amends(rig: OrderRig) -> None:
         return False
 
     core._by_cancel = at_once  # noqa: SLF001
+    core._amended_in_place = _nothing  # noqa: SLF001
+
+
+def _road(rig: OrderRig) -> Any:
+    road = rig.exchange.road
+    assert road is not None
+    return road
+
+
+def _said_again(rig: OrderRig) -> None:
+    """What the WebSocket left unanswered is said by REST, as if it could not have been read."""
+    road = _road(rig)
+    send = road.send
+
+    async def again(request: Any) -> Any:
+        outcome = await send(request)
+        return EntryUnread(reason=outcome) if isinstance(outcome, str) else outcome
+
+    vars(road)["send"] = again
+
+
+def _rest_only(rig: OrderRig) -> None:
+    vars(_road(rig))["takes"] = lambda _request: False
+
+
+def _websocket_only(rig: OrderRig) -> None:
+    """Without the WebSocket nothing is placed."""
+    _road(rig).mode = EntryMode.WS
+
+
+def _no_way_back(rig: OrderRig) -> None:
+    """One connection is opened, and never another."""
+    road = _road(rig)
+    opened = road._open  # noqa: SLF001
+    tries = itertools.count()
+
+    async def once() -> Any:
+        if next(tries):
+            await asyncio.Event().wait()
+        return await opened()
+
+    vars(road)["_open"] = once
 
 
 NEW_ID = OrderMutant("an unanswered order is placed again under a new id", _new_id)
@@ -262,3 +307,7 @@ FLAT_IS_FLAT = OrderMutant("a position that is not told is believed closed", _fl
 NOT_OURS = OrderMutant("executions of others' orders are ignored", _not_ours)
 LAST_WORD = OrderMutant("an order that is being canceled executes no more", _last_word)
 BLIND_AMENDS = OrderMutant("a replacement does not wait for the end of the original", _blind_amends)
+SAID_AGAIN = OrderMutant("what one road left unanswered is said by the other", _said_again)
+REST_ONLY = OrderMutant("orders never go by WebSocket", _rest_only)
+WEBSOCKET_ONLY = OrderMutant("orders never go by REST", _websocket_only)
+NO_WAY_BACK = OrderMutant("a lost WebSocket is not opened again", _no_way_back)

@@ -1,25 +1,40 @@
 """The order matrix: every case on every venue, on a desk of its own each time, and the verdict in one structure.
 
-Owns order, concurrency, repetition and the sums, as `matrix` does for market data.
+Owns the cases, what a trial of one is, when it is repeated, and the sums; `errands` works them off.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from adapters.clock import SystemClock
-from supervision.conformance import order_account, order_fills, order_kinds, order_limits, order_submit
+from supervision.conformance import (
+    order_account,
+    order_amends,
+    order_entry,
+    order_fills,
+    order_kinds,
+    order_limits,
+    order_stops,
+    order_submit,
+)
+from supervision.conformance.errands import (
+    MUTATED_ON,
+    Errand,
+    found_by_id,
+    known_venues,
+    over_processes,
+    percentile,
+    run_share,
+    to_stderr,
+)
 from supervision.conformance.markets import VENUES
-from supervision.conformance.matrix import Errand, Say, percentile
 from supervision.conformance.order_case import OrderCase, OrderMutant
 from supervision.conformance.order_rig import OrderRig
 from supervision.conformance.order_trial import OrderTrial, strike
@@ -28,13 +43,13 @@ from supervision.conformance.rig import NotInTimeError
 CASES: tuple[OrderCase, ...] = (
     *order_kinds.CASES,
     *order_submit.CASES,
+    *order_entry.CASES,
     *order_fills.CASES,
+    *order_amends.CASES,
+    *order_stops.CASES,
     *order_account.CASES,
     *order_limits.CASES,
 )
-MUTATED_ON = ("binanceusdm", "okx", "bybit", "binance", "binancecoinm")
-"""Guards are taken out on the first of these that a case has."""
-RIGS_AT_ONCE = 6
 REPEATS_MAX = 2
 _STALL_MS = 100.0
 
@@ -84,17 +99,12 @@ class OrderReport(msgspec.Struct, kw_only=True):
 
 def by_id(case_id: str) -> OrderCase:
     """A case; ``ValueError`` names one that is not there."""
-    found = next((case for case in CASES if case.id == case_id), None)
-    if found is None:
-        raise ValueError(f"no case {case_id!r}; cases: {', '.join(case.id for case in CASES)}")
-    return found
+    return found_by_id(CASES, case_id)
 
 
 def errands(venues: Sequence[str], case_ids: Sequence[str], *, mutate: bool) -> list[Errand]:
     """What there is to do, the longest first. ``ValueError`` names what is unknown."""
-    unknown = [venue for venue in venues if venue not in VENUES]
-    if unknown:
-        raise ValueError(f"no venue {unknown[0]!r}; venues: {', '.join(VENUES)}")
+    known_venues(venues, VENUES)
     chosen = [by_id(case_id) for case_id in case_ids] or list(CASES)
     wanted = venues or VENUES
     found: list[tuple[OrderCase, Errand]] = []
@@ -165,47 +175,21 @@ def _outcome(errand: Errand, trial: OrderTrial, repeated: int, took_s: float) ->
     )
 
 
-async def run_share(share: Sequence[Errand], say: Say) -> list[OrderOutcome]:
-    """Errands of one process, several at once."""
-    gate = asyncio.Semaphore(RIGS_AT_ONCE)
-
-    async def one(errand: Errand) -> OrderOutcome:
-        async with gate:
-            try:
-                outcome = await run_errand(errand)
-            except Exception as error:  # noqa: BLE001 - one case that cannot be tried is red and stops no other
-                trial = OrderTrial(reasons=[f"the case broke off: {type(error).__name__}: {error}"])
-                outcome = _outcome(errand, trial, 0, 0.0)
-        say(_line(outcome))
-        return outcome
-
-    return await asyncio.gather(*(one(errand) for errand in share))
+def _broke_off(errand: Errand, reason: str) -> OrderOutcome:
+    return _outcome(errand, OrderTrial(reasons=[reason]), 0, 0.0)
 
 
-def _line(o: OrderOutcome) -> str:
-    word = "ok " if o.green else "RED"
-    what = f"without: {o.mutant}" if o.mutant else f"noticed {o.detected_ms} ms, sure after {o.resolved_ms} ms"
-    why = f": {o.reason or 'stayed green'}" if not o.green else ""
-    return f"{word} {o.case} {o.venue}: {what} ({o.took_s} s){why}"
+def _said(o: OrderOutcome) -> str:
+    return f"noticed {o.detected_ms} ms, sure after {o.resolved_ms} ms"
 
 
 def _process(share: list[Errand]) -> list[OrderOutcome]:
-    return asyncio.run(run_share(share, lambda text: print(f"conformance: {text}", file=sys.stderr, flush=True)))
+    return asyncio.run(run_share(share, run_errand, _broke_off, _said, to_stderr))
 
 
 def run_matrix(todo: Sequence[Errand], *, jobs: int = 1) -> tuple[list[OrderOutcome], float]:
     """All errands over ``jobs`` processes; the outcomes in the cases' order and the seconds it took."""
-    began = SystemClock.mono_ns()
-    shares = [list(todo[number::jobs]) for number in range(jobs)]
-    if jobs == 1:
-        outcomes = _process(shares[0])
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            futures = [pool.submit(_process, share) for share in shares if share]
-            outcomes = [outcome for future in futures for outcome in future.result()]
-    places = {case.id: number for number, case in enumerate(CASES)}
-    outcomes.sort(key=lambda o: (places[o.case], o.mutant, VENUES.index(o.venue)))
-    return outcomes, (SystemClock.mono_ns() - began) / 1e9
+    return over_processes(todo, _process, jobs=jobs, cases=CASES, venues=VENUES)
 
 
 def report(results: Sequence[OrderOutcome], mutants: Sequence[OrderOutcome], took_s: float) -> OrderReport:

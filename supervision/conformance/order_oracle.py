@@ -42,6 +42,8 @@ class Story(msgspec.Struct, kw_only=True):
     filled: dict[str, Decimal] = {}
     executed: dict[str, Decimal] = {}
     """Signed sums of all executions by instrument."""
+    wire_ids: dict[str, str] = {}
+    """By ClOrdID of an amendment in place: the client order id under which the venue knows it."""
     gone: dict[str, str] = {}
     """Why an order never came to be, in the journal's words, where that is its last word on it."""
 
@@ -55,14 +57,17 @@ def story_of(rig: OrderRig) -> Story:
             if row.venue != rig.venue:
                 continue
             match decode_body(row.body):
-                case PlaceBody(approved=approved):
+                case PlaceBody(approved=approved, in_place=in_place):
                     order = approved.order
+                    if in_place is not None:
+                        found.wire_ids[row.cl_ord_id] = in_place.wire_id
                     found.legs[row.cl_ord_id] = tuple(
                         (order.side.value, leg.strategy_id, leg.intent_id) for leg in order.legs
                     )
                 case ReportBody(report=m, from_status=from_status):
                     if m.exec_type is ExecType.TRADE and not from_status:
-                        found.filled[row.cl_ord_id] = found.filled.get(row.cl_ord_id, ZERO) + m.last_qty
+                        name = found.wire_ids.get(row.cl_ord_id, row.cl_ord_id)
+                        found.filled[name] = found.filled.get(name, ZERO) + m.last_qty
                         signed = m.side.sign * m.last_qty
                         found.executed[m.instrument_id] = found.executed.get(m.instrument_id, ZERO) + signed
                     if row.kind is JournalKind.REJECT:

@@ -39,7 +39,9 @@ from trading.orders.messages import (
     ProposedOrder,
     Side,
     TimeInForce,
+    TriggeringInstructions,
 )
+from trading.orders.triggers import PRICED
 
 LATE_MS = 25
 """An order that leaves so long after the board said HOLD had passed no gate; less is one turn of a busy loop."""
@@ -115,8 +117,14 @@ class OrderRig(Rig):
         self.drilled: set[str] = set()
         self.noted_name = ""
         """The order that a case is about."""
+        self.noted_count = 0
+        """A count that a case compares at its end with what it has become."""
         self.successor = ""
         """The order that replaces it, where one does."""
+        self.wanted_lots = 0
+        """What a case wanted in all of the order that it is about."""
+        self.places = (0, 0)
+        """How many orders stood before it, at two moments of a case."""
         self.connects = 0
         """Private sessions that had been opened when a case acted."""
         self.chores: list[asyncio.Task[object]] = []
@@ -220,7 +228,9 @@ class OrderRig(Rig):
         if self._heard is not None:
             link = self.link
             client, stream = link._client, link._stream  # noqa: SLF001
-            found += [f"the order link failed inside: {e!r}" for e in (*link.faults, *client.faults, *stream.faults)]
+            road = client._exchange.road  # noqa: SLF001
+            faults = (*link.faults, *client.faults, *stream.faults, *(() if road is None else road.faults))
+            found += [f"the order link failed inside: {e!r}" for e in faults]
         return found
 
     def state_in_words(self) -> str:
@@ -362,6 +372,8 @@ class OrderRig(Rig):
         time_in_force: TimeInForce = TimeInForce.GTC,
         reduce_only: bool = False,
         replaces: str | None = None,
+        ord_type: OrdType = OrdType.LIMIT,
+        trigger: TriggeringInstructions | None = None,
     ) -> str:
         """Have an order placed that is so many ticks worse than the best price of its own side; its ClOrdID."""
         core = self.core
@@ -375,10 +387,10 @@ class OrderRig(Rig):
             venue=self.venue,
             instrument_id=one.instrument_id,
             side=side,
-            ord_type=OrdType.LIMIT,
+            ord_type=ord_type,
             time_in_force=time_in_force,
             order_qty=qty,
-            price=one.price(best - side.sign * away_ticks),
+            price=one.price(best - side.sign * away_ticks) if ord_type in PRICED else None,
             reduce_only=reduce_only,
             legs=(Leg(strategy_id="quoter", intent_id=f"case:{core.epoch}:{number}", qty=qty),),
             replaces=replaces,
@@ -388,6 +400,7 @@ class OrderRig(Rig):
             story={},
             cause="case",
             ts_init_ns=now,
+            trigger=trigger,
         )
         self.base.inject("orders", ApprovedOrder(order=order, epoch=core.epoch, checks={}, ts_init_ns=now))
         return order.cl_ord_id
@@ -424,7 +437,7 @@ class OrderRig(Rig):
         self.base.inject(f"gateway.{self.venue}", LinkUp(cell="case"))
 
     def resend(self, cl_ord_id: str) -> None:
-        """Send the very placement once more, as a careless transport would."""
+        """Send the very placement once more, as a careless transport would: by the road that is surely there."""
         core = self.core
         assert core is not None
         order = core.order(self.venue, cl_ord_id)
@@ -434,7 +447,7 @@ class OrderRig(Rig):
         request = client.dialect.encode(command, self.clock.wall_ns() // MS)
 
         async def again() -> None:
-            answer = await self.exchange.send(request)
+            answer = await self.exchange._post(request)  # noqa: SLF001
             client._tell(command, client._reply(command, request, answer), 1, 0, final=True)  # noqa: SLF001
 
         self.chores.append(asyncio.get_running_loop().create_task(again()))

@@ -82,8 +82,12 @@ def _never_there(rig: OrderRig, began_ns: int) -> str:
     return "the venue has it" if word.cl_ord_id in rig.truth.orders else ""
 
 
+_REFUSAL = "Account has insufficient balance."
+
+
 def _refused_once(rig: OrderRig, began_ns: int) -> str:
-    names = {w.cl_ord_id for w in rig.words if w.mono_ns >= began_ns and w.ord_status == "rejected"}
+    refusals = [w for w in rig.words if w.mono_ns >= began_ns and w.ord_status == "rejected"]
+    names = {w.cl_ord_id for w in refusals if _REFUSAL in w.text}
     unknown = {w.cl_ord_id for w in rig.words if w.mono_ns >= began_ns and w.ord_status == "unknown"}
     return f"{', '.join(sorted(names & unknown))}: a plain refusal was called UNKNOWN" if names & unknown else ""
 
@@ -217,12 +221,14 @@ CASES = (
             quiet=True,
             faults=lambda v: [
                 f.Gap(messages=MANY, topics=USER),
+                # Nobody has asked after the order before it is sent again.
+                o.LateVisibility(delay_ms=400),
                 o.AcceptThen(requests=1, outcome="drop", topics=PLACES[v]),
             ],
             act=_twice,
             signs=(f"{ORDER}new",),
-            within_ms=600,
-            hold_ms=800,
+            within_ms=1_500,
+            hold_ms=1_600,
             resolve_ms=2_000,
             after=_stands,
         ),
@@ -253,7 +259,7 @@ CASES = (
         spec=("P-ORD-12", "P-VEN-3"),
         expects="a plain refusal is an end, not an UNKNOWN; trading goes on",
         strike=OrderStrike(
-            faults=lambda v: [o.RejectNext(orders=3, code=_NO_FUNDS[v], msg="Account has insufficient balance.")],
+            faults=lambda v: [o.RejectNext(orders=3, code=_NO_FUNDS[v], msg=_REFUSAL)],
             acts="reject_next",
             signs=(REJECTED,),
             within_ms=300,

@@ -92,6 +92,28 @@ def test_a_fill_between_two_frames_is_told_when_it_is_due_and_not_with_the_next_
     assert [r.last_qty for r in reports(bench, ExecType.TRADE)] == [Decimal("0.004")]
 
 
+def test_who_looks_on_hears_every_book_that_the_desk_hears_in_its_order_after_the_desk(bench, usdm):
+    setup = ConnectorSetup(
+        venue=VENUE,
+        instruments={USDM: usdm},
+        sim=SimConfig(initial_balances={"USDT": Decimal(50_000)}),
+        sim_seed=1,
+        paper_dir=None,
+        source=None,
+        publish_ns=NEVER_NS,
+        report_ns=NEVER_NS,
+        watchers=("features.a", "reporter.a"),
+    )
+    bench.start("connector", Connector, setup)
+    bench.tell("connector", SnapshotFrame(SYMBOL, snapshot_body(), bench.clock.wall_ns()))
+    for n in range(1, 6):
+        frame(bench, depth_frame(n, bench.clock.wall_ns()))
+    told = [(to, msg.update_id) for to, msg in bench.kept if type(msg) is BookTop]
+    tops = [update_id for to, update_id in told if to == "market"]
+    assert len(tops) > 5
+    assert told == [(to, update_id) for update_id in tops for to in ("market", "features.a", "reporter.a")]
+
+
 def test_rubbish_is_counted_always_and_told_five_times_a_second(bench, connector):
     def told():
         return sum(m.topic is Topic.EVENT for m in bench.take(Published, to="ops"))

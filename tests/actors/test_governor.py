@@ -29,7 +29,7 @@ from actors.messages import (
     VenueUp,
 )
 from actors.risk import Governor, GovernorSetup
-from adapters.permit_board import OperatorBoard, PermitReader, PermitVerdict
+from adapters.permit_board import OperatorBoard, PermitReader, PermitVerdict, PermitWriter
 from trading.brakes import Level
 from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published, Topic
 from trading.orders.messages import ApprovedOrder, OrderDenied
@@ -168,6 +168,38 @@ def test_a_board_that_stays_busy_is_a_permit_that_expires_and_no_crash(bench, wh
     assert bench.take(ActorFailed) == []
     told = [m.body["code"] for m in bench.take(Published, to="ops") if m.topic is Topic.EVENT]
     assert told.count("PERMIT_BUSY") == 1
+
+
+@pytest.mark.req("P-SAFE-2", "P-SAFE-4")
+def test_a_board_that_stays_busy_is_a_brake_that_the_desk_obeys_until_it_is_free(bench, whole, board):
+    with somebody_has(board.with_name("permit.board.lock")):
+        bench.after_ms(450)
+        assert codes(whole) == set()
+        bench.after_ms(300)
+        assert codes(whole) == {("PERMIT_BUSY", "global")}
+        # What rests is canceled though nobody can write the board.
+        assert [m.modes for m in bench.take(ModesChanged, to="orders")] == [{"global": 3}]
+    bench.after_ms(100)
+    assert (codes(whole), verdict(bench, board)) == (set(), PermitVerdict.GRANTED)
+    assert [m.modes for m in bench.take(ModesChanged, to="orders")] == [{}]
+
+
+@pytest.mark.req("P-SAFE-2", "P-HA-10")
+def test_a_governor_that_finds_the_board_busy_waits_for_it_and_forgets_nothing(bench, setup, board):
+    PermitWriter(board)
+    with somebody_has(board.with_name("permit.board.lock")):
+        governor = bench.start("governor", Governor, setup)
+        bench.tell("governor", AskEpoch(reply_to="orders"), VenueUp(venue=VENUE, incarnation=5))
+        bench.tell("governor", BrakeSet(code="DISK", scope="global", level=3, cause="x", release="operator"))
+        bench.tell("governor", *(VenueUp(venue=VENUE, incarnation=n) for n in range(6, 2_000)))
+        bench.after_ms(600)
+        assert bench.take(Epoch) == []
+        assert verdict(bench, board) is PermitVerdict.REFUSED_EXPIRED
+    bench.after_ms(260)
+    assert bench.take(ActorFailed) == []
+    assert [(m.epoch, m.serial) for m in bench.take(Epoch, to="orders")] != []
+    assert [m.incarnation for m in bench.take(VenueUp, to="orders")] == [1_999]
+    assert codes(governor) == {("RECON", f"venue:{VENUE}"), ("DISK", "global")}
 
 
 @pytest.mark.req("P-SAFE-4")
@@ -346,12 +378,21 @@ def test_an_approval_of_one_brake_does_not_release_the_next_one(bench, whole, bo
 
 @pytest.mark.req("P-HA-10")
 def test_releasing_a_child_that_was_given_up_lets_its_supervisor_try_again(bench, whole):
+    def given_up(child, scope, supervisor):
+        code, cause = f"RESTART:{child}", "failed 6 times"
+        return BrakeSet(code=code, scope=scope, level=3, cause=cause, release="operator", owner=supervisor)
+
     bench.tell(
         "governor",
-        BrakeSet(code="RESTART:strategy.a", scope="strategy:a", level=3, cause="failed 6 times", release="operator"),
+        given_up("strategy.a", "strategy:a", "strategies"),
+        given_up(f"guard.{VENUE}", f"venue:{VENUE}", "watch-top"),
     )
     assert command(bench, "resume", scope="strategy:a").done
-    assert [m.name for m in bench.take(ResumeChild, to="strategies")] == ["strategy.a"]
+    assert [(to, m.name) for to, m in bench.kept if type(m) is ResumeChild] == [("strategies", "strategy.a")]
+    # Whoever watches a venue lives in another cell, under another supervisor.
+    assert command(bench, "resume", scope=f"venue:{VENUE}").done
+    assert [m.name for m in bench.take(ResumeChild, to="watch-top")] == [f"guard.{VENUE}"]
+    assert codes(whole) == set()
 
 
 @pytest.mark.req("P-SAFE-14")
@@ -381,7 +422,12 @@ def test_a_cell_that_was_away_and_says_that_it_is_as_it_was_is_compared_before_i
     assert codes(whole) == {("VENUE_DOWN", f"venue:{VENUE}")}
     bench.tell("governor", VenueUp(venue=VENUE, incarnation=5))
     assert codes(whole) == {("RECON", f"venue:{VENUE}")}
-    assert len(bench.take(VenueUp, to="orders")) == 1
+    (asked,) = bench.take(VenueUp, to="orders")
+    # A verdict that was on its way since before it was away is of that same life, and says nothing of what was missed.
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=5, ok=True, text="clean"))
+    assert codes(whole) == {("RECON", f"venue:{VENUE}")}
+    bench.tell("governor", VenueReconciled(venue=VENUE, incarnation=asked.incarnation, ok=True, text="clean"))
+    assert codes(whole) == set()
 
 
 @pytest.mark.req("P-SAFE-2")

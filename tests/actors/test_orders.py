@@ -26,6 +26,7 @@ from actors.messages import (
     VenueUp,
 )
 from actors.orders import CHECKPOINT, Orders, OrdersSetup
+from actors.shell import Shell
 from trading.brakes import Level
 from trading.orders.core import OrderCoreConfig
 from trading.orders.journal_rows import JournalKind, numbered
@@ -119,6 +120,30 @@ def test_an_order_leaves_when_its_row_is_durable_and_not_before(bench, awake, ap
     assert (sent.cl_ord_id, sent.epoch, sent.ts_init_ns) == ("pd1-a-1", 1, bench.clock.wall_ns())
     told = bench.take(OrderUpdated, to="arbiter")
     assert [u.cl_ord_id for u in told] == ["pd1-a-1"]
+
+
+def test_an_order_is_at_its_gateway_before_anybody_is_told_of_it(bench, awake, approved):
+    told_before = []
+
+    class Gateway(Shell):
+        def on(self, msg):
+            told_before.append([to for to, m in bench.kept if isinstance(m, OrderUpdated)])
+
+    bench.start(GATEWAY, Gateway, None)
+    bench.tell("orders", approved())
+    commit(bench)
+    assert told_before == [[]]
+    told = [to for to, m in bench.kept if isinstance(m, OrderUpdated)]
+    assert told == ["governor", "arbiter"]
+
+
+def test_what_waits_behind_an_order_is_told_before_what_comes_next(bench, awake, approved):
+    bench.tell("orders", approved())
+    (batch,) = bench.take(AppendRows, to="journal")
+    bench.tell("orders", RowsCommitted(commit_ids=(batch.commit_id,)), AskOpenOrders(reply_to="arbiter"))
+    updated, asked = bench.take(OrderUpdated, OpenOrders, to="arbiter")
+    assert isinstance(updated, OrderUpdated)
+    assert [o.cl_ord_id for o in asked.orders] == [updated.cl_ord_id]
 
 
 @pytest.mark.req("P-ORD-2")

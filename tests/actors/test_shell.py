@@ -29,6 +29,9 @@ class Worker(Shell):
         if setup == "wake":
             self.wake_after(1_000_000, "first")
             self.wake_after(2_000_000, "first")
+        if setup == "wake each":
+            self.wake_each(1_000_000, "each")
+            self.wake_each(2_000_000, "each")
 
     def on(self, msg: Any) -> None:
         if type(msg) is not Greeting:
@@ -120,6 +123,17 @@ def test_a_wake_up_that_was_replaced_is_ignored_when_it_comes() -> None:
     loop.run_until_idle()
     loop.advance_to(5_000_000)
     assert EFFECTS == ["tick first at 2000000"]
+    loop.shutdown()
+
+
+def test_wake_ups_that_each_count_all_come() -> None:
+    EFFECTS.clear()
+    loop = LoopBase.standalone(name="t", clock=VirtualClock(1_700_000_000_000_000_000))
+    parent = loop.create_root(Parent, {"propdesk.name": "parent"})
+    loop.inject(parent, StartActor(name="parent", supervisor=None, setup="wake each"))
+    loop.run_until_idle()
+    loop.advance_to(5_000_000)
+    assert EFFECTS == ["tick each at 1000000", "tick each at 2000000"]
     loop.shutdown()
 
 

@@ -10,7 +10,7 @@ from actors.messages import ActorReady, AskEpoch, AskPositions, Epoch, OwnFill, 
 from actors.strategy import StrategyActor, StrategySetup
 from trading.market.events import BookState, BookTop
 from trading.operators import Published, Topic
-from trading.orders.messages import QuoteIntent
+from trading.orders.messages import QuoteIntent, TargetIntent, Urgency
 
 USDM = "BINANCEUSDM:PERP:BTC-USDT:LINEAR"
 NAME = "strategy.maker"
@@ -105,3 +105,33 @@ def test_its_view_is_published_with_its_reasons(bench, strategy):
     view = [m.body for m in bench.take(Published, to="ops") if m.topic is Topic.STRATEGY][-1]
     assert (view["strategy_id"], view["kind"]) == ("maker", "maker")
     assert view["reasons"]
+
+
+@pytest.mark.req("L-EXEC-5")
+def test_an_order_that_is_too_small_and_may_not_be_made_larger_is_told_once(bench, usdm):
+    most = {USDM: Decimal(50)}
+    setup = StrategySetup(
+        strategy_id="m", kind="momentum", instruments={USDM: usdm}, params={}, floor_usd=Decimal(80), most_usd=most
+    )
+    strategy = bench.start("strategy.m", StrategyActor, setup)
+    bench.tell("strategy.m", Epoch(epoch=3, serial=7), Positions(by_instrument={}, by_strategy={}))
+    at = bench.clock.wall_ns()
+    top = BookTop(
+        instrument_id=USDM,
+        state=BookState.SYNCED,
+        update_id=1,
+        bids=((610_000, 500),),
+        asks=((610_001, 500),),
+        ts_event_ns=at,
+        ts_recv_ns=at,
+    )
+    bench.tell("strategy.m", top)
+    small = TargetIntent("i", "m", USDM, 1, Urgency.AGGRESSIVE, None, 1.0, 1, (), "a test", at)
+    strategy._say([small, small])
+    bench.after_ms(600)
+    # It goes on as it was: who decides about limits refuses it in words of its own.
+    assert bench.take(TargetIntent, to="arbiter") == [small, small]
+    told = bench.take(Published, to="ops")
+    events = [m.body for m in told if m.topic is Topic.EVENT]
+    assert [(e["code"], "limit of 50.00 USD" in e["text"]) for e in events] == [("ORDER_TOO_SMALL", True)]
+    assert [m.body["minimum"] for m in told if m.topic is Topic.STRATEGY][-1] == {"raised": 0, "refused": 2}

@@ -8,10 +8,19 @@ from decimal import Decimal
 import pytest
 
 from adapters.journal.store import SqliteJournal
-from adapters.why import UnknownOrder, why
+from adapters.why import UnknownOrder, story_of, why
 from trading.instruments import Instrument, InstrumentKind
 from trading.orders.core import Effect, Journal, OrderCore, OrderCoreConfig
-from trading.orders.journal_rows import RowDraft
+from trading.orders.journal_rows import (
+    AmendedBody,
+    InPlace,
+    JournalKind,
+    JournalRow,
+    PlaceBody,
+    RowBody,
+    RowDraft,
+    encode_body,
+)
 from trading.orders.messages import (
     ApprovedOrder,
     ExecType,
@@ -177,3 +186,29 @@ def test_an_order_of_the_tail_that_is_not_indexed_yet_is_found(tmp_path, journal
 
 def row_of(row):
     return RowDraft(*(getattr(row, name) for name in RowDraft.__struct_fields__))
+
+
+@pytest.mark.req("P-ORD-15", "P-ORD-11")
+def test_an_amendment_in_place_tells_what_the_order_was_and_when_it_became_another() -> None:
+    now = T0 + 9 * MS
+
+    def row(seq: int, kind: JournalKind, body: RowBody) -> JournalRow:
+        return JournalRow(
+            seq=seq, ts_ns=now, kind=kind, venue=VENUE, cl_ord_id="pd7-2", exec_id=None, parent_id="m-2", epoch=7,
+            body=encode_body(body),
+        )  # fmt: skip
+
+    proposed = ProposedOrder(
+        cl_ord_id="pd7-2", venue=VENUE, instrument_id=BTC, side=Side.BUY, ord_type=OrdType.LIMIT,
+        time_in_force=TimeInForce.GTX, order_qty=Decimal("0.006"), price=Decimal(50001), reduce_only=False,
+        legs=(Leg("maker", "m-2", Decimal("0.006")),), replaces="pd7-1", ref_price=Decimal(50001),
+        book_update_id=1, book_ts_recv_ns=T0, story={}, cause="book:1", ts_init_ns=T0,
+    )  # fmt: skip
+    amends = InPlace(wire_id="pd7-1", base_qty=Decimal("0.004"), old_qty=Decimal("0.010"), old_price=Decimal(50000))
+    placed = PlaceBody(ApprovedOrder(proposed, 7, {}, T0), amends)
+    proof = AmendedBody(report=report(ExecType.ORDER_STATUS, "", OrdStatus.NEW, cum="0.004"), sent_ns=T0 + MS)
+    story = story_of("pd7-2", [row(1, JournalKind.REPLACE, placed), row(2, JournalKind.ACK, proof)])
+    told = {step.name: step.text for step in story.steps}
+    assert "amends pd7-1 in place, at the venue pd7-1: 0.010 at 50000, 0.004 of it executed" in told["journal"]
+    assert told["ack"] == "amended in place: 0.010 at 50000, 0.004 of it executed, order id V9"
+    assert "sent" in told

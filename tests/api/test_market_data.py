@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from adapters.clock import VirtualClock
-from api.http import HttpServer
+from adapters.quote_share import QuoteShare
+from api.http import HttpServer, start_http
 from api.market_data import ENDPOINTS, META_SHOWN
 from api.market_schemas import UniverseRequest
 from api.projection import Projection
 from trading.operators import CommandKind, Topic
+from trading.universe.quotes import QuoteChoice
 from trading.universe.report import MarketMeta
 from trading.universe.workflow import ApproveMarket, DeleteMarket, DraftMarket, SubmitMarket, UniverseCommand
 
@@ -414,3 +416,27 @@ async def test_the_document_describes_every_endpoint_and_the_request(client: aio
     request = document["paths"]["/api/ui/universe"]["put"]["requestBody"]["content"]["application/json"]["schema"]
     assert request["$ref"].endswith(UniverseRequest.__name__)
     assert json.dumps(document)
+
+
+@pytest.mark.req("L-EXEC-7")
+async def test_a_symbol_without_a_quote_means_the_one_that_the_desk_prefers(
+    projection: Projection, bus: Any, clock: VirtualClock
+) -> None:
+    tell(projection, clock.wall_ns())
+    quotes = QuoteShare(QuoteChoice("USDT", "auto: the first"), "", clock)
+    server = await start_http(projection, bus, "127.0.0.1", 0, version="1", clock=clock, quotes=quotes)
+    try:
+        async with aiohttp.ClientSession(base_url=server.url) as client:
+            found = [(await get(client, "/api/ui/quality", symbol=word))["symbols"] for word in ("eth", "ethusdt")]
+            assert found[0].keys() == found[1].keys() >= {ETH}
+            assert all("ETH-USDT" in name.split(":") for name in found[0])
+            told = await get(client, "/api/ui/universe", search="btc")
+            assert told["quote"] == {
+                "quote": "USDT",
+                "reason": "auto: the first",
+                "in_redis": False,
+                "trouble": "no Redis is configured",
+            }
+            assert "-USDT" in told["matches"][0]["instrument_id"]
+    finally:
+        await server.close()

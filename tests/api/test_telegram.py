@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from adapters.clock import VirtualClock
+from adapters.idempotency import IdempotencyStore
 from api.metrics import OpsCounters
 from api.projection import Projection
 from api.telegram import TelegramFace
@@ -104,7 +106,9 @@ Launch = Callable[..., TelegramFace]
 async def launch(api: BotApi, projection: Projection, bus: Any, clock: VirtualClock) -> AsyncIterator[Launch]:
     started: list[TelegramFace] = []
 
-    def _launch(counters: OpsCounters | None = None, token: str = TOKEN) -> TelegramFace:
+    def _launch(
+        counters: OpsCounters | None = None, token: str = TOKEN, once: IdempotencyStore | None = None
+    ) -> TelegramFace:
         face = TelegramFace(
             projection,
             bus,
@@ -116,6 +120,7 @@ async def launch(api: BotApi, projection: Projection, bus: Any, clock: VirtualCl
             tick_s=0.02,
             backoff_s=0.01,
             poll_s=1,
+            once=once,
         )
         face.start()
         started.append(face)
@@ -124,6 +129,24 @@ async def launch(api: BotApi, projection: Projection, bus: Any, clock: VirtualCl
     yield _launch
     for face in started:
         await face.close()
+
+
+@pytest.mark.req("C-EXEC-8")
+async def test_an_update_that_telegram_delivers_again_after_a_crash_kills_once(
+    api: BotApi, bus: Any, launch: Launch, tmp_path: Path
+) -> None:
+    once = IdempotencyStore(tmp_path / "operations.db")
+    first = launch(once=once)
+    api.write("/kill enough")
+    update = api._updates[0]
+    _, answer = await api.next()
+    await first.close()
+    api._updates = [update]  # it was not confirmed: the process died before
+    api._news.set()
+    launch(once=once)
+    assert (await api.next())[1] == answer
+    assert [command.kind.value for command in bus.commands] == ["kill"]
+    once.close()
 
 
 async def test_an_operator_holds_the_desk_from_a_chat(api: BotApi, bus: Any, launch: Launch) -> None:

@@ -59,9 +59,9 @@ class Daemon(DrillDesk):
         super().__init__(directory, more=f"execution: {{orders: {orders}}}\n")
         self.seen = set()
 
-    def start(self):
+    def start(self, *words):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "supervision", "run", "--config", str(self.config_path)],
+            [sys.executable, "-m", "supervision", "run", "--config", str(self.config_path), *words],
             # So that the venues write down what they did: the desk's own files are no witness.
             env={**_clean_environment(), "DESK_DRILLS": "1"},
             stdout=self.log,

@@ -11,8 +11,8 @@ from supervision.drill_campaign import run_campaign
 pytestmark = [
     pytest.mark.process,
     pytest.mark.skipif(
-        os.environ.get("PROPDESK_CAMPAIGN") != "1",
-        reason="a campaign takes a machine of its own: PROPDESK_CAMPAIGN=1, or propdesk drill crash-campaign",
+        os.environ.get("RUN_CRASH_CAMPAIGN") != "1",
+        reason="a campaign takes a machine of its own: RUN_CRASH_CAMPAIGN=1, or propdesk drill crash-campaign",
     ),
 ]
 

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from actors.messages import DrillFault, VenueDown
 from supervision.drill_audit import audit
 from supervision.drill_desk import free_port
 from supervision.root import alive
@@ -108,6 +109,30 @@ def test_unlock_reaches_the_gateway_which_says_that_nothing_is_locked(daemon):
         return any(event["code"] == "OPERATOR:unlock" and "alice: a test" in event["text"] for event in events)
 
     daemon.wait("its trace", told, PATIENCE_S)
+
+
+@pytest.mark.req("P-HA-10")
+def test_a_watcher_that_was_given_up_is_held_by_name_and_resume_starts_it_again(daemon):
+    guard = f"guard.{VENUE}"
+
+    def state():
+        cells = (daemon.get("/api/ui/tree") or {}).get("cells", {})
+        rows = [child for cell in cells.values() for branch in cell["children"] for child in branch["children"]]
+        return next((child["state"] for child in rows if child["id"] == guard), None)
+
+    def given_up():
+        # It fails at its next word, whatever that is; a message that finds it away is lost.
+        daemon.tell("ops", [(guard, DrillFault(kind="raise", target=guard)), (guard, VenueDown(venue=VENUE))])
+        brakes = (daemon.get("/api/ui/control-state") or {}).get("brakes", ())
+        return any(b["code"] == f"RESTART:{guard}" and b["release"] == "operator" for b in brakes)
+
+    daemon.wait("its end", given_up, PATIENCE_S)
+    daemon.wait("held", lambda: state() == "held", PATIENCE_S)
+    assert not daemon.trading()
+    code, said = daemon.propdesk("resume", "--scope", f"venue:{VENUE}", "--actor", "alice")
+    assert (code, f"RESTART:{guard}" in said["text"]) == (0, True)
+    daemon.wait("a new one", lambda: state() == "running", PATIENCE_S)
+    daemon.wait("trading again", daemon.trading, PATIENCE_S)
 
 
 @pytest.mark.req("P-EXE-19", "P-HA-10")

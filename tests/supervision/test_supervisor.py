@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from actors.messages import ActorFailed, StartActor
+from actors.messages import ActorFailed, BrakeSet, ResumeChild, StartActor
 from actors.shell import Shell
 from adapters.clock import VirtualClock
 from supervision.bases.loop import LoopBase
-from supervision.policy import ChildSpec, Strategy, SupervisorSpec
+from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
 from supervision.supervisor import ChildStart, Supervisor, SupervisorSetup
 from trading.operators import Published, Topic
 
@@ -72,3 +72,37 @@ def test_the_last_words_of_a_top_are_in_the_log(cell, capsys):
     cell.inject("top", "nonsense")
     cell.run_until_idle()
     assert "top: unknown message" in capsys.readouterr().err
+
+
+@pytest.mark.req("P-HA-10")
+def test_a_child_that_is_held_beyond_its_restarts_begins_again_when_an_operator_resumes_it():
+    base = LoopBase.standalone(name="cell", clock=VirtualClock(1_700_000_000 * SECOND, SECOND))
+    base.kept = []
+    base.set_router(lambda to, _sender, msg: base.kept.append((to, msg)) or True)
+    spec = SupervisorSpec(
+        id="watch-top",
+        strategy=Strategy.ONE_FOR_ONE,
+        children=(ChildSpec(id="frail", scope="venue:okx"),),
+        intensity=2,
+        period_ms=60_000,
+        beyond=Beyond.HOLD_CHILD,
+    )
+    setup = SupervisorSetup(spec=spec, starts={"frail": ChildStart(Frail, lambda: None)}, cell="ops")
+    base.inject(
+        base.create_root(Supervisor, {"propdesk.name": "watch-top"}),
+        StartActor(name="watch-top", supervisor=None, setup=setup),
+    )
+    base.run_until_idle()
+    try:
+        for n in range(3):
+            base.inject("frail", f"word {n}")
+            base.advance_to(base.clock.mono_ns() + SECOND)
+        held = [m for to, m in base.kept if to == "governor" and type(m) is BrakeSet][-1]
+        assert (held.code, held.release, held.owner) == ("RESTART:frail", "operator", "watch-top")
+        base.advance_to(base.clock.mono_ns() + 60 * SECOND)
+        assert base.actor("frail") is None, "nobody starts it while it is held"
+        base.inject("watch-top", ResumeChild(name="frail"))
+        base.run_until_idle()
+        assert base.actor("frail") is not None
+    finally:
+        base.shutdown()

@@ -23,7 +23,7 @@ class ArbiterConfig(msgspec.Struct, frozen=True, kw_only=True):
     included; ``by_instrument_notional_usd`` replaces it where named. A strategy without a budget may do nothing.
     At SAFE quotes shrink by ``safe_size_factor``. A flattening waits ``flatten_wait_ms`` for cancels, reaches further
     into the book with every try that fails, ``flatten_slippage_bps`` at most, and ends after ``flatten_tries_max`` of
-    them without a fill.
+    them without a fill. At venues ``amends_in_place`` a replaced order and its replacement are never both live.
     """
 
     budgets: dict[str, StrategyBudget]
@@ -46,6 +46,7 @@ class ArbiterConfig(msgspec.Struct, frozen=True, kw_only=True):
     flatten_slippage_bps: float = 15.0
     flatten_wait_ms: int = 2000
     flatten_tries_max: int = 60
+    amends_in_place: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in msgspec.structs.fields(type(self)):

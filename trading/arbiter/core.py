@@ -21,6 +21,7 @@ from trading.market.events import BookTop
 from trading.orders.messages import (
     DenyReason,
     Intent,
+    Leg,
     OrderDenied,
     OrderFilled,
     OrderUpdated,
@@ -28,6 +29,7 @@ from trading.orders.messages import (
     QuoteIntent,
     TargetIntent,
 )
+from trading.orders.triggers import guards
 from trading.risk.exposure import TERMINAL
 from trading.risk.limits import OPERATOR
 
@@ -45,6 +47,8 @@ _LASTING = frozenset(
 )
 
 
+_TRIGGERED = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED, OrdStatus.FILLED})
+
 QUIET: tuple[ArbiterOut, ...] = ()
 """Nothing was evaluated: no deadline has changed either."""
 
@@ -56,6 +60,7 @@ class Arbiter:
         self.config = config
         self.epoch = epoch
         self._shared = Shared(config, epoch)
+        self._guards: set[str] = set()
         codes = _codes(instruments)
         self._desks = {
             i: InstrumentDesk(spec, codes[i], config.orders_per_symbol_per_min) for i, spec in instruments.items()
@@ -99,7 +104,7 @@ class Arbiter:
                     ts_init_ns=now_ns,
                 )
             ]
-        if desk.flattening.concerns(intent.strategy_id):
+        if (desk.flattening.asked or intent.strategy_id == OPERATOR) and desk.flattening.concerns(intent.strategy_id):
             return []
         if type(intent) is TargetIntent:
             desk.targets[intent.strategy_id] = intent
@@ -112,6 +117,8 @@ class Arbiter:
         desk = self._desks.get(update.instrument_id)
         if desk is None:
             return []
+        if guards(update):
+            return self._guarded(desk, update, now_ns)
         order = desk.orders.get(update.cl_ord_id)
         if order is None:
             if update.ord_status in TERMINAL:
@@ -119,6 +126,9 @@ class Arbiter:
             order = self._adopt(desk, update)
         unfilled = update.cum_qty == 0
         order.update(update.ord_status, desk.instrument.lots_floor(update.cum_qty))
+        if order.replaces is not None and order.accepted:
+            # What was executed while it was on its way is not executed again.
+            order.lots = desk.instrument.lots_floor(update.cum_qty + update.leaves_qty)
         slot = None if order.owner is None else desk.slot(order.owner, order.side)
         if slot is not None:
             if not unfilled or (update.ord_status is OrdStatus.NEW and slot.owner):
@@ -153,6 +163,8 @@ class Arbiter:
         desk = self._desks.get(fill.instrument_id)
         if desk is None:
             return []
+        if fill.cl_ord_id in self._guards:
+            _forget_wants(desk, fill.legs)
         for leg, change in zip(fill.legs, moves(fill, desk.instrument), strict=True):
             desk.move(leg.strategy_id, change)
             if leg.strategy_id == OPERATOR:
@@ -164,17 +176,23 @@ class Arbiter:
                 desk.remove(order)
         return Round(self._shared, desk, now_ns).run()
 
-    def next_due_ns(self, soon_ns: int) -> int | None:
-        """When `on_timer` may next have something to do: ``soon_ns`` where something is unsettled, else by deadline."""
+    def next_due_ns(self, soon_ns: int, instrument_id: str | None = None) -> int | None:
+        """When `on_timer` may next have something to do: ``soon_ns`` where something is unsettled, else by deadline.
+
+        ``instrument_id`` asks for one instrument only.
+        """
         due = FAR_FUTURE_NS
-        for desk in self._desks.values():
+        one = None if instrument_id is None else self._desks.get(instrument_id)
+        for desk in self._desks.values() if one is None else (one,):
             if desk.dirty or desk.orphans or desk.flattening.asked:
                 return soon_ns
             if desk.wake_ns < due:  # noqa: PLR1730  # min() costs a call, after every message
                 due = desk.wake_ns
             if desk.orders:
                 top = desk.top
-                due = min(due, soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1)
+                stale_ns = soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1
+                if stale_ns < due:  # noqa: PLR1730
+                    due = stale_ns
         return None if due == FAR_FUTURE_NS else due
 
     def on_timer(self, now_ns: int) -> list[ArbiterOut]:
@@ -214,7 +232,9 @@ class Arbiter:
                     self._desks[instrument_id].set_position(strategy_id, qty)
         for update in open_orders:
             desk = self._desks.get(update.instrument_id)
-            if desk is not None and update.ord_status not in TERMINAL:
+            if desk is not None and guards(update):
+                self._guards.add(update.cl_ord_id)
+            elif desk is not None and update.ord_status not in TERMINAL:
                 self._adopt(desk, update)
                 desk.orphans.add(update.cl_ord_id)
 
@@ -238,6 +258,20 @@ class Arbiter:
         }
 
     # --- orders -----------------------------------------------------------------------------------------
+
+    def _guarded(self, desk: InstrumentDesk, update: OrderUpdated, now_ns: int) -> list[ArbiterOut]:
+        """A stop that the venue holds to close what is held is nobody's way to a target.
+
+        Once it is triggered, what was wanted before is void: the next round would buy back what it sells.
+        """
+        if update.ord_status in TERMINAL:
+            self._guards.discard(update.cl_ord_id)
+        else:
+            self._guards.add(update.cl_ord_id)
+        if update.ord_status not in _TRIGGERED:
+            return []
+        _forget_wants(desk, update.legs)
+        return Round(self._shared, desk, now_ns).run()
 
     def _adopt(self, desk: InstrumentDesk, update: OrderUpdated) -> WorkingOrder:
         spec = desk.instrument
@@ -274,3 +308,10 @@ def _codes(instruments: Mapping[str, Instrument]) -> dict[str, str]:
         taken.add(code)
         codes[instrument_id] = code
     return codes
+
+
+def _forget_wants(desk: InstrumentDesk, legs: Iterable[Leg]) -> None:
+    """What the strategies behind an order wanted here is void."""
+    for leg in legs:
+        desk.targets.pop(leg.strategy_id, None)
+        desk.quotes.pop(leg.strategy_id, None)

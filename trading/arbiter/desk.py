@@ -19,6 +19,7 @@ from trading.risk.rate import RateWindow
 MS = 1_000_000
 FAR_FUTURE_NS = 2**63 - 1
 _SYNCED = BookState.SYNCED
+_BUY, _SELL = Side.BUY, Side.SELL  # see `trading.arbiter.round`
 
 
 class Flattening:
@@ -27,24 +28,22 @@ class Flattening:
     What the operator's own orders leave behind is always brought to nothing, whatever the brakes are by then.
     """
 
-    __slots__ = ("everybody", "since_ns", "strategies", "told", "tries")
+    __slots__ = ("asked", "everybody", "since_ns", "strategies", "told", "tries")
 
     def __init__(self) -> None:
+        self.asked = False
+        """Whether a brake asks for it."""
         self.everybody = False
         self.strategies: frozenset[str] = frozenset()
         self.since_ns = 0
         self.tries = 0
         self.told = ""
 
-    @property
-    def asked(self) -> bool:
-        """Whether a brake asks for it."""
-        return self.everybody or bool(self.strategies)
-
     def ask(self, everybody: bool, strategies: frozenset[str], now_ns: int) -> None:
         """Take what the brakes ask for; a change begins anew."""
         if (everybody, strategies) != (self.everybody, self.strategies):
             self.everybody, self.strategies = everybody, strategies
+            self.asked = everybody or bool(strategies)
             self.since_ns = now_ns
             self.tries = 0
             self.told = ""
@@ -55,7 +54,50 @@ class Flattening:
 
 
 class InstrumentDesk:
-    """State of one instrument. ``dirty`` asks for an evaluation now, ``wake_ns`` at a time."""
+    """State of one instrument. ``dirty`` asks for an evaluation now, ``wake_ns`` at a time.
+
+    An amount of money, made a `reach`, divided by ``lot_reach`` and rounded down is the whole lots worth at most that
+    amount at the mid; exact, because it guards limits.
+    """
+
+    __slots__ = (
+        "_inverse",
+        "_least_usd",
+        "_lot_base",
+        "_tick",
+        "ask",
+        "bid",
+        "budget_reach",
+        "cap_reach",
+        "code",
+        "dirty",
+        "flattening",
+        "follows_touch",
+        "held",
+        "id_prefix",
+        "instrument",
+        "level",
+        "lot_reach",
+        "lot_word",
+        "max_lots",
+        "min_lots",
+        "net_lots",
+        "next_aggressive_ns",
+        "order_reach",
+        "orders",
+        "orphans",
+        "position_lots",
+        "position_qty",
+        "quotes",
+        "rate",
+        "slots",
+        "targets",
+        "tick_word",
+        "told",
+        "top",
+        "tradable",
+        "wake_ns",
+    )
 
     def __init__(self, instrument: Instrument, code: str, orders_per_min: int) -> None:
         self.instrument = instrument
@@ -71,6 +113,8 @@ class InstrumentDesk:
         self.quotes: dict[str, QuoteIntent] = {}
         self.position_qty: dict[str, Decimal] = {}
         self.position_lots: dict[str, int] = {}
+        self.held: tuple[tuple[str, int], ...] = ()
+        """The same as orders tell it."""
         self.net_lots = 0
         self.slots: dict[tuple[str, bool], Slot] = {}
         self.orders: dict[str, WorkingOrder] = {}
@@ -88,6 +132,7 @@ class InstrumentDesk:
         self._tick = float(i.tick_size)
         self._inverse = i.kind is InstrumentKind.INVERSE
         # What limits of the configuration come to, see `reach`; set once by whoever knows them.
+        self.lot_reach = 1
         self.budget_reach: dict[str, int] = {}
         self.cap_reach = 0
         self.order_reach = 0
@@ -107,14 +152,12 @@ class InstrumentDesk:
         if bid == self.bid and ask == self.ask and self.tradable:
             return False
         self.bid, self.ask, self.tradable = bid, ask, True
+        if not self._inverse:
+            self.lot_reach = bid + ask
         return True
 
-    def lot_usd(self) -> float:
-        """Value of one lot at the mid, in quote currency."""
-        return self._lot_base if self._inverse else self._lot_base * (self.bid + self.ask) * 0.5 * self._tick
-
     def reach(self, notional_usd: Decimal) -> int:
-        """An amount in the unit of `lots_within`: lots times doubled mid ticks, or lots where the price has no part.
+        """An amount as lots times doubled mid ticks, or as lots where the price has no part.
 
         Rounded down once here; dividing it by whole ticks then rounds as the exact amount would.
         """
@@ -122,23 +165,24 @@ class InstrumentDesk:
         lot = Fraction(i.lot_size) * Fraction(i.multiplier)
         return int(Fraction(notional_usd) / (lot if self._inverse else lot * Fraction(i.tick_size) / 2))
 
-    def lots_within(self, reach: int) -> int:
-        """Whole lots worth at most ``reach`` at the mid; exact, because it guards a limit."""
-        return reach if self._inverse else reach // (self.bid + self.ask)
-
     def reducible(self, side: Side) -> int:
         """Lots that an order of ``side`` may close even if all that works on its side fills first."""
-        lots = self.net_lots if side is Side.SELL else -self.net_lots
-        return max(0, lots - self.open_lots(side)) if lots > 0 else 0
+        lots = self.net_lots if side is _SELL else -self.net_lots
+        if lots > 0 and self.orders:
+            lots -= self.open_lots(side)
+        return lots if lots > 0 else 0  # noqa: FURB136  # max() costs a call, at every order
 
     def large_enough(self, lots: int) -> bool:
-        """Whether the venue would take an order of this size."""
-        return lots >= self.min_lots and lots * self.lot_usd() >= self._least_usd
+        """Whether the venue would take an order of this size at the mid."""
+        lot_usd = self._lot_base
+        if not self._inverse:
+            lot_usd = lot_usd * (self.bid + self.ask) * 0.5 * self._tick
+        return lots >= self.min_lots and lots * lot_usd >= self._least_usd
 
     def slot(self, owner: str, side: Side) -> Slot:
         """The slot of an owner and side, made when first asked for."""
         # The key is a truth value because hashing an enum member costs more than finding the slot.
-        key = (owner, side is Side.BUY)
+        key = (owner, side is _BUY)
         slot = self.slots.get(key)
         if slot is None:
             slot = self.slots[key] = Slot(owner, side)
@@ -152,6 +196,7 @@ class InstrumentDesk:
         """Set a strategy's signed quantity; lots are rounded towards zero, so that dust is never sold twice."""
         self.position_qty[strategy_id] = qty
         self.position_lots[strategy_id] = self.instrument.lots_floor(qty)
+        self.held = tuple(self.position_lots.items())
         self.net_lots = self.instrument.lots_floor(sum(self.position_qty.values(), Decimal(0)))
 
     def open_lots(self, side: Side) -> int:
@@ -173,7 +218,7 @@ class InstrumentDesk:
         ]
         if not prices:
             return None
-        return max(prices) if side is Side.BUY else min(prices)
+        return max(prices) if side is _BUY else min(prices)
 
     def net_order(self) -> WorkingOrder | None:
         """The aggressive order in flight, if any; UNKNOWN is in flight."""

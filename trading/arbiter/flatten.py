@@ -82,7 +82,7 @@ class Flatten:
             desk.wake_at(ready_ns)
             return
         reach_bps = min(config.flatten_slippage_bps, config.aggressive_slippage_bps * (1 + flattening.tries))
-        room = min(lots, desk.reducible(side), desk.max_lots, desk.lots_within(desk.order_reach))
+        room = min(lots, desk.reducible(side), desk.max_lots, desk.order_reach // desk.lot_reach)
         intent = self._intent(side, lots)
         need = Need(OPERATOR, intent.intent_id, 0, side.sign * room, None)
         limit = self.round.limit_ticks(side, [need], reach_bps)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+import msgspec
+
 from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
 from trading.arbiter.desk import FAR_FUTURE_NS, MS, InstrumentDesk
 from trading.arbiter.flatten import Flatten
@@ -31,6 +33,11 @@ from trading.orders.messages import (
 from trading.risk.limits import OPERATOR
 from trading.risk.rate import RateWindow
 
+# A member of an enum costs a search of its class at every look; these are looked at for every order.
+_BUY, _SELL = Side.BUY, Side.SELL
+_IOC, _LIMIT = TimeInForce.IOC, OrdType.LIMIT
+_AGGRESSIVE = Urgency.AGGRESSIVE
+_HOLD, _PAUSE = Level.HOLD, Level.PAUSE
 _SOON_NS = 500 * MS
 _INTENTS_MAX = 4
 # The governor sees a proposal a little later than it was made, so our window is a little longer than its second.
@@ -39,6 +46,19 @@ _SECOND_NS = 1_050 * MS
 
 class Shared:
     """What all instruments share: configuration, counters and the order rate."""
+
+    __slots__ = (
+        "_by_scope",
+        "config",
+        "conflicts",
+        "crosses",
+        "epoch",
+        "levels",
+        "orders",
+        "post_only_stale_ns",
+        "rate",
+        "stale_ns",
+    )
 
     def __init__(self, config: ArbiterConfig, epoch: int) -> None:
         self.config = config
@@ -63,22 +83,18 @@ class Shared:
         return Level(max(self._by_scope.get(scope, 0) for scope in scopes))
 
 
-class Round:
+class Round(msgspec.Struct, gc=False):
     """One evaluation; `run` returns its outputs."""
 
-    __slots__ = ("desk", "now_ns", "out", "shared")
-
-    def __init__(self, shared: Shared, desk: InstrumentDesk, now_ns: int) -> None:
-        self.shared = shared
-        self.desk = desk
-        self.now_ns = now_ns
-        self.out: list[ArbiterOut] = []
+    shared: Shared
+    desk: InstrumentDesk
+    now_ns: int
+    out: list[ArbiterOut] = []
 
     def run(self) -> list[ArbiterOut]:
         """Everything that is to be done now, in order."""
         desk = self.desk
         desk.dirty = desk.follows_touch = False
-        desk.wake_ns = FAR_FUTURE_NS
         resting = bool(desk.orders)
         self._expire()
         if desk.orphans:
@@ -98,12 +114,28 @@ class Round:
             if resting:
                 self._cancel_unwanted(())
             return self.out
+        quotes = self._serve(needs)
+        if resting:
+            self._cancel_unwanted(quotes)
+        return self.out
+
+    def _serve(self, needs: list[Need]) -> Sequence[Need]:
+        """Meet what is needed as far as it is allowed; returns the quotes that are wanted."""
+        desk = self.desk
+        cap = desk.cap_reach // desk.lot_reach
+        targets = desk.targets
+        if len(needs) == 1 and not desk.quotes and targets[needs[0].strategy_id].urgency is _AGGRESSIVE:
+            # One target and nothing beside it, which is the usual round that makes an order.
+            need = needs[0]
+            if abs(need.lots) + abs(desk.net_lots) > cap:
+                needs = [n for n in self._allocate(needs, cap) if n.lots]
+            if needs or desk.orders:
+                self._propose_net(needs, cap, "")
+            return ()
         crossing = ""
         if len(needs) > 1:
             needs, crossing = self._cross(needs)
-        cap = desk.lots_within(desk.cap_reach)
-        targets = desk.targets
-        aggressive = [n for n in needs if targets[n.strategy_id].urgency is Urgency.AGGRESSIVE]
+        aggressive = [n for n in needs if targets[n.strategy_id].urgency is _AGGRESSIVE]
         quotes: list[Need] = []
         if desk.quotes or len(aggressive) < len(needs):
             quotes = by_priority(self._quote_needs(needs))
@@ -113,23 +145,21 @@ class Round:
         if quotes:
             for quote, may_have in zip(quotes, allowed[len(aggressive) :], strict=True):
                 self._work_quote(quote, abs(may_have.lots), guard, cap)
-        if resting:
-            self._cancel_unwanted(quotes)
-        return self.out
+        return quotes
 
     def _expire(self) -> None:
-        desk = self.desk
-        now_ns, wake_ns = self.now_ns, desk.wake_ns
+        desk, now_ns = self.desk, self.now_ns
+        wake_ns = FAR_FUTURE_NS
         # An expired target leaves its strategy where it is, an expired quote is pulled.
         for book in (desk.targets, desk.quotes):
-            over: list[str] = []
+            over: list[str] | None = None
             for strategy_id, intent in book.items():
                 until_ns = intent.ts_init_ns + intent.ttl_ns
                 if now_ns >= until_ns:
-                    over.append(strategy_id)
+                    over = [*(over or ()), strategy_id]
                 elif until_ns < wake_ns:
                     wake_ns = until_ns
-            for strategy_id in over:
+            for strategy_id in over or ():
                 del book[strategy_id]
         desk.wake_ns = wake_ns
 
@@ -146,21 +176,24 @@ class Round:
         needs: list[Need] = []
         if not desk.targets:
             return needs
-        flying = desk.net_order() if desk.orders else None
+        resting = bool(desk.orders)
+        flying = desk.net_order() if resting else None
+        budgets = self.shared.config.budgets
         for strategy_id, intent in desk.targets.items():
+            urgency = intent.urgency
             # One aggressive order at a time, and nobody in it is netted again while its outcome is open.
-            if flying is not None and (intent.urgency is Urgency.AGGRESSIVE or strategy_id in flying.strategies):
+            if flying is not None and (urgency is _AGGRESSIVE or strategy_id in flying.strategies):
                 continue
-            level = self.level(strategy_id)
-            if level >= Level.HOLD:
+            level = self.level(strategy_id) if self.shared.levels else desk.level
+            if level >= _HOLD:
                 continue
-            budget = self.shared.config.budgets[strategy_id]
-            cap = desk.lots_within(desk.budget_reach[strategy_id])
+            budget = budgets[strategy_id]
+            cap = desk.budget_reach[strategy_id] // desk.lot_reach
             wanted = target = intent.target_lots
             if not -cap <= target <= cap:
                 target = cap if target > 0 else -cap
             held = desk.position_lots.get(strategy_id, 0)
-            if level >= Level.PAUSE or (level >= Level.SAFE and intent.urgency is Urgency.AGGRESSIVE):
+            if level and (level >= _PAUSE or urgency is _AGGRESSIVE):
                 # No new risk: nobody's position may grow, not even by a cross inside the desk.
                 target = max(0, min(held, target)) if held > 0 else min(0, max(held, target))
             if target != wanted and abs(held) > abs(target) and held * target >= 0:
@@ -170,10 +203,8 @@ class Round:
                 text = f"target {wanted} cut to {target} by budget {budget.max_notional_usd} USD"
                 self._resolve(intent.strategy_id, intent.intent_id, "budget", wanted=wanted, got=target, text=text)
             lots = target - held
-            if desk.orders and intent.urgency is Urgency.AGGRESSIVE and lots:
-                lots -= _toward_zero(
-                    lots, desk.owned_open_lots(pegged(strategy_id), Side.BUY if lots > 0 else Side.SELL)
-                )
+            if resting and urgency is _AGGRESSIVE and lots:
+                lots -= _toward_zero(lots, desk.owned_open_lots(pegged(strategy_id), _BUY if lots > 0 else _SELL))
             if lots:
                 needs.append(Need(strategy_id, intent.intent_id, budget.priority, lots, intent.limit_ticks))
         return needs
@@ -231,13 +262,13 @@ class Round:
         """Sides of quotes, and passive targets as quotes pegged to the touch, as needs with their price."""
         desk = self.desk
         out: list[Need] = []
-        most = min(desk.max_lots, desk.lots_within(desk.order_reach))
+        most = min(desk.max_lots, desk.order_reach // desk.lot_reach)
         for strategy_id, quote in desk.quotes.items():
             level = self.level(strategy_id)
-            if level >= Level.PAUSE:
+            if level >= _PAUSE:
                 continue
             budget = self.shared.config.budgets[strategy_id]
-            cap = desk.lots_within(desk.budget_reach[strategy_id])
+            cap = desk.budget_reach[strategy_id] // desk.lot_reach
             held = desk.position_lots.get(strategy_id, 0)
             bid_lots, ask_lots = min(quote.bid_lots, cap - held, most), min(quote.ask_lots, cap + held, most)
             if level:
@@ -252,7 +283,7 @@ class Round:
                 price = _peg(need, desk.bid, desk.ask)
                 lots = max(-most, min(most, need.lots))
                 level = self.level(need.strategy_id)
-                if level >= Level.PAUSE:
+                if level >= _PAUSE:
                     continue
                 if level:
                     lots = self._safe_lots(lots)
@@ -293,7 +324,7 @@ class Round:
         net = same[0].lots if len(same) == 1 else sum([n.lots for n in same])
         if net == 0:
             return None
-        side = Side.BUY if net > 0 else Side.SELL
+        side = _BUY if net > 0 else _SELL
         if len(same) > 1:
             # Limits can leave both signs; the heavier side goes first and the other waits for the next round.
             same = [n for n in same if (n.lots > 0) is (net > 0)]
@@ -302,7 +333,8 @@ class Round:
             same, most = self._restrain(same, side)
             if not same:
                 return None
-        limit = self.limit_ticks(side, same, self.shared.config.aggressive_slippage_bps)
+        now_ns, config = self.now_ns, self.shared.config
+        limit = self.limit_ticks(side, same, config.aggressive_slippage_bps)
         blocked = resting and self.make_way(side, limit)
         own = desk.own_best(side.opposite) if resting else None
         if not blocked and own is not None and own - side.sign == limit:
@@ -312,26 +344,24 @@ class Round:
                     need.strategy_id, need.intent_id, "self_trade", wanted=need.lots, got=need.lots, text=text
                 )
         slot = desk.slot(NET_OWNER, side)
-        if self.now_ns < slot.next_ns or self.now_ns < desk.next_aggressive_ns:
+        if now_ns < slot.next_ns or now_ns < desk.next_aggressive_ns:
             ready_ns = max(slot.next_ns, desk.next_aggressive_ns)
             desk.wake_at(ready_ns)
             # Quotes keep clear of an order that is due soon, and do not wait for one that rests after errors.
-            return (side, limit) if ready_ns - self.now_ns <= _SOON_NS else None
+            return (side, limit) if ready_ns - now_ns <= _SOON_NS else None
         if blocked:
             return side, limit
         working_lots = desk.open_lots(side) if resting else 0
         held = desk.net_lots if net > 0 else -desk.net_lots
-        room = min(cap - held - working_lots, desk.max_lots, most, desk.lots_within(desk.order_reach))
         lots, legs = abs(net), same
-        if lots > room or len(same) > 1:
-            legs = clip(same, max(0, room))
+        order_room, room = desk.order_reach // desk.lot_reach, cap - held - working_lots
+        if lots > room or lots > most or lots > order_room or len(same) > 1:
+            legs = clip(same, max(0, min(room, most, order_room)))
             lots = abs(sum([n.lots for n in legs]))
-        if not desk.large_enough(lots):
+        if not desk.large_enough(lots) or not self.pace(0):
             return None
-        if not self.pace(0):
-            return None
-        desk.next_aggressive_ns = self.now_ns + self.shared.config.min_order_interval_ms * MS
-        self.propose(slot, limit, legs, TimeInForce.IOC, crossing=crossing)
+        desk.next_aggressive_ns = now_ns + config.min_order_interval_ms * MS
+        self.propose(slot, limit, legs, _IOC, crossing=crossing)
         return side, limit
 
     def _restrain(self, needs: list[Need], side: Side) -> tuple[list[Need], int]:
@@ -341,7 +371,7 @@ class Round:
             return needs, most
         reducible = self.desk.reducible(side)
         if reducible:
-            return needs, reducible
+            return needs, min(reducible, most)
         return [n for n in needs if not self.level(n.strategy_id)], most
 
     def make_way(self, side: Side, limit: int) -> bool:
@@ -365,9 +395,9 @@ class Round:
         slip = int(slippage_bps * 1e-4 * (bid + ask) * 0.5)
         own = [n.limit_ticks for n in needs if n.limit_ticks is not None]
         if not own and not desk.orders:
-            return ask + slip if side is Side.BUY else bid - slip
+            return ask + slip if side is _BUY else bid - slip
         theirs = desk.own_best(side.opposite)
-        if side is Side.BUY:
+        if side is _BUY:
             limit = min([desk.ask + slip, *own])
             # A quote of ours deeper in the book only shortens the reach; at the touch it has to go.
             return min(limit, theirs - 1) if theirs is not None and theirs > desk.ask else limit
@@ -417,7 +447,10 @@ class Round:
             desk.dirty = True
             return
         # An order and its replacement may both fill before the venue has decided, so both need room.
-        if lots > cap - side.sign * desk.net_lots - desk.open_lots(side):
+        room = cap - side.sign * desk.net_lots - desk.open_lots(side)
+        if order is not None and desk.instrument.venue in self.shared.config.amends_in_place:
+            room += order.open_lots
+        if lots > room:
             if order is not None:
                 self.cancel(order, "no room for it and its replacement")
             return
@@ -435,8 +468,8 @@ class Round:
         """
         desk = self.desk
         side = slot.side
-        touch = desk.ask - 1 if side is Side.BUY else desk.bid + 1
-        price = min(price, touch) if side is Side.BUY else max(price, touch)
+        touch = desk.ask - 1 if side is _BUY else desk.bid + 1
+        price = min(price, touch) if side is _BUY else max(price, touch)
         own = desk.own_best(side.opposite)
         if own is None or (own - price) * side.sign > 0:
             return price
@@ -453,19 +486,19 @@ class Round:
         desk = self.desk
         wanted = {(n.strategy_id, n.lots > 0) for n in quotes}
         for order in list(desk.orders.values()):
-            if order.owner and (order.owner, order.side is Side.BUY) not in wanted:
+            if order.owner and (order.owner, order.side is _BUY) not in wanted:
                 self.cancel(order, "no longer wanted")
 
     # --- effects ---------------------------------------------------------------------------------------------------
 
     def pace(self, spare: int) -> bool:
         """Whether the order rate allows one more; quotes leave ``spare`` places to aggressive orders."""
-        desk = self.desk
-        if spare and self.shared.config.max_orders_per_sec <= 1:
+        desk, now_ns, shared = self.desk, self.now_ns, self.shared
+        if spare and shared.config.max_orders_per_sec <= 1:
             spare = 0
-        if self.shared.rate.allows(self.now_ns, spare) and desk.rate.allows(self.now_ns, spare):
+        if shared.rate.allows(now_ns, spare) and desk.rate.allows(now_ns, spare):
             return True
-        desk.wake_at(self.now_ns + 50 * MS)
+        desk.wake_at(now_ns + 50 * MS)
         return False
 
     def propose(
@@ -480,38 +513,43 @@ class Round:
         intents: Sequence[TargetIntent | QuoteIntent] = (),
     ) -> None:
         """Take the slot and say the order."""
-        desk = self.desk
+        desk, now_ns, shared = self.desk, self.now_ns, self.shared
         instrument, top = desk.instrument, desk.top
         assert top is not None
-        self.shared.orders += 1
-        cl_ord_id = f"{desk.id_prefix}{self.shared.orders:x}"
-        lots = abs(sum([n.lots for n in needs]))  # needs of one order are of one sign
+        shared.orders += 1
+        cl_ord_id = f"{desk.id_prefix}{shared.orders:x}"
+        lot_size, tick_size = instrument.lot_size, instrument.tick_size
+        if len(needs) == 1:
+            need = needs[0]
+            lots = abs(need.lots)
+            qty = lot_size * lots
+            strategies: tuple[str, ...] = (need.strategy_id,)
+            legs: tuple[Leg, ...] = (Leg(need.strategy_id, need.intent_id, qty),)
+            intents = intents or (_intent_of(desk, need),)
+        else:
+            lots = abs(sum([n.lots for n in needs]))  # needs of one order are of one sign
+            qty = lot_size * lots
+            strategies = tuple([n.strategy_id for n in needs])
+            legs = tuple([Leg(n.strategy_id, n.intent_id, lot_size * abs(n.lots)) for n in needs])
+            intents = intents or [_intent_of(desk, n) for n in needs]
         owner, side = slot.owner, slot.side
-        strategies = frozenset([n.strategy_id for n in needs])
         original = None if replaces is None else replaces.cl_ord_id
         order = WorkingOrder(cl_ord_id, owner, side, price_ticks, lots, original, strategies)
         # Spot has no such word at the venue; for the governor and the gateway it means the same everywhere.
-        reduce_only = time_in_force is TimeInForce.IOC and desk.net_lots != 0 and lots <= desk.reducible(side)
+        reduce_only = time_in_force is _IOC and desk.net_lots != 0 and lots <= desk.reducible(side)
         if replaces is not None:
             replaces.replaced_by = cl_ord_id
         desk.orders[cl_ord_id] = order
         slot.current = order
-        self.shared.rate.add(self.now_ns)
-        desk.rate.add(self.now_ns)
-        lot_size, tick_size = instrument.lot_size, instrument.tick_size
-        qty = lot_size * lots
-        if len(needs) == 1:
-            legs: tuple[Leg, ...] = (Leg(needs[0].strategy_id, needs[0].intent_id, qty),)
-        else:
-            legs = tuple([Leg(n.strategy_id, n.intent_id, lot_size * abs(n.lots)) for n in needs])
-        intents = intents or [_intent_of(desk, n) for n in needs]
+        shared.rate.add(now_ns)
+        desk.rate.add(now_ns)
         story = OrderStory(
             desk.tick_word,
             desk.lot_word,
             top.bids[0],
             top.asks[0],
             top.synthetic,
-            tuple(desk.position_lots.items()),
+            desk.held,
             tuple(intents[:_INTENTS_MAX]),
             crossing,
         )
@@ -521,7 +559,7 @@ class Round:
                 instrument.venue,
                 instrument.instrument_id,
                 side,
-                OrdType.LIMIT,
+                _LIMIT,
                 time_in_force,
                 qty,
                 tick_size * price_ticks,
@@ -533,7 +571,7 @@ class Round:
                 top.ts_recv_ns,
                 story,
                 intents[0].cause,
-                self.now_ns,
+                now_ns,
             )
         )
 
@@ -581,7 +619,7 @@ class Round:
 
 
 def _side(lots: int) -> Side:
-    return Side.BUY if lots > 0 else Side.SELL
+    return _BUY if lots > 0 else _SELL
 
 
 def _toward_zero(lots: int, by: int) -> int:

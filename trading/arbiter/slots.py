@@ -39,7 +39,7 @@ class WorkingOrder(msgspec.Struct):
     price_ticks: int
     lots: int
     replaces: str | None
-    strategies: frozenset[str] = frozenset()
+    strategies: tuple[str, ...] = ()
     replaced_by: str | None = None
     filled_lots: int = 0
     ord_status: OrdStatus = OrdStatus.JOURNALED

@@ -28,7 +28,7 @@ LEVELS: Final[Mapping[DifferenceKind, Level]] = {
     DifferenceKind.FEE: Level.PAUSE,
 }
 """What a lasting difference does to its venue: where the position is in doubt nothing leaves, where only money is,
-nothing new is risked."""
+nothing new is risked. A funding payment is only money."""
 
 HEALS: Final = frozenset({DifferenceKind.UNBOOKED, DifferenceKind.GHOST, DifferenceKind.DUPLICATE})
 """What the slower side can still mend; what both sides have said for good only a person can accept."""
@@ -37,13 +37,15 @@ HEALS: Final = frozenset({DifferenceKind.UNBOOKED, DifferenceKind.GHOST, Differe
 class DropCopyRules(msgspec.Struct, frozen=True, kw_only=True):
     """How patient it is.
 
-    ``grace_ns``: the journal may be so far behind the record. ``late_ns``: the record may be so far behind the journal.
+    ``grace_ns``: the journal may be so far behind the record, ``funding_grace_ns`` where it is about funding, for which
+    the order path asks less often. ``late_ns``: the record may be so far behind the journal.
     A difference that lasts ``lasting_ns`` brakes, and the order core is asked to reconcile every ``again_ns`` until it
     ends. ``rewind_ns``: the record is read again from so long ago at most, for what it did not have. At most
     ``waiting_max`` executions wait for the other side, and ``open_max`` differences are told apart.
     """
 
     grace_ns: int = 2 * SECOND_NS
+    funding_grace_ns: int = 60 * SECOND_NS
     late_ns: int = 30 * SECOND_NS
     lasting_ns: int = 10 * SECOND_NS
     again_ns: int = 30 * SECOND_NS
@@ -70,11 +72,20 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """One whole reading of the record, of executions from ``since_ns`` to ``until_ns`` (venue), and when it began."""
+    """One whole reading of the record, of executions from ``since_ns`` to ``until_ns`` (venue), and when it began.
+
+    ``fundings_since_ns``: funding was read too, from then on; None where this reading has none.
+    """
 
     since_ns: int
     until_ns: int
     began_ns: int
+    fundings_since_ns: int | None = None
+
+    def covers(self, one: Execution) -> bool:
+        """Whether the record would have shown it."""
+        since_ns = self.fundings_since_ns if one.is_funding else self.since_ns
+        return since_ns is not None and since_ns <= one.ts_event_ns <= self.until_ns
 
 
 class Turn(msgspec.Struct, kw_only=True):
@@ -136,8 +147,7 @@ class DropCopyCore:
             self._take_listed(one, now_ns, turn)
         for exec_id, waiting in tuple(self._booked.items()):
             one = waiting.execution
-            covered = span.since_ns <= one.ts_event_ns <= span.until_ns
-            if covered and span.began_ns >= waiting.seen_ns + self.rules.late_ns and exec_id not in self._open:
+            if span.covers(one) and span.began_ns >= waiting.seen_ns + self.rules.late_ns and exec_id not in self._open:
                 kind = absent_kind(one, (*self._recent, *(w.execution for w in self._listed.values())))
                 self._opened(kind, None, one, now_ns, turn)
         return turn
@@ -173,9 +183,11 @@ class DropCopyCore:
         """What waited for the journal too long is a difference. To be called when the journal was read to its end."""
         turn = Turn()
         for exec_id, waiting in self._listed.items():
-            if now_ns - waiting.seen_ns < self.rules.grace_ns:
+            waits_ns = now_ns - waiting.seen_ns
+            if waits_ns < self.rules.grace_ns:
                 break  # in the order in which they came
-            if exec_id not in self._open:
+            patient = waiting.execution.is_funding and waits_ns < self.rules.funding_grace_ns
+            if exec_id not in self._open and not patient:
                 self._opened(DifferenceKind.UNBOOKED, waiting.execution, None, now_ns, turn)
         return turn
 
@@ -220,7 +232,7 @@ class DropCopyCore:
             return None
         more = f" and {len(lasting) - 3} more" if len(lasting) > 3 else ""
         words = "; ".join(one.text for one in lasting[:3])
-        return max(LEVELS[one.kind] for one in lasting), f"{words}{more}"
+        return max(_level(one) for one in lasting), f"{words}{more}"
 
     def wants_reconciliation(self, now_ns: int) -> bool:
         """Whether the order core should be asked now: what it can mend lasts, and it was not asked just now."""
@@ -295,3 +307,8 @@ class DropCopyCore:
         self._matched[exec_id] = None
         if len(self._matched) > self.rules.matched_max:
             self._matched.popitem(last=False)
+
+
+def _level(one: Difference) -> Level:
+    told_of = one.listed or one.booked
+    return Level.PAUSE if told_of is not None and told_of.is_funding else LEVELS[one.kind]

@@ -1,4 +1,4 @@
-"""One execution as both sides tell it, and what can differ between the two.
+"""One execution as both sides tell it, and what can differ between the two. A funding payment is told as one.
 
 Owns the comparison of a pair and of a whole set; what a difference leads to is `trading.dropcopy.core`.
 """
@@ -11,7 +11,10 @@ from enum import Enum
 
 import msgspec
 
-from trading.orders.messages import ExecType, ExecutionReport, Side
+from trading.orders.messages import ExecType, ExecutionReport, FundingPayment, Side
+
+_FUNDING = "funding:"
+_ZERO = Decimal(0)
 
 
 class Execution(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -27,6 +30,11 @@ class Execution(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fee: Decimal
     fee_asset: str
     ts_event_ns: int
+
+    @property
+    def is_funding(self) -> bool:
+        """Whether it is a funding payment: money and no quantity, ``fee`` what was paid (negative: received)."""
+        return self.exec_id.startswith(_FUNDING)
 
 
 class DifferenceKind(Enum):
@@ -64,6 +72,24 @@ def execution_of(report: ExecutionReport) -> Execution | None:
     )
 
 
+def funding_of(payment: FundingPayment) -> Execution | None:
+    """A funding payment as an execution of nothing; None for an instrument that the desk does not trade."""
+    if "/" in payment.instrument_id:
+        return None
+    return Execution(
+        f"{_FUNDING}{payment.funding_id}",
+        payment.instrument_id,
+        "",
+        "",
+        Side.BUY,
+        _ZERO,
+        _ZERO,
+        -payment.amount,
+        payment.asset,
+        payment.ts_event_ns,
+    )
+
+
 def difference(listed: Execution, booked: Execution) -> DifferenceKind | None:
     """The gravest thing in which two tellings of one execution differ; None: they are the same."""
     same_order = listed.order_id == booked.order_id or not (listed.order_id and booked.order_id)
@@ -81,6 +107,7 @@ def is_twin(one: Execution, other: Execution) -> bool:
     """Whether two executions of different ids are so alike that one may be the other, booked again."""
     return (
         one.exec_id != other.exec_id
+        and not one.is_funding
         and one.order_id == other.order_id
         and one.instrument_id == other.instrument_id
         and one.side is other.side
@@ -98,6 +125,9 @@ def told(kind: DifferenceKind, listed: Execution | None, booked: Execution | Non
     """A difference in words: what the venue says and what we booked."""
     one = booked if listed is None else listed
     assert one is not None
+    if one.is_funding:
+        sides = (f"the venue's record has {_paid(listed)}", f"booked {_paid(booked)}")
+        return f"{kind.value}: {one.exec_id} of {one.instrument_id}: {sides[0]}, {sides[1]}"
     order = one.cl_ord_id or (booked.cl_ord_id if booked is not None else "") or f"venue order {one.order_id}"
     name = f"{kind.value}: {one.exec_id} of {order}"
     if listed is None:
@@ -105,6 +135,10 @@ def told(kind: DifferenceKind, listed: Execution | None, booked: Execution | Non
     if booked is None:
         return f"{name}: the venue's record has {_words(one)}, not booked"
     return f"{name}: the venue's record has {_words(listed)}, booked {_words(booked)}"
+
+
+def _paid(one: Execution | None) -> str:
+    return "none" if one is None else f"{-one.fee} {one.fee_asset}"
 
 
 def _words(one: Execution) -> str:

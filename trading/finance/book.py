@@ -183,7 +183,7 @@ class FinanceBook:
     def _lines_of(self, row: JournalRow, body: RowBody) -> Iterator[Line]:
         match body:
             case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
-                fill = filled(body.report, body.legs)
+                fill = filled(body.report, body.legs, row.cl_ord_id)
                 self._known(row.seq, fill.instrument_id)
                 if not fill.ts_event_ns:
                     fill = msgspec.structs.replace(fill, ts_event_ns=row.ts_ns)

@@ -12,7 +12,8 @@ from decimal import Decimal
 import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
-from trading.ledger.accounts import ZERO, Holding, apportion, money, pnl_asset
+from trading.ledger.accounts import ZERO, Holding, apportion, eaten, money, pnl_asset
+from trading.ledger.late import Booked, Course, venue_order
 from trading.ledger.ledger import Account, Book, Ledger
 from trading.orders.journal_rows import (
     CrossBody,
@@ -39,10 +40,15 @@ class Line(msgspec.Struct, kw_only=True):
     Amounts are by asset; fees are positive when paid.
     """
 
-    holding: Holding = msgspec.field(default_factory=Holding)
+    course: Course = msgspec.field(default_factory=Course)
     realized: dict[str, Decimal] = {}
     fees: dict[str, Decimal] = {}
     funding: dict[str, Decimal] = {}
+
+    @property
+    def holding(self) -> Holding:
+        """What is held now and what it cost."""
+        return self.course.holding
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,33 +86,35 @@ class Portfolio:
                 self.ledger.post(f"{venue}:opening", f"opening {asset}", {cash: change, opening: -change}, ts_ns)
 
     def apply_fill(self, m: OrderFilled) -> None:
-        """Book one execution. ``KeyError`` for an instrument that is not configured: a fill must not vanish."""
+        """Book one execution where the venue did, though newer ones are booked already (`trading.ledger.late`).
+
+        ``KeyError`` for an instrument that is not configured: a fill must not vanish.
+        """
         instrument = self._instruments[m.instrument_id]
         self.roll(m.ts_event_ns)
-        qty = m.side.sign * m.last_qty
-        in_base = instrument.kind is InstrumentKind.SPOT and m.fee_asset == instrument.base
+        at, asset, out = venue_order(m), pnl_asset(instrument), eaten(m, instrument)
         desk = self._desk.setdefault(m.instrument_id, Line())
-        realized = desk.holding.trade(qty, m.last_px, instrument)
-        _add(desk.realized, pnl_asset(instrument), realized)
-        fee_cost = desk.holding.consume(m.fee, m.last_px, instrument) if in_base else ZERO
-        _add(desk.fees, instrument.quote if in_base else m.fee_asset, fee_cost if in_base else m.fee)
-        self._post_fill(m, instrument, qty, realized, fee_cost, in_base=in_base)
+        booked = desk.course.trade(at, m.side.sign * m.last_qty, m.last_px, instrument, eaten=out)
+        _add(desk.realized, asset, booked.realized)
+        _add(desk.fees, instrument.quote, booked.consumed)
+        _add(desk.fees, m.fee_asset, m.fee - out)
+        self._post_fill(m, instrument, booked, in_base=bool(out))
         self._marks.setdefault(m.instrument_id, m.last_px)
         for leg, fee in zip(m.legs, apportion(m.fee, [leg.qty for leg in m.legs]), strict=True):
             line = self._strategies.setdefault((leg.strategy_id, m.instrument_id), Line())
-            profit = line.holding.trade(m.side.sign * leg.qty, m.last_px, instrument)
-            _add(line.realized, pnl_asset(instrument), profit)
-            if in_base:
-                _add(line.fees, instrument.quote, line.holding.consume(fee, m.last_px, instrument))
-            else:
-                _add(line.fees, m.fee_asset, fee)
+            part = fee if out else ZERO
+            share = line.course.trade(at, m.side.sign * leg.qty, m.last_px, instrument, eaten=part)
+            _add(line.realized, asset, share.realized)
+            _add(line.fees, instrument.quote, share.consumed)
+            _add(line.fees, m.fee_asset, fee - part)
 
     def apply_cross(self, m: InternalCross) -> None:
         """Move a position between two strategies at the cross price; the desk does not notice."""
         instrument = self._instruments[m.instrument_id]
         for strategy_id, sign in ((m.buyer_id, 1), (m.seller_id, -1)):
             line = self._strategies.setdefault((strategy_id, m.instrument_id), Line())
-            _add(line.realized, pnl_asset(instrument), line.holding.trade(sign * m.qty, m.price, instrument))
+            moved = line.course.trade(None, sign * m.qty, m.price, instrument)
+            _add(line.realized, pnl_asset(instrument), moved.realized)
 
     def apply_funding(self, m: FundingPayment) -> None:
         """Book one settlement, shared between the strategies by what they hold."""
@@ -147,7 +155,7 @@ class Portfolio:
             body = decode_body(row.body)
             match body:
                 case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
-                    self.apply_fill(filled(body.report, body.legs))
+                    self.apply_fill(filled(body.report, body.legs, row.cl_ord_id))
                 case FundingBody():
                     self.apply_funding(body.funding)
                 case CrossBody():
@@ -273,16 +281,8 @@ class Portfolio:
 
     # Inside
 
-    def _post_fill(
-        self,
-        m: OrderFilled,
-        instrument: Instrument,
-        qty: Decimal,
-        realized: Decimal,
-        fee_cost: Decimal,
-        *,
-        in_base: bool,
-    ) -> None:
+    def _post_fill(self, m: OrderFilled, instrument: Instrument, booked: Booked, *, in_base: bool) -> None:
+        qty, realized, fee_cost = m.side.sign * m.last_qty, booked.realized, booked.consumed
         postings: dict[Account, Decimal] = {}
 
         def move(owner: str, asset: str, book: Book, amount: Decimal) -> None:
@@ -298,21 +298,23 @@ class Portfolio:
             move(m.instrument_id, instrument.base, Book.TRADING, -qty)
             move(m.venue, instrument.quote, Book.CASH, -paid)
             # What was paid is inventory until it is sold; then the part above its cost is profit.
-            move(m.instrument_id, instrument.quote, Book.TRADING, paid + realized)
+            move(m.instrument_id, instrument.quote, Book.TRADING, paid + realized - fee_cost)
             move(m.instrument_id, instrument.quote, Book.REALIZED, -realized)
+            if fee_cost:
+                move(m.instrument_id, instrument.quote, Book.FEES, fee_cost)
         else:
             move(m.venue, instrument.settle, Book.CASH, realized)
             move(m.instrument_id, instrument.settle, Book.REALIZED, -realized)
         if in_base:
-            # A fee in base eats inventory: an expense at what it cost.
+            # A fee in base eats inventory: an expense at what it cost, `fee_cost` above.
             move(m.venue, instrument.base, Book.CASH, -m.fee)
             move(m.instrument_id, instrument.base, Book.TRADING, m.fee)
-            move(m.instrument_id, instrument.quote, Book.TRADING, -fee_cost)
-            move(m.instrument_id, instrument.quote, Book.FEES, fee_cost)
         else:
             move(m.venue, m.fee_asset, Book.CASH, -m.fee)
             move(m.instrument_id, m.fee_asset, Book.FEES, m.fee)
         memo = f"{m.side.value} {m.last_qty} at {m.last_px} for {m.cl_ord_id}"
+        if booked.restated:
+            memo += f", heard late: {booked.restated} newer booked again"
         self.ledger.post(f"{m.venue}:{m.exec_id}", memo, postings, m.ts_event_ns)
 
     def _position(self, instrument_id: str, line: Line) -> Position:

@@ -336,6 +336,16 @@ class LimitGovernor:
         else:
             self._answered(endpoint, now)
 
+    def mended(self, account: str, now_ns: int) -> None:
+        """A person says that the key of ``account`` is good again: nobody waits for that any longer.
+
+        The strikes stay, so that a key that is still refused pauses for longer; and so does every other pause.
+        """
+        now = self._clock(now_ns)
+        pause = self.state.pauses.get(scope_of(Reach.ACCOUNT, "", account))
+        if pause is not None and pause.kind is Kind.AUTH_FAILED:
+            pause.until_ns = min(pause.until_ns, now)
+
     def _counted(self, request: Ask, headers: Mapping[str, str], now: int) -> None:
         for part in self._parts(request, now) or ():
             budget, pool = part.budget, part.pool

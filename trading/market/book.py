@@ -134,8 +134,11 @@ class PyBook:
             return False
         return self.bid_horizon <= bid_keys[-1] < -ask_keys[-1] <= self.ask_horizon
 
-    def apply_ticker(self, ticker: BookTicker) -> None:
-        """Replace everything by the venue's best bid and ask; the book holds nothing else and is ``partial``."""
+    def apply_ticker(self, ticker: BookTicker) -> bool:
+        """Replace everything by the venue's best bid and ask; the book holds nothing else and is ``partial``.
+
+        Returns whether it is two-sided and not crossed. When it is not, ask `crossed`.
+        """
         self.partial = True
         bid, bid_lots, ask, ask_lots = ticker.bid_ticks, ticker.bid_lots, ticker.ask_ticks, ticker.ask_lots
         self._bids = {bid: bid_lots} if bid_lots else {}
@@ -145,6 +148,7 @@ class PyBook:
         self.update_id = ticker.update_id
         self.ts_event_ns = ticker.ts_event_ns or self.ts_event_ns
         self.ts_recv_ns = ticker.ts_recv_ns
+        return bool(bid_lots and ask_lots) and bid < ask
 
     def _compact(self) -> None:
         limit = self.max_levels

@@ -118,11 +118,14 @@ class SymbolGates:
             return []
         if bids and asks:
             bid, ask = bids[0][0], asks[0][0]
-            crossed = bid >= ask
-            zero = bid <= 0 or ask <= 0
             flips = self._touch.flips
             jumpy = flips >= self.limits.flip_flops
             a, b, c = self._top_gates
+            if jumpy and c.is_tripped and self._closed[0] == 1 and 0 < bid < ask:
+                c.judge(True, "", now_ns)  # It jumps on, and nothing else is wrong.
+                return []
+            crossed = bid >= ask
+            zero = bid <= 0 or ask <= 0
             if crossed is a.is_tripped and zero is b.is_tripped and jumpy is c.is_tripped:
                 # Nothing changes; what is closed stays so, and its calm has not begun.
                 if crossed or zero or jumpy:

@@ -289,21 +289,22 @@ class BookSync:
             if ticker.update_id == book.update_id and book.state is BookState.SYNCED:
                 return self._audit(SyncResult.AUDITED)
             return SyncResult.IGNORED
-        self.counters.messages += 1
-        if book.state is BookState.HALT:
-            self.counters.ignored += 1
+        counters, state, update_id = self.counters, book.state, ticker.update_id
+        counters.messages += 1
+        if state is BookState.HALT:
+            counters.ignored += 1
             return SyncResult.IGNORED
-        if ticker.update_id <= book.update_id:
-            self.counters.dropped_old += 1
+        if update_id <= book.update_id:
+            counters.dropped_old += 1
             return SyncResult.DROPPED_OLD
-        book.apply_ticker(ticker)
-        self.counters.applied += 1
-        if book.crossed():
+        sound = book.apply_ticker(ticker)
+        counters.applied += 1
+        if not sound and book.crossed():
             return self._crossed(ticker.ts_recv_ns)
-        if book.state is not BookState.SYNCED:
+        if state is not _SYNCED:
             self._note_synced()
             self._move(SyncEvent.TICKED, "best bid and ask from the venue's ticker only", ticker.ts_recv_ns)
-        return SyncResult.APPLIED
+        return _APPLIED
 
     # --- What the driver says ------------------------------------------------------------------------
 

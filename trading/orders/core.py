@@ -18,6 +18,7 @@ from trading.orders.effects import Effect, Emit, Journal, Reconciled, SendToVenu
 from trading.orders.fsm import OrderEvent
 from trading.orders.inbox import VenueAccount
 from trading.orders.journal_rows import (
+    AmendedBody,
     CancelBody,
     CrossBody,
     DeniedBody,
@@ -29,7 +30,9 @@ from trading.orders.journal_rows import (
     ProtectBody,
     ReconcileBody,
     ReportBody,
+    RowDraft,
     decode_body,
+    encode_body,
     event_id,
 )
 from trading.orders.messages import (
@@ -77,24 +80,35 @@ class OrderCore(Reconciliation):
 
         ``ValueError`` when its legs are not the whole of it.
         """
-        key = (m.order.venue, m.order.cl_ord_id)
+        o = m.order
+        key = (o.venue, o.cl_ord_id)
         if key in self._open or key in self._done:
             # The same intent again, after a replay or from a new leader: its order exists already.
             self.duplicates_suppressed += 1
             return []
-        legs = m.order.legs
-        if (legs[0].qty if len(legs) == 1 else sum([leg.qty for leg in legs], _ZERO)) != m.order.order_qty:
-            raise ValueError(f"legs of {m.order.cl_ord_id} do not sum to {m.order.order_qty}: {m.order.legs}")
-        turn = Turn(now_ns)
+        legs = o.legs
+        if (legs[0].qty if len(legs) == 1 else sum([leg.qty for leg in legs], _ZERO)) != o.order_qty:
+            raise ValueError(f"legs of {o.cl_ord_id} do not sum to {o.order_qty}: {legs}")
         refusal = self._refusal(m)
         if refusal is not None:
+            turn = Turn(now_ns)
             self._deny(m, *refusal, turn)
             return self._close(turn)
         order = self._register(m)
         order.story.append((now_ns, "approved", "proposed", "journaled", ""))
-        kind = JournalKind.REPLACE if m.order.replaces else JournalKind.PLACE
-        self._row(turn, kind, order, PlaceBody(m))
-        if m.order.replaces is not None and self._by_cancel(order, m.order.replaces, turn):
+        if o.replaces is None:
+            # What `_row` and `_close` would do with nothing else to say: nearly every order comes this way.
+            parent, body = legs[0].intent_id if legs else "", encode_body(PlaceBody(m))
+            row = RowDraft(now_ns, JournalKind.PLACE, o.venue, o.cl_ord_id, None, parent, self._epoch, body)
+            self._commit_id = commit_id = self._commit_id + 1
+            self._held.append((commit_id, [PlaceHeld(key)]))
+            return [Journal(commit_id, (row,))]
+        turn = Turn(now_ns)
+        in_place = self._amended_in_place(o)
+        if in_place is not None:
+            self._follow(order, in_place)
+        self._row(turn, JournalKind.REPLACE, order, PlaceBody(m, in_place))
+        if in_place is None and self._by_cancel(order, o.replaces, turn):
             return self._close(turn)
         turn.held.append(PlaceHeld(key))
         return self._close(turn)
@@ -102,7 +116,8 @@ class OrderCore(Reconciliation):
     def _by_cancel(self, order: Order, replaces: str, turn: Turn) -> bool:
         """Where the venue does not amend: cancel the original now; the new order waits for the proof of its end."""
         original = self._open[order.venue, replaces]
-        if not (original.no_amend or order.venue in self._no_amend):
+        in_place = order.venue in self._config.amends_in_place
+        if not (in_place or original.no_amend or order.venue in self._no_amend):
             return False
         order.as_new, order.waits_for, order.cum_then = True, replaces, original.cum_qty
         self.amends_by_cancel += 1
@@ -127,11 +142,17 @@ class OrderCore(Reconciliation):
         venue: str | None = None,
         instrument_id: str | None = None,
         strategy_id: str | None = None,
+        guards: bool = True,
     ) -> list[Effect]:
-        """Cancel every open order in scope; a cancel that is on the way already is said again with the same id."""
+        """Cancel every open order in scope; a cancel that is on the way already is said again with the same id.
+
+        Without ``guards`` what waits at the venue to close what is held stays.
+        """
         turn = Turn(now_ns)
         for order in self.open_orders():
             o = order.proposed
+            if order.guards and not guards:
+                continue
             in_place = venue in {None, o.venue} and instrument_id in {None, o.instrument_id}
             if in_place and (strategy_id is None or any(leg.strategy_id == strategy_id for leg in o.legs)):
                 self._cancel_again(order, reason, turn)
@@ -154,11 +175,12 @@ class OrderCore(Reconciliation):
 
     def on_committed(self, commit_id: int, now_ns: int) -> list[Effect]:
         """The rows up to ``commit_id`` are durable: what waited for them is released, in order."""
-        turn = Turn(now_ns)
-        while self._held and self._held[0][0] <= commit_id:
-            for held in self._held.popleft()[1]:
-                self._release(held, turn)
-        return turn.said
+        said: list[Effect] = []
+        waiting = self._held
+        while waiting and waiting[0][0] <= commit_id:
+            for held in waiting.popleft()[1]:
+                self._release(held, said, now_ns)
+        return said
 
     def on_gateway_denied(self, m: OrderDenied, now_ns: int) -> list[Effect]:
         """The gateway wrote nothing to the venue: the order does not exist, unless the venue has said otherwise."""
@@ -241,12 +263,18 @@ class OrderCore(Reconciliation):
             return None
         return _CHECKPOINT_ENCODE(
             _Checkpoint(
-                seq=seq, open=list(self._open.values()), done=list(self._done.values()), accounts=dict(self._accounts)
+                seq=seq,
+                open=list(self._open.values()),
+                done=list(self._done.values()),
+                accounts=dict(self._accounts),
+                standing=[(venue, wire_id, name) for (venue, wire_id), name in self._standing.items()],
             )
         )
 
     def begin_reconcile(self, venue: str, now_ns: int, incarnation: int = 0) -> list[Effect]:
         """Fail-safe start: cancel what older epochs left open, ask for the account, apply what was missed, compare.
+
+        What waits at the venue to close what is held stays: without it the position would be bare.
 
         Ends in ``Reconciled``; after a refusal it goes on comparing, slowly, and says so when it is clean.
         ``incarnation`` is the venue's life, 0 when it never said; the verdict carries it.
@@ -267,7 +295,7 @@ class OrderCore(Reconciliation):
                 order.sent_ns = now_ns
             # Queries of the session that ended are not answered any more, so their answers are not waited for.
             order.queries = order.early_queries = order.not_found = 0
-            if order.approved.epoch < self._epoch:
+            if order.approved.epoch < self._epoch and not order.guards:
                 self._cancel_again(order, "stale: of an older epoch", turn)
             if order.ord_status is OrdStatus.UNKNOWN:
                 self._query(order, turn)
@@ -286,6 +314,7 @@ class OrderCore(Reconciliation):
         self._open = {(order.venue, order.cl_ord_id): order for order in state.open}
         self._done = OrderedDict(((order.venue, order.cl_ord_id), order) for order in state.done)
         self._accounts = state.accounts
+        self._standing = {(venue, wire_id): name for venue, wire_id, name in state.standing}
         self._closing = {key: None for key, order in self._open.items() if may_rest_closing(order.proposed)}
         return state.seq
 
@@ -298,7 +327,11 @@ class OrderCore(Reconciliation):
             order.apply(OrderEvent.RELEASED, row.ts_ns)
         match body:
             case PlaceBody():
-                self._replay_place(body.approved, row)
+                self._replay_place(body, row)
+            case AmendedBody():
+                if order is not None:
+                    original = self.order(row.venue, order.proposed.replaces or "")
+                    self._amended(order, original, body.report, turn)
             case CancelBody():
                 if order is not None:
                     order.cancel_count += 1
@@ -306,10 +339,7 @@ class OrderCore(Reconciliation):
                     order.cancel_sent_ns = row.ts_ns
                     order.apply(OrderEvent.CANCEL_SENT, row.ts_ns, body.cancel_id)
             case ReportBody():
-                if not body.from_status:
-                    self._execution(body.report, turn)
-                elif order is not None:
-                    self._status(order, body.report, turn)
+                self._replay_report(order, body, turn)
             case DeniedBody():
                 if order is not None and order.is_open:
                     self._denied(order, body.denied, turn)
@@ -331,8 +361,17 @@ class OrderCore(Reconciliation):
             case ProtectBody():
                 pass  # the exits' own: trading.protection rebuilds itself from it
 
-    def _replay_place(self, approved: ApprovedOrder, row: JournalRow) -> None:
-        self._register(approved)
+    def _replay_report(self, order: Order | None, body: ReportBody, turn: Turn) -> None:
+        if not body.from_status:
+            self._execution(body.report, turn)
+        elif order is not None:
+            self._status(order, body.report, turn)
+
+    def _replay_place(self, body: PlaceBody, row: JournalRow) -> None:
+        approved = body.approved
+        order = self._register(approved)
+        if body.in_place is not None:
+            self._follow(order, body.in_place)
         original = self._open.get((row.venue, approved.order.replaces or ""))
         if original is not None:
             if original.ord_status is OrdStatus.JOURNALED:
@@ -379,6 +418,8 @@ class OrderCore(Reconciliation):
             return None
         position = self._account(o.venue).net.get(o.instrument_id, _ZERO)
         leaves = leaves_of(self._open.values(), o.venue, o.instrument_id, o.side) if self._open else _ZERO
+        if o.replaces is not None:
+            leaves -= self._leaves_besides(o)
         if o.order_qty <= (position if o.side is Side.SELL else -position) - leaves:
             return None
         closable = room(position, o.side, leaves)
@@ -405,6 +446,7 @@ class _Checkpoint(msgspec.Struct, kw_only=True):
     open: list[Order]
     done: list[Order]
     accounts: dict[str, VenueAccount]
+    standing: list[tuple[str, str, str]] = []
 
 
 _CHECKPOINT_ENCODE: Callable[[_Checkpoint], bytes] = msgspec.msgpack.Encoder().encode

@@ -9,7 +9,9 @@ from decimal import Decimal
 
 from trading.orders.effects import Emit, SendToVenue
 from trading.orders.fsm import OrderEvent
+from trading.orders.inplace import Chains, is_unchanged
 from trading.orders.journal_rows import (
+    AmendedBody,
     FundingBody,
     JournalKind,
     NoteBody,
@@ -27,7 +29,7 @@ from trading.orders.messages import (
 )
 from trading.orders.order import EXTERNAL, Order, filled
 from trading.orders.reduce_only import surplus
-from trading.orders.state import MS, CoreState, refused
+from trading.orders.state import MS, refused
 from trading.orders.turn import Turn
 
 TERMINAL_EVENT = {
@@ -42,33 +44,87 @@ ZERO = Decimal(0)
 _ON_BOOK = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
-class Evidence(CoreState):
+class Evidence(Chains):
     """The order core's judgement of single messages; see `OrderCore`."""
 
     def _execution(self, m: ExecutionReport, turn: Turn) -> None:
         if m.exec_type is ExecType.ORDER_STATUS:
-            order = self.order(m.venue, m.cl_ord_id)
+            order = self._meant(m.venue, m.cl_ord_id)
             if order is not None:
                 self._status(order, m, turn)
+            return
+        if (self._standing or m.exec_type is ExecType.REPLACED) and self._told_amended(m, turn):
             return
         counts = m.exec_type is ExecType.TRADE
         inbox = self._account(m.venue).inbox
         if not inbox.first_time(m.exec_id, m.exec_seq, turn.now, counts=counts, event_ns=m.ts_event_ns):
             return
-        order = self.order(m.venue, m.cl_ord_id)
+        order = self._meant(m.venue, m.cl_ord_id)
         if order is None and m.orig_cl_ord_id is not None:
-            order = self.order(m.venue, m.orig_cl_ord_id)
+            order = self._meant(m.venue, m.orig_cl_ord_id)
         if order is None:
             self._foreign(m, turn)
             return
         self._report(order, m, turn)
 
+    def _told_amended(self, m: ExecutionReport, turn: Turn) -> bool:
+        """See to what ``m`` says of an amendment in place, before anybody asks whether its id came before.
+
+        Venues may say an amended order anew under the id of its first ack. Whether that is all that it says.
+        """
+        self._see_amended(m, turn)
+        if m.exec_type is not ExecType.REPLACED or m.venue not in self._config.amends_in_place:
+            return False
+        self._account(m.venue).inbox.first_time(m.exec_id, m.exec_seq, turn.now, counts=False)
+        order = self._meant(m.venue, m.cl_ord_id)
+        if order is not None and m.ord_status in TERMINAL_EVENT:
+            self._status(order, m, turn)
+        return True
+
+    def _see_amended(self, m: ExecutionReport, turn: Turn, *, from_status: bool = False) -> None:
+        if self._restoring or not self._standing:
+            return
+        proved = self._proved_by(m)
+        if proved is not None:
+            original, amendment = proved
+            body = AmendedBody(report=m, sent_ns=amendment.sent_ns, from_status=from_status)
+            self._row(turn, JournalKind.ACK, amendment, body)
+            if amendment.venue in self._paces and amendment.sent_ns:
+                self._paces[amendment.venue].amended(turn.now - amendment.sent_ns)
+            self._amended(amendment, original, m, turn)
+
+    def _amended(self, amendment: Order, original: Order | None, m: ExecutionReport, turn: Turn) -> None:
+        """The amendment took effect: from here on the order at the venue is this one."""
+        self.amends_in_place += 1
+        amendment.terms_ns = m.ts_event_ns
+        self._standing[amendment.venue, amendment.wire_id] = amendment.cl_ord_id
+        if original is None:
+            self._acked(amendment, turn)
+            return
+        amendment.order_id = original.order_id
+        amendment.prior_qty = original.prior_qty + original.cum_qty
+        if original.replaced_by != amendment.cl_ord_id:
+            # Given up too early, and another was asked for since: that one amends what this one made.
+            amendment.replaced_by = original.replaced_by
+        original.replaced_by, original.lost_amend = amendment.cl_ord_id, ""
+        counted = original.prior_qty + original.venue_cum_qty - amendment.prior_qty
+        amendment.venue_cum_qty = max(amendment.venue_cum_qty, counted)
+        awaited, original.awaited = original.awaited, None
+        self._acked(amendment, turn)
+        self._apply(original, OrderEvent.REPLACED, turn, amendment.cl_ord_id)
+        if awaited is not None:
+            amendment.awaited, amendment.next_query_ns = awaited, None
+        elif amendment.is_open and not amendment.leaves_qty:
+            self._apply(amendment, OrderEvent.CANCELED, turn, "executed before it was amended to less")
+
     def _report(self, order: Order, m: ExecutionReport, turn: Turn) -> None:
-        order.order_id = m.order_id or order.order_id
+        _numbered(order, m)
         match m.exec_type:
             case ExecType.TRADE:
                 self._trade(order, m, turn)
             case ExecType.NEW:
+                if order.venue in self._paces and order.sent_ns and not order.acked:
+                    self._paces[order.venue].placed(turn.now - order.sent_ns)
                 self._record(JournalKind.ACK, order, m, turn)
                 self._acked(order, turn, m.ord_status)
             case ExecType.TRIGGERED:
@@ -90,6 +146,8 @@ class Evidence(CoreState):
                 self._ended(order, OrderEvent.REJECTED, m, turn)
             case ExecType.CANCELED | ExecType.EXPIRED:
                 event = OrderEvent.CANCELED if m.exec_type is ExecType.CANCELED else OrderEvent.EXPIRED
+                if order.venue in self._paces and order.cancel_sent_ns and order.is_open:
+                    self._paces[order.venue].canceled(turn.now - order.cancel_sent_ns)
                 self._record(JournalKind.CANCELED, order, m, turn)
                 self._ended(order, event, m, turn)
             case ExecType.ORDER_STATUS:
@@ -123,6 +181,11 @@ class Evidence(CoreState):
         else:
             self._acked(order, turn)
 
+    def _became(self, order: Order, turn: Turn) -> None:
+        """That it was triggered was found out by asking: what it became may be told elsewhere, and may be over."""
+        if order.is_open and not self._restoring:
+            self._query(order, turn)
+
     def _acked(self, order: Order, turn: Turn, ord_status: OrdStatus = OrdStatus.NEW) -> None:
         if ord_status is OrdStatus.PENDING_TRIGGER and _unproved(order):
             self._proved(order, turn)
@@ -132,6 +195,8 @@ class Evidence(CoreState):
             if order.is_open and order.cancel_id and order.cancel_sent_ns:
                 self._apply(order, OrderEvent.CANCEL_SENT, turn, order.cancel_id)
             return
+        if order.ord_status is OrdStatus.UNKNOWN:
+            order.held = False
         self._proved(order, turn)
         order.next_query_ns = None
         self._apply(order, OrderEvent.FOUND if order.never_found else OrderEvent.ACKED, turn)
@@ -161,12 +226,13 @@ class Evidence(CoreState):
         if not order.acked:
             self._proved(order, turn)
         order.absent = order.held = False
-        whole = order.cum_qty >= o.order_qty
+        room = o.order_qty if order.in_place is None else order.room_qty
+        whole = order.cum_qty >= room
         self._record(JournalKind.FILL if whole else JournalKind.PARTIAL, order, m, turn, legs)
         self._moved(m, turn)
-        turn.held.append(Emit(message=filled(m, legs)))
-        if order.cum_qty > o.order_qty:
-            text = f"{order.cl_ord_id} executed {order.cum_qty} of {o.order_qty}"
+        turn.held.append(Emit(message=filled(m, legs, order.cl_ord_id)))
+        if order.cum_qty > room:
+            text = f"{order.cl_ord_id} executed {order.cum_qty} of {room}"
             self._judged(order.venue, turn, ok=False, text=text)
         self._apply(order, OrderEvent.FILL if whole else OrderEvent.PARTIAL, turn)
         if order.is_open:
@@ -214,7 +280,7 @@ class Evidence(CoreState):
 
     def _ended(self, order: Order, event: OrderEvent, m: ExecutionReport, turn: Turn) -> None:
         """Terminal only when the venue says so and every execution it counted has come in."""
-        order.venue_cum_qty = max(order.venue_cum_qty, m.cum_qty)
+        order.venue_cum_qty = max(order.venue_cum_qty, m.cum_qty - order.prior_qty)
         order.acked = order.acked or event is not OrderEvent.REJECTED
         if order.is_open and order.venue_cum_qty > order.cum_qty:
             order.awaited = event
@@ -234,19 +300,16 @@ class Evidence(CoreState):
         turn.held.append(Emit(message=m))
 
     def _status_answer(self, m: OrderStatusReport, turn: Turn) -> None:
-        order = self.order(m.venue, m.cl_ord_id)
+        order = self._meant(m.venue, m.cl_ord_id)
         if order is None:
             return
         if m.report is not None:
             self._status(order, m.report, turn)
+        for amendment in self._amendments_of(order):
+            self._not_amended(amendment, m, turn)
+        if m.report is not None:
             return
-        # Queries of the time when the order may have been invisible prove nothing, however late their answers come.
-        order.not_found += 1
-        if m.asked_ns:
-            seen_by_ns = order.sent_ns + self._config.visibility_ms * MS
-            too_early = not order.sent_ns or m.asked_ns < max(seen_by_ns, order.proved_ns)
-        else:
-            too_early = order.not_found <= order.early_queries
+        too_early = self._too_early(order, m)
         if not order.is_open or too_early:
             return
         if order.ord_status is OrdStatus.UNKNOWN and not order.acked:
@@ -257,10 +320,31 @@ class Evidence(CoreState):
             note = NoteBody(text="gone from the venue", facts={"event": OrderEvent.CANCELED.value})
             self._noted(JournalKind.CANCELED, order, note, turn)
 
+    def _too_early(self, order: Order, m: OrderStatusReport) -> bool:
+        """Queries of the time when it may have been invisible prove nothing, however late their answers come."""
+        order.not_found += 1
+        if not m.asked_ns:
+            return order.not_found <= order.early_queries
+        seen_by_ns = order.sent_ns + self._config.visibility_ms * MS
+        return not order.sent_ns or m.asked_ns < max(seen_by_ns, order.proved_ns)
+
+    def _not_amended(self, amendment: Order, m: OrderStatusReport, turn: Turn) -> None:
+        """The venue's record does not show the amendment: proof enough where it was asked late enough, or is final."""
+        if m.report is not None and m.report.ord_status is OrdStatus.FILLED and m.report.order_qty:
+            text = f"the order was executed as it was, {m.report.order_qty} in all"
+            note = NoteBody(text=text, facts={"event": OrderEvent.REJECTED.value})
+            self._noted(JournalKind.REJECT, amendment, note, turn)
+        elif not self._too_early(amendment, m) and amendment.ord_status is OrdStatus.UNKNOWN:
+            note = NoteBody(text="not amended at the venue", facts={"event": OrderEvent.NOT_FOUND.value})
+            self._noted(JournalKind.REJECT, amendment, note, turn)
+
     def _status(self, order: Order, m: ExecutionReport, turn: Turn) -> None:
         """The venue's record of an order. It proves life, death and totals; it is never an execution."""
-        order.order_id = m.order_id or order.order_id
-        order.venue_cum_qty = max(order.venue_cum_qty, m.cum_qty)
+        if self._standing and not self._restoring:
+            self._see_amended(m, turn, from_status=True)
+            order = self._meant(m.venue, m.cl_ord_id) or order
+        _numbered(order, m)
+        order.venue_cum_qty = max(order.venue_cum_qty, m.cum_qty - order.prior_qty)
         event = TERMINAL_EVENT.get(m.ord_status)
         if event is not None:
             if order.is_open and order.awaited is None:
@@ -268,28 +352,41 @@ class Evidence(CoreState):
                 self._record(kind, order, m, turn, from_status=True)
                 self._ended(order, event, m, turn)
             return
+        if m.ord_status is OrdStatus.FILLED and order.is_open and ZERO < m.order_qty < order.total_qty:
+            # An amendment to less that was given up took effect after all: the rest is not there any more.
+            if order.awaited is None:
+                self._record(JournalKind.CANCELED, order, m, turn, from_status=True)
+                self._ended(order, OrderEvent.CANCELED, m, turn)
+            return
         order.absent = False
         unconfirmed = order.is_open and (not order.acked or order.ord_status is OrdStatus.UNKNOWN)
         if unconfirmed or (order.never_found and not order.is_open):
+            waited = order.waits
             self._record(JournalKind.ACK, order, m, turn, from_status=True)
             self._acked(order, turn, m.ord_status)
+            if waited and m.ord_status in _ON_BOOK:
+                self._became(order, turn)
         elif order.is_open:
             order.next_query_ns = None
             if order.held and m.ord_status in _ON_BOOK:
                 self._record(JournalKind.ACK, order, m, turn, from_status=True)
                 self._triggered(order, turn)
+                self._became(order, turn)
         if order.venue_cum_qty > order.cum_qty:
             self._ask_account(order.venue, "gap", turn)
 
     def _cancel_reject(self, m: OrderCancelReject, turn: Turn) -> None:
         replacement = self.order(m.venue, m.cl_ord_id)
-        ours = replacement is not None and replacement.proposed.replaces == m.orig_cl_ord_id
+        ours = replacement is not None and m.orig_cl_ord_id in _replaces(replacement)
         if replacement is not None and ours and replacement.is_open and not replacement.acked:
-            event = OrderEvent.UNANSWERED if is_duplicate(m.text) else OrderEvent.REJECTED
+            # That it is so already may be the doing of this very request: the record tells.
+            unsure = is_duplicate(m.text) or is_unchanged(m.text)
+            event = OrderEvent.UNANSWERED if unsure else OrderEvent.REJECTED
             kind = JournalKind.UNKNOWN if event is OrderEvent.UNANSWERED else JournalKind.REJECT
-            self._learn_amends(m)
+            if not unsure:
+                self._learn_amends(m)
             self._noted(kind, replacement, NoteBody(text=m.text, facts={"event": event.value}), turn)
-        original = self.order(m.venue, m.orig_cl_ord_id)
+        original = self._meant(m.venue, m.orig_cl_ord_id)
         if original is None or not original.is_open:
             return
         # Of an order that was never confirmed "unknown" proves nothing: the cancel stands and is said again.
@@ -302,7 +399,7 @@ class Evidence(CoreState):
     def _learn_amends(self, m: OrderCancelReject) -> None:
         """What a refusal says of amending itself: this order will not be amended, or no order at this venue."""
         words = m.text.lower()
-        original = self._open.get((m.venue, m.orig_cl_ord_id))
+        original = self._meant(m.venue, m.orig_cl_ord_id)
         if any(word in words for word in NEVER_AMENDS):
             self._no_amend.add(m.venue)
         elif original is not None and any(word in words for word in WILL_NOT_AMEND):
@@ -341,9 +438,21 @@ WILL_NOT_AMEND = ("modif", "amend")
 """A refusal with these is of amending one order: Binance -5026 "Exceed maximum modify order limit" and its kind."""
 
 
+def _numbered(order: Order, m: ExecutionReport) -> None:
+    """The venue's id of it; a late word of the time before a trigger has the id of that time."""
+    if m.order_id and (m.ord_status is not OrdStatus.PENDING_TRIGGER or not order.acked):
+        order.order_id = m.order_id
+
+
 def _unproved(order: Order) -> bool:
     """Whether its life is not proved yet: a late word of an earlier state must not put a live order back there."""
     return not order.never_found and (not order.acked or order.ord_status is OrdStatus.UNKNOWN)
+
+
+def _replaces(order: Order) -> tuple[str | None, ...]:
+    """By which ids a venue may name what an order is to replace."""
+    replaces = order.proposed.replaces
+    return (replaces,) if order.in_place is None else (replaces, order.wire_id)
 
 
 def is_duplicate(text: str) -> bool:

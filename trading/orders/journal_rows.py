@@ -7,7 +7,7 @@ core.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum
 
@@ -91,10 +91,24 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes = GENESIS_HASH
 
 
-class PlaceBody(msgspec.Struct, frozen=True, tag="place"):
-    """An approved order on its way to the venue (kinds place and replace)."""
+class InPlace(msgspec.Struct, frozen=True, array_like=True):
+    """An amendment in place of the venue's order ``wire_id``: what that was, and what its total is to be.
+
+    ``base_qty``: executed of the venue's order when this was decided. Its total was ``old_qty`` at ``old_price``; it is
+    to be ``base_qty`` and the new order's quantity.
+    """
+
+    wire_id: str
+    base_qty: Decimal
+    old_qty: Decimal
+    old_price: Decimal | None
+
+
+class PlaceBody(msgspec.Struct, frozen=True, tag="place", omit_defaults=True):
+    """An approved order on its way to the venue (kinds place and replace); ``in_place`` where it amends another."""
 
     approved: ApprovedOrder
+    in_place: InPlace | None = None
 
 
 class CancelBody(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
@@ -112,6 +126,17 @@ class ReportBody(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
 
     report: ExecutionReport
     legs: tuple[Leg, ...] = ()
+    sent_ns: int = 0
+    from_status: bool = False
+
+
+class AmendedBody(msgspec.Struct, frozen=True, kw_only=True, tag="amended"):
+    """Proof that an amendment in place took effect (kind ack): from here on the venue's order is this one.
+
+    ``from_status``: the venue's record told it, not a word of its own; ``sent_ns`` as in `ReportBody`.
+    """
+
+    report: ExecutionReport
     sent_ns: int = 0
     from_status: bool = False
 
@@ -192,7 +217,16 @@ class NoteBody(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
 
 
 RowBody = (
-    PlaceBody | CancelBody | ReportBody | DeniedBody | FundingBody | CrossBody | ReconcileBody | NoteBody | ProtectBody
+    PlaceBody
+    | CancelBody
+    | ReportBody
+    | AmendedBody
+    | DeniedBody
+    | FundingBody
+    | CrossBody
+    | ReconcileBody
+    | NoteBody
+    | ProtectBody
 )
 
 
@@ -207,15 +241,13 @@ def event_id(m: OrderFilled | InternalCross | FundingPayment) -> str:
             return f"funding:{m.funding_id}"
 
 
-_ENCODE = msgspec.msgpack.Encoder(order="deterministic").encode
 _ENCODE_GROUP = msgspec.msgpack.Encoder().encode
 _BODY: msgspec.msgpack.Decoder[RowBody] = msgspec.msgpack.Decoder(RowBody)
 _GROUP = msgspec.msgpack.Decoder(list[RowDraft])
 
 
-def encode_body(body: RowBody) -> bytes:
-    """Canonical msgpack: equal bodies are equal bytes."""
-    return _ENCODE(body)
+encode_body: Callable[[RowBody], bytes] = msgspec.msgpack.Encoder(order="deterministic").encode
+"""Canonical msgpack: equal bodies are equal bytes."""
 
 
 def decode_body(raw: bytes) -> RowBody:
@@ -228,13 +260,13 @@ def encode_group(rows: Sequence[RowDraft]) -> bytes:
     return _ENCODE_GROUP(rows)
 
 
-def encode_rows(rows: Sequence[RowDraft]) -> bytes:
-    """The bytes of the rows without the group's header, to be joined by `join_group`."""
-    return _ENCODE_GROUP(rows)[len(_group_header(len(rows))) :]
+def rows_in(count: int, group: bytes) -> bytes:
+    """The bytes of a group's ``count`` rows without its header, to be joined by `join_group`."""
+    return group[len(_group_header(count)) :]
 
 
 def join_group(count: int, parts: Sequence[bytes]) -> bytes:
-    """One group of ``count`` rows from the parts of `encode_rows`; the bytes that `encode_group` gives for them all."""
+    """One group of ``count`` rows from the parts of `rows_in`; the bytes that `encode_group` gives for them all."""
     return b"".join((_group_header(count), *parts))
 
 

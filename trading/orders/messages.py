@@ -353,8 +353,8 @@ class NewOrderSingle(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     stp: SelfTradePrevention | None = None
 
 
-class OrderCancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """FIX F."""
+class OrderCancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """FIX F. ``waits`` and ``order_id`` as in `OrderStatusRequest`."""
 
     venue: str
     instrument_id: str
@@ -363,6 +363,8 @@ class OrderCancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     epoch: int
     cause: str
     ts_init_ns: int
+    waits: bool = False
+    order_id: str = ""
 
 
 class OrderCancelReplaceRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -386,14 +388,20 @@ class OrderCancelReplaceRequest(msgspec.Struct, frozen=True, tag=True, omit_defa
     stp: SelfTradePrevention | None = None
 
 
-class OrderStatusRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """FIX H: what became of ``cl_ord_id``? Answered by OrderStatusReport."""
+class OrderStatusRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """FIX H: what became of ``cl_ord_id``? Answered by OrderStatusReport.
+
+    Some venues keep orders that wait for a trigger apart, and make new ones of them: ``waits`` says that it waits as
+    far as is known, ``order_id`` is the venue's own of what a triggered one became; "" for all others.
+    """
 
     venue: str
     instrument_id: str
     cl_ord_id: str
     cause: str
     ts_init_ns: int
+    waits: bool = False
+    order_id: str = ""
 
 
 class AccountStateRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -421,7 +429,8 @@ VenueCommand = (
 class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     """FIX 8. ``exec_id`` is unique per venue; ``exec_seq`` grows by one per execution event of the venue's account.
 
-    ``fee`` is positive when paid, in ``fee_asset``.
+    ``fee`` is positive when paid, in ``fee_asset``. ``trade_seq`` is the venue's number of an execution: it grows
+    within an instrument, and tells which of one moment came first; 0 where the venue has none.
     """
 
     venue: str
@@ -450,6 +459,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_
     ts_event_ns: int
     ts_init_ns: int
     trigger: TriggeringInstructions | None = None
+    trade_seq: int = 0
 
 
 class OrderCancelReject(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -548,7 +558,10 @@ class OrderUpdated(msgspec.Struct, frozen=True, tag=True):
 
 
 class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """One execution, applied once and attributed: ``legs`` split ``last_qty`` between the strategies exactly."""
+    """One execution, applied once and attributed: ``legs`` split ``last_qty`` between the strategies exactly.
+
+    ``exec_seq`` and ``trade_seq`` as its report has them.
+    """
 
     venue: str
     instrument_id: str
@@ -564,6 +577,7 @@ class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     legs: tuple[Leg, ...]
     ts_event_ns: int
     ts_init_ns: int
+    trade_seq: int = 0
 
 
 class InternalCross(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -10,6 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from trading.orders import fsm
+from trading.orders.journal_rows import InPlace
 from trading.orders.messages import (
     ApprovedOrder,
     ExecutionReport,
@@ -41,6 +42,10 @@ class Order(msgspec.Struct, kw_only=True):
     ``held``: the venue keeps it until its trigger. ``as_new``: it takes the place of ``replaces`` as an order of its
     own, and ``waits_for`` that one's end, at which it must not have executed more than ``cum_then``. ``no_amend``: the
     venue will not amend it. ``proved_ns`` is when its life was first proved.
+
+    ``in_place``: it amends ``replaces``, whose order at the venue it becomes when that is proved (``acked``);
+    ``prior_qty`` is what that had executed by then, ``terms_ns`` the venue's time of its last word with these terms.
+    ``lost_amend`` is the amendment of it that was given up because the venue's record did not show it.
     """
 
     approved: ApprovedOrder
@@ -60,6 +65,10 @@ class Order(msgspec.Struct, kw_only=True):
     waits_for: str = ""
     cum_then: Decimal = Decimal(0)
     no_amend: bool = False
+    in_place: InPlace | None = None
+    prior_qty: Decimal = Decimal(0)
+    terms_ns: int = 0
+    lost_amend: str = ""
     never_found: bool = False
     absent: bool = False
     venue_cum_qty: Decimal = Decimal(0)
@@ -92,11 +101,49 @@ class Order(msgspec.Struct, kw_only=True):
         return self.ord_status not in fsm.TERMINAL
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits for its trigger as far as is known: an order of which nothing was heard does."""
+        return self.approved.order.trigger is not None and (self.held or not self.acked)
+
+    @property
+    def guards(self) -> bool:
+        """Whether it waits to close what is held, as far as is known: taking it away leaves a position bare."""
+        trigger = self.approved.order.trigger
+        return trigger is not None and trigger.close_on_trigger and self.waits
+
+    @property
     def leaves_qty(self) -> Decimal:
         """What may still be executed; 0 once terminal."""
         if self.ord_status in fsm.TERMINAL:
             return _ZERO
-        return max(self.approved.order.order_qty - self.cum_qty, _ZERO)
+        if self.in_place is None:
+            return max(self.approved.order.order_qty - self.cum_qty, _ZERO)
+        if not self.acked:
+            # What it amends counts until it has taken effect: both together are the larger of the two.
+            return max(self.total_qty - self.in_place.old_qty, _ZERO)
+        return max(self.room_qty - self.cum_qty, _ZERO)
+
+    @property
+    def room_qty(self) -> Decimal:
+        """What can be executed of it in all: an amendment gets no more of what was executed while it was on its way."""
+        qty = self.approved.order.order_qty
+        return qty if self.in_place is None else qty - self.carried_qty
+
+    @property
+    def carried_qty(self) -> Decimal:
+        """Executed of the order that it amends between the decision and its taking effect."""
+        return _ZERO if self.in_place is None else max(self.prior_qty - self.in_place.base_qty, _ZERO)
+
+    @property
+    def total_qty(self) -> Decimal:
+        """FIX 38 as the venue has it: what an amended order executed before is part of it."""
+        qty = self.approved.order.order_qty
+        return qty if self.in_place is None else qty + self.in_place.base_qty
+
+    @property
+    def wire_id(self) -> str:
+        """The client order id under which the venue knows it: amended in place it keeps its first one."""
+        return self.approved.order.cl_ord_id if self.in_place is None else self.in_place.wire_id
 
     def apply(self, event: fsm.OrderEvent, now_ns: int, text: str = "") -> None:
         """Move by the table; ``InvalidOrderTransition`` when it has no row."""
@@ -146,7 +193,9 @@ class Order(msgspec.Struct, kw_only=True):
 
     def updated(self, now_ns: int, text: str = "") -> OrderUpdated:
         """The order's state for the rest of the desk."""
-        o = self.approved.order
+        o, cum_qty = self.approved.order, self.cum_qty
+        plain = not cum_qty and self.in_place is None and self.ord_status not in fsm.TERMINAL
+        leaves_qty = o.order_qty if plain else self.leaves_qty
         return OrderUpdated(
             o.venue,
             o.instrument_id,
@@ -157,9 +206,9 @@ class Order(msgspec.Struct, kw_only=True):
             self.ord_status,
             o.order_qty,
             o.price,
-            self.cum_qty,
-            self.leaves_qty,
-            self.cum_cost / self.cum_qty if self.cum_qty else _ZERO,
+            cum_qty,
+            leaves_qty,
+            self.cum_cost / cum_qty if cum_qty else _ZERO,
             o.reduce_only,
             o.legs,
             text,
@@ -170,19 +219,21 @@ class Order(msgspec.Struct, kw_only=True):
     def command(self, now_ns: int) -> NewOrderSingle | OrderCancelReplaceRequest:
         """The order on the wire; the same id whenever it is said."""
         o = self.approved.order
-        strategy_ids = tuple([leg.strategy_id for leg in o.legs])
-        if len(strategy_ids) > 1:
-            strategy_ids = tuple(dict.fromkeys(strategy_ids))
+        legs = o.legs
+        if len(legs) == 1:
+            strategy_ids: tuple[str, ...] = (legs[0].strategy_id,)
+        else:
+            strategy_ids = tuple(dict.fromkeys([leg.strategy_id for leg in legs]))
         if o.replaces is not None and not self.as_new:
             return OrderCancelReplaceRequest(
                 venue=o.venue,
                 instrument_id=o.instrument_id,
                 cl_ord_id=o.cl_ord_id,
-                orig_cl_ord_id=o.replaces,
+                orig_cl_ord_id=o.replaces if self.in_place is None else self.in_place.wire_id,
                 side=o.side,
                 ord_type=o.ord_type,
                 time_in_force=o.time_in_force,
-                order_qty=o.order_qty,
+                order_qty=self.total_qty,
                 price=o.price,
                 reduce_only=o.reduce_only,
                 strategy_ids=strategy_ids,
@@ -217,18 +268,31 @@ class Order(msgspec.Struct, kw_only=True):
             venue=o.venue,
             instrument_id=o.instrument_id,
             cl_ord_id=self.cancel_id,
-            orig_cl_ord_id=o.cl_ord_id,
+            orig_cl_ord_id=self.wire_id,
             epoch=epoch,
             cause=o.cause,
             ts_init_ns=now_ns,
+            waits=self.waits,
+            order_id=self._become,
         )
 
     def status_request(self, now_ns: int) -> OrderStatusRequest:
         """What became of it?"""
         o = self.approved.order
         return OrderStatusRequest(
-            venue=o.venue, instrument_id=o.instrument_id, cl_ord_id=o.cl_ord_id, cause=o.cause, ts_init_ns=now_ns
+            venue=o.venue,
+            instrument_id=o.instrument_id,
+            cl_ord_id=self.wire_id,
+            cause=o.cause,
+            ts_init_ns=now_ns,
+            waits=self.waits,
+            order_id=self._become,
         )
+
+    @property
+    def _become(self) -> str:
+        """The venue's id of what a triggered order became; "" for all others."""
+        return "" if self.approved.order.trigger is None or self.waits else self.order_id
 
 
 def split(qty: Decimal, weights: list[Decimal], lot_size: Decimal) -> list[Decimal]:
@@ -254,12 +318,12 @@ def split(qty: Decimal, weights: list[Decimal], lot_size: Decimal) -> list[Decim
     return [share * unit for share in shares]
 
 
-def filled(report: ExecutionReport, legs: tuple[Leg, ...]) -> OrderFilled:
-    """One execution for the ledger and the strategies."""
+def filled(report: ExecutionReport, legs: tuple[Leg, ...], cl_ord_id: str = "") -> OrderFilled:
+    """One execution for the ledger and the strategies; ``cl_ord_id`` is the desk's where the venue's word differs."""
     return OrderFilled(
         venue=report.venue,
         instrument_id=report.instrument_id,
-        cl_ord_id=report.cl_ord_id,
+        cl_ord_id=cl_ord_id or report.cl_ord_id,
         exec_id=report.exec_id,
         exec_seq=report.exec_seq,
         side=report.side,
@@ -271,4 +335,5 @@ def filled(report: ExecutionReport, legs: tuple[Leg, ...]) -> OrderFilled:
         legs=legs,
         ts_event_ns=report.ts_event_ns,
         ts_init_ns=report.ts_init_ns,
+        trade_seq=report.trade_seq,
     )

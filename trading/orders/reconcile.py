@@ -90,7 +90,7 @@ class Reconciliation(Evidence):
         inbox = self._account(m.venue).inbox
         before = inbox.duplicates
         self._execution(m, turn)
-        order = self.order(m.venue, m.cl_ord_id)
+        order = self._meant(m.venue, m.cl_ord_id)
         if m.exec_type is not ExecType.TRADE or inbox.duplicates != before or order is None:
             return None
         what = f"{m.exec_id} {m.side.value} {m.last_qty} {m.instrument_id} at {m.last_px} of {m.cl_ord_id}"
@@ -143,9 +143,10 @@ class Reconciliation(Evidence):
         listed = set()
         for report in m.open_orders:
             listed.add(report.cl_ord_id)
-            order = self.order(m.venue, report.cl_ord_id)
+            order = self._meant(m.venue, report.cl_ord_id)
             if order is not None:
                 self._status(order, report, turn)
+                order = self._meant(m.venue, report.cl_ord_id) or order
                 ended_before = complete if m.numbered else order.moved_ns < m.asked_ns
                 if not order.is_open and not order.never_found and ended_before:
                     here = order.ord_status.value
@@ -156,7 +157,7 @@ class Reconciliation(Evidence):
                 text = f"open order {report.cl_ord_id} is not in the journal"
                 found.append(_order_difference(report, DiffClass.FOREIGN_ORDER, text, "", ours_mark=ours))
         for order in self.open_orders():
-            if order.venue != m.venue or order.cl_ord_id in listed:
+            if order.venue != m.venue or order.wire_id in listed:
                 continue
             if order.awaited is not None:
                 if complete:
@@ -213,7 +214,7 @@ class Reconciliation(Evidence):
         if stale:
             troubles.append("the snapshot is older than what was applied")
         for order in self.open_orders():
-            of_older_epoch = order.approved.epoch < self._epoch
+            of_older_epoch = order.approved.epoch < self._epoch and not order.guards
             if order.venue != m.venue or not (of_older_epoch or order.ord_status is OrdStatus.UNKNOWN):
                 continue
             troubles.append(f"{order.cl_ord_id} is {order.ord_status.value}")
@@ -246,7 +247,7 @@ class Reconciliation(Evidence):
 
 
 def _in_order(executions: Iterable[ExecutionReport]) -> list[ExecutionReport]:
-    return sorted(executions, key=lambda r: (r.exec_seq, r.ts_event_ns))
+    return sorted(executions, key=lambda r: (r.exec_seq, r.ts_event_ns, r.trade_seq))
 
 
 def _order_difference(

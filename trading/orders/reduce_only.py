@@ -30,6 +30,8 @@ def leaves_of(orders: Iterable[Order], venue: str, instrument_id: str, side: Sid
     for order in orders:
         o = order.approved.order
         if o.side is side and o.instrument_id == instrument_id and o.venue == venue:
+            if o.trigger is not None and o.trigger.close_on_trigger:
+                continue  # the venue lets it close what is left then, and not more
             total += order.leaves_qty
     return total
 

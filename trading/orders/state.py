@@ -35,6 +35,7 @@ from trading.orders.messages import (
     TimeInForce,
 )
 from trading.orders.order import Order
+from trading.orders.pace import Pace
 from trading.orders.turn import CancelHeld, Held, PlaceHeld, Turn
 
 MS = 1_000_000
@@ -50,7 +51,10 @@ class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``visibility_ms`` is how long an accepted order may stay invisible to the venue's queries.
     ``id_prefix`` marks our ClOrdIDs: an open order with it that the journal does not know is canceled, others are only
     reported; empty means none are ours. At venues ``amend_unsupported`` an order is replaced by its cancel and, when
-    that is proved, a new one, if the proof comes within ``amend_wait_ms``.
+    that is proved, a new one, if the proof comes within ``amend_wait_ms``. Venues ``amends_in_place`` keep the client
+    order id of an amended order; what they cannot amend so is replaced by its cancel and a new one as well,
+    and so is everything where amending takes longer than ``amend_latency_ms_max`` and than both together; 0 looks at no
+    latency.
     """
 
     place_deadline_ms: int = 400
@@ -66,6 +70,8 @@ class OrderCoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     terminal_orders_max: int = 1_000
     id_prefix: str = "pd"
     amend_unsupported: tuple[str, ...] = ()
+    amends_in_place: tuple[str, ...] = ()
+    amend_latency_ms_max: int = 0
     amend_wait_ms: int = 2_000
 
 
@@ -95,7 +101,12 @@ class CoreState:
         # Reduce-only orders that may rest, in the order they came: a shrinking position may leave them without cause.
         self._closing: dict[tuple[str, str], None] = {}
         self.duplicates_suppressed = 0
+        # By (venue, client order id there) the order that it is here, for orders that were ever amended in place.
+        self._standing: dict[tuple[str, str], str] = {}
+        looks = config.amend_latency_ms_max > 0
+        self._paces: dict[str, Pace] = {venue: Pace() for venue in config.amends_in_place if looks}
         self.amends_by_cancel = 0
+        self.amends_in_place = 0
 
     @property
     def epoch(self) -> int:
@@ -186,33 +197,32 @@ class CoreState:
             self._held[-1][1].extend(turn.held)
         else:
             for held in turn.held:
-                self._release(held, turn)
+                self._release(held, turn.said, turn.now)
         return turn.said
 
-    def _release(self, held: Held, turn: Turn) -> None:
+    def _release(self, held: Held, said: list[Effect], now: int) -> None:
         match held:
-            case PlaceHeld(key=key):
-                order = self._open.get(key)
+            case PlaceHeld():
+                order = self._open.get(held.key)
                 if order is None:
                     return
-                order.apply(OrderEvent.RELEASED, turn.now)
-                order.sent_ns = turn.now
-                replaces = None if order.as_new else order.proposed.replaces
-                original = self._open.get((order.venue, replaces)) if replaces is not None else None
-                if original is not None:
-                    original.apply(OrderEvent.REPLACE_SENT, turn.now, order.cl_ord_id)
-                turn.said.append(SendToVenue(order.command(turn.now)))
-                turn.said.append(Emit(order.updated(turn.now)))
+                order.apply(OrderEvent.RELEASED, now)
+                order.sent_ns = now
+                replaces = order.approved.order.replaces
+                if replaces is not None and not order.as_new:
+                    original = self._open.get((order.venue, replaces))
+                    if original is not None:
+                        original.apply(OrderEvent.REPLACE_SENT, now, order.cl_ord_id)
+                said += (SendToVenue(order.command(now)), Emit(order.updated(now)))
             case CancelHeld(key=key, cancel_id=cancel_id):
                 order = self._open.get(key)
                 if order is None or order.cancel_id != cancel_id:
                     return
-                order.apply(OrderEvent.CANCEL_SENT, turn.now, cancel_id)
-                order.cancel_sent_ns = turn.now
-                turn.said.append(SendToVenue(command=order.cancel_request(self._epoch, turn.now)))
-                turn.said.append(Emit(message=order.updated(turn.now)))
+                order.apply(OrderEvent.CANCEL_SENT, now, cancel_id)
+                order.cancel_sent_ns = now
+                said += (SendToVenue(order.cancel_request(self._epoch, now)), Emit(order.updated(now)))
             case SendToVenue() | Emit() | Reconciled():
-                turn.said.append(held)
+                said.append(held)
 
     def _account(self, venue: str) -> VenueAccount:
         account = self._accounts.get(venue)
@@ -221,16 +231,17 @@ class CoreState:
         return account
 
     def _register(self, m: ApprovedOrder) -> Order:
-        order = Order(approved=m)
-        key = (m.order.venue, m.order.cl_ord_id)
-        self._open[key] = order
-        if m.order.reduce_only and may_rest_closing(m.order):
+        o = m.order
+        key = (o.venue, o.cl_ord_id)
+        order = self._open[key] = Order(approved=m)
+        if o.reduce_only and may_rest_closing(o):
             self._closing[key] = None
-        self._account(m.order.venue)
-        if m.order.replaces is not None:
-            original = self._open.get((m.order.venue, m.order.replaces))
+        if o.venue not in self._accounts:
+            self._account(o.venue)
+        if o.replaces is not None:
+            original = self._open.get((o.venue, o.replaces))
             if original is not None:
-                original.replaced_by = m.order.cl_ord_id
+                original.replaced_by = o.cl_ord_id
         return order
 
     def _apply(self, order: Order, event: OrderEvent, turn: Turn, text: str = "") -> None:
@@ -248,12 +259,17 @@ class CoreState:
             if self._closing:
                 self._closing.pop(key, None)
             if len(self._done) > self._config.terminal_orders_max:
-                self._done.popitem(last=False)
+                self._forget(self._done.popitem(last=False)[1])
             if order.replaced_by and not self._restoring:
                 turn.held.append(Emit(order.updated(turn.now, text)))
                 self._gone(order, turn)
                 return
         turn.held.append(Emit(order.updated(turn.now, text)))
+
+    def _forget(self, order: Order) -> None:
+        key = (order.venue, order.wire_id)
+        if self._standing and self._standing.get(key) == order.cl_ord_id:
+            del self._standing[key]
 
     def _noted(self, kind: JournalKind, order: Order, note: NoteBody, turn: Turn) -> None:
         """An event without a venue's report behind it: journalled with its words, replayed the same way."""
@@ -272,14 +288,22 @@ class CoreState:
     def _reopen_original(self, replacement: Order, turn: Turn, text: str) -> None:
         """A replacement that never came to be leaves the original as it was."""
         original = self._open.get((replacement.venue, replacement.proposed.replaces or ""))
+        if original is None and replacement.in_place is not None:
+            standing = self._standing.get((replacement.venue, replacement.wire_id), "")
+            original = self._open.get((replacement.venue, standing))
         if original is not None and original.replaced_by == replacement.cl_ord_id:
             original.replaced_by = ""
+            if replacement.in_place is not None and replacement.never_found:
+                original.lost_amend = replacement.cl_ord_id
             if original.ord_status is OrdStatus.PENDING_REPLACE:
                 self._apply(original, refused(original), turn, text)
 
     def _gone(self, original: Order, turn: Turn) -> None:
         """The fate of an order whose successor may be waiting for it: the successor goes out, or is given up."""
         successor = self._open.get((original.venue, original.replaced_by))
+        if successor is not None and successor.in_place is not None:
+            self._nothing_to_amend(successor, original, turn)
+            return
         if successor is None or successor.waits_for != original.cl_ord_id:
             return
         if successor.ord_status is not OrdStatus.JOURNALED:
@@ -293,6 +317,20 @@ class CoreState:
         else:
             successor.waits_for = ""
             turn.held.append(PlaceHeld((successor.venue, successor.cl_ord_id)))
+
+    def _nothing_to_amend(self, amendment: Order, original: Order, turn: Turn) -> None:
+        """The order that was to be amended has ended; what is not proved to have taken effect by then never will."""
+        if amendment.acked or original.is_open:
+            return
+        text = f"{original.cl_ord_id}, which it amends, is {original.ord_status.value}"
+        if amendment.ord_status is OrdStatus.JOURNALED:
+            self._give_up(amendment, text, turn)
+        elif original.ord_status is OrdStatus.FILLED:
+            # All of the old quantity was executed: it may have been given more before.
+            self._query(amendment, turn)
+        else:
+            note = NoteBody(text=text, facts={"event": OrderEvent.REJECTED.value})
+            self._noted(JournalKind.REJECT, amendment, note, turn)
 
     def _give_up(self, order: Order, text: str, turn: Turn) -> None:
         """Deny an order that was never sent."""

@@ -16,7 +16,7 @@ from decimal import Decimal
 import msgspec
 
 from trading.instruments import InstrumentKind
-from trading.orders.messages import OrdType, ProposedOrder, Side, TriggerPriceType
+from trading.orders.messages import NewOrderSingle, OrderUpdated, OrdType, ProposedOrder, Side, TriggerPriceType
 
 STOPS = frozenset({OrdType.STOP, OrdType.STOP_LIMIT})
 TAKES = frozenset({OrdType.TAKE_PROFIT, OrdType.TAKE_PROFIT_LIMIT})
@@ -29,30 +29,45 @@ P = TriggerPriceType
 
 
 class TriggerSupport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue holds for us: whose prices it watches, and whether it can bind an order to closing."""
+    """What a venue holds for us: whose prices it watches, and how it binds an order to closing.
+
+    ``closes_by`` is what is sent for ``close_on_trigger``, "" where there is no such thing. ``outlives_us``: what
+    cancels our orders when we are gone (countdown, disconnect protection) leaves these alone. Where a venue and kind
+    are not in `SUPPORT`, and for whatever a row leaves out, the desk watches the price itself (`trading.protection`).
+    """
 
     sources: frozenset[TriggerPriceType]
-    close_on_trigger: bool
+    closes_by: str = ""
+    outlives_us: bool = False
+
+    @property
+    def close_on_trigger(self) -> bool:
+        """Whether an order can be bound to closing what is held."""
+        return bool(self.closes_by)
 
 
-_SPOT = TriggerSupport(sources=frozenset({P.LAST}), close_on_trigger=False)
-_BINANCE_CONTRACTS = TriggerSupport(sources=frozenset({P.MARK, P.LAST}), close_on_trigger=True)
-_ALL = TriggerSupport(sources=frozenset(P), close_on_trigger=True)
+_SPOT = TriggerSupport(sources=frozenset({P.LAST}))
+# Conditional orders are the algo service's: the countdown of the order endpoints names open orders of these only.
+_BINANCE_CONTRACTS = TriggerSupport(sources=frozenset({P.MARK, P.LAST}), closes_by="reduceOnly", outlives_us=True)
+_OKX_CONTRACTS = TriggerSupport(sources=frozenset(P), closes_by="reduceOnly", outlives_us=True)
+# "All active orders": whether those that wait are among them is not said, so they are taken to be.
+_BYBIT_CONTRACTS = TriggerSupport(sources=frozenset(P), closes_by="closeOnTrigger, reduceOnly")
 
 SUPPORT: Mapping[tuple[str, InstrumentKind], TriggerSupport] = {
     ("binance", InstrumentKind.SPOT): _SPOT,
     ("binanceusdm", InstrumentKind.LINEAR): _BINANCE_CONTRACTS,
     ("binancecoinm", InstrumentKind.INVERSE): _BINANCE_CONTRACTS,
-    ("okx", InstrumentKind.SPOT): TriggerSupport(sources=frozenset(P), close_on_trigger=False),
-    ("okx", InstrumentKind.LINEAR): _ALL,
-    ("okx", InstrumentKind.INVERSE): _ALL,
-    ("bybit", InstrumentKind.SPOT): _SPOT,
-    ("bybit", InstrumentKind.LINEAR): _ALL,
-    ("bybit", InstrumentKind.INVERSE): _ALL,
+    ("okx", InstrumentKind.SPOT): TriggerSupport(sources=frozenset({P.LAST}), outlives_us=True),
+    ("okx", InstrumentKind.LINEAR): _OKX_CONTRACTS,
+    ("okx", InstrumentKind.INVERSE): _OKX_CONTRACTS,
+    ("bybit", InstrumentKind.LINEAR): _BYBIT_CONTRACTS,
+    ("bybit", InstrumentKind.INVERSE): _BYBIT_CONTRACTS,
 }
+"""Bybit's spot is left out: its orders cannot say from which side the price has to come, so one that comes late is held
+as the opposite of what it was meant to be."""
 
 
-def refusal(order: ProposedOrder, kind: InstrumentKind) -> str | None:
+def refusal(order: ProposedOrder | NewOrderSingle, kind: InstrumentKind) -> str | None:
     """Why an order with or without a trigger is not well formed, or not for its venue; None when it is."""
     trigger, name = order.trigger, order.ord_type.value
     if order.ord_type not in WAITING:
@@ -83,5 +98,24 @@ def reached(ord_type: OrdType, side: Side, trigger_price: Decimal, price: Decima
 
     A stop goes with the market (a sell when the price falls to it), a take-profit against it.
     """
-    falling = (side is Side.SELL) is (ord_type in STOPS)
-    return price <= trigger_price if falling else price >= trigger_price
+    return price >= trigger_price if rises(ord_type, side) else price <= trigger_price
+
+
+def rises(ord_type: OrdType, side: Side) -> bool:
+    """Whether a waiting order is set off by a price that rises to its level; else by one that falls to it."""
+    return (side is Side.BUY) is (ord_type in STOPS)
+
+
+def waiting_type(side: Side, *, rising: bool, priced: bool) -> OrdType:
+    """What a waiting order is whose venue says the direction and not the kind."""
+    if (side is Side.BUY) is rising:
+        return OrdType.STOP_LIMIT if priced else OrdType.STOP
+    return OrdType.TAKE_PROFIT_LIMIT if priced else OrdType.TAKE_PROFIT
+
+
+def guards(update: OrderUpdated) -> bool:
+    """Whether an order waits, or waited, at the venue to close what is held.
+
+    It adds to no exposure, takes from no other order what that may close, and is nobody's way to a target.
+    """
+    return update.reduce_only and update.ord_type in WAITING

@@ -85,7 +85,7 @@ class Protection:
             body = decode_body(row.body)
             match body:
                 case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
-                    self._hold(filled(body.report, body.legs), row.ts_ns)
+                    self._hold(filled(body.report, body.legs, row.cl_ord_id), row.ts_ns)
                 case CrossBody():
                     self._cross(body.cross, row.ts_ns)
                 case ProtectBody():
@@ -315,6 +315,13 @@ class Protection:
             if seen is not None and reason is not None:
                 out.append(self._trigger(leg, reason, f"{seen[1].value} {seen[0]}", now_ns))
         return out
+
+    def on_venue_stop(self, strategy_id: str, instrument_id: str, cl_ord_id: str, now_ns: int) -> list[Effect]:
+        """A stop that the venue holds for a leg was triggered there: its level was reached, and nothing reopens it."""
+        leg = self._legs.get((strategy_id, instrument_id))
+        if leg is None or leg.status is not ExitStatus.ARMED or leg.levels is None:
+            return []
+        return [self._trigger(leg, ExitReason.STOP_LOSS, f"the venue's price (its stop {cl_ord_id})", now_ns)]
 
     def _trigger(self, leg: ProtectedLeg, reason: ExitReason, seen: str, now_ns: int) -> Effect:
         at = leg.levels

@@ -118,7 +118,7 @@ class Books:
                 seen(row, body)
             match body:
                 case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
-                    self.fold(filled(body.report, body.legs))
+                    self.fold(filled(body.report, body.legs, row.cl_ord_id))
                 case FundingBody():
                     self.fold(body.funding)
                 case CrossBody():

@@ -1,7 +1,7 @@
-"""Executions matched one by one: ours against a venue's own list, by (venue, exec_id).
+"""Executions matched one by one: ours against a venue's own list, by exec_id.
 
-Pure and without memory: `match` is for whoever has two sets of executions of one venue, from whatever sources.
-`Bookings` remembers ours for the time that is looked back.
+`differing` compares two words of one execution, `Bookings` remembers ours for the time that is looked back. Owns no
+judgement: what is missing, a ghost or told otherwise is `trading.recon.core`'s to say.
 """
 
 from __future__ import annotations
@@ -56,70 +56,6 @@ def execution_of(m: ExecutionReport | OrderFilled) -> Execution:
     )
 
 
-class Unlike(msgspec.Struct, frozen=True, kw_only=True):
-    """One exec_id of which two different things are said; ``fields`` are those that differ."""
-
-    ours: Execution
-    theirs: Execution
-    fields: tuple[str, ...]
-
-
-class Matched(msgspec.Struct, frozen=True, kw_only=True):
-    """Two sets of executions against each other.
-
-    ``missing``: theirs, not ours. ``ghosts``: ours, not theirs although their list reaches back that far.
-    ``repeated``: ids that one list holds more than once with the same words (kept once).
-    """
-
-    agreed: tuple[str, ...]
-    missing: tuple[Execution, ...]
-    ghosts: tuple[Execution, ...]
-    unlike: tuple[Unlike, ...]
-    repeated: tuple[str, ...]
-
-    @property
-    def clean(self) -> bool:
-        """Whether both sides tell the same."""
-        return not (self.missing or self.ghosts or self.unlike)
-
-
-def match(
-    ours: Iterable[Execution],
-    theirs: Iterable[Execution],
-    *,
-    covered_from_ns: int = 0,
-    covered_to_ns: int | None = None,
-) -> Matched:
-    """Match by (venue, exec_id). Only ours within ``covered_*`` (venue's time) can be ghosts: theirs covers no more."""
-    repeated: list[str] = []
-    unlike: list[Unlike] = []
-    mine = _by_id(ours, repeated, unlike)
-    listed = _by_id(theirs, repeated, unlike)
-    agreed: list[str] = []
-    for key, theirs_one in listed.items():
-        ours_one = mine.get(key)
-        if ours_one is None:
-            continue
-        fields = differing(ours_one, theirs_one)
-        if fields:
-            unlike.append(Unlike(ours=ours_one, theirs=theirs_one, fields=fields))
-        else:
-            agreed.append(theirs_one.exec_id)
-    return Matched(
-        agreed=tuple(agreed),
-        missing=tuple(one for key, one in listed.items() if key not in mine),
-        ghosts=tuple(
-            one
-            for key, one in mine.items()
-            if key not in listed
-            and one.ts_event_ns >= covered_from_ns
-            and (covered_to_ns is None or one.ts_event_ns <= covered_to_ns)
-        ),
-        unlike=tuple(unlike),
-        repeated=tuple(repeated),
-    )
-
-
 def differing(ours: Execution, theirs: Execution) -> tuple[str, ...]:
     """The fields in which two words of one execution differ; what one of them leaves empty says nothing."""
     found = []
@@ -131,24 +67,6 @@ def differing(ours: Execution, theirs: Execution) -> tuple[str, ...]:
             continue
         found.append(field)
     return tuple(found)
-
-
-def _by_id(
-    executions: Iterable[Execution], repeated: list[str], unlike: list[Unlike]
-) -> dict[tuple[str, str], Execution]:
-    found: dict[tuple[str, str], Execution] = {}
-    for one in executions:
-        key = (one.venue, one.exec_id)
-        known = found.get(key)
-        if known is None:
-            found[key] = one
-            continue
-        fields = differing(known, one)
-        if fields:
-            unlike.append(Unlike(ours=known, theirs=one, fields=fields))
-        else:
-            repeated.append(one.exec_id)
-    return found
 
 
 class Bookings:

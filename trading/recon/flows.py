@@ -7,6 +7,7 @@ positions and profit has to equal what the projection says, and `trading.recon.i
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
 from trading.ledger.accounts import ZERO, eaten, pnl_asset, value_of
+from trading.ledger.late import LATE_MAX, Order, venue_order
 from trading.orders.messages import FundingPayment, InternalCross, OrderFilled
 
 
@@ -61,6 +63,16 @@ class Traded(msgspec.Struct, kw_only=True):
     sold: Decimal = ZERO
 
 
+class _Rounded(msgspec.Struct, frozen=True, gc=False):
+    """A trade in contracts of which the value is rounded, and what was there before it."""
+
+    at: Order
+    qty: Decimal
+    px: Decimal
+    held: Decimal
+    value: Decimal
+
+
 class Flows:
     """Adds up; answers in the ledger's terms."""
 
@@ -69,6 +81,7 @@ class Flows:
         self.assets: dict[tuple[str, str], AssetFlow] = {}
         self.traded: dict[str, Traded] = {}
         self.crosses = 0
+        self._rounded: dict[str, deque[_Rounded]] = {}
 
     def opening(self, venue: str, balances: Mapping[str, Decimal]) -> None:
         """What a venue's account began with."""
@@ -81,7 +94,11 @@ class Flows:
         instrument = self._instruments[m.instrument_id]
         traded = self.traded.setdefault(m.instrument_id, Traded())
         qty, in_base = m.side.sign * m.last_qty, eaten(m, instrument)
-        _trade(traded, qty, m.last_px, instrument)
+        if instrument.kind is InstrumentKind.INVERSE:
+            self._inverse(traded, m, qty, instrument)
+        else:
+            traded.value += value_of(instrument, qty, m.last_px)
+            traded.qty += qty
         traded.fills += 1
         if qty > 0:
             traded.bought += qty
@@ -111,12 +128,24 @@ class Flows:
         self.crosses += 1
 
     def copy(self) -> Flows:
-        """As they are now, for what is asked since a moment."""
+        """As they are now, for what is asked since a moment: not to be added to."""
         found = Flows(self._instruments)
         found.assets = copy.deepcopy(self.assets)
         found.traded = copy.deepcopy(self.traded)
         found.crosses = self.crosses
         return found
+
+    def _inverse(self, traded: Traded, m: OrderFilled, qty: Decimal, instrument: Instrument) -> None:
+        """Where a holding turns over is where its value is rounded twice, so the venue's order counts."""
+        at, newer = venue_order(m), []
+        steps = self._rounded.setdefault(m.instrument_id, deque(maxlen=LATE_MAX))
+        while steps and steps[-1].at > at:
+            newer.append(steps.pop())
+        if newer:
+            traded.qty, traded.value = newer[-1].held, newer[-1].value
+        for step in (_Rounded(at, qty, m.last_px, ZERO, ZERO), *reversed(newer)):
+            steps.append(_Rounded(step.at, step.qty, step.px, traded.qty, traded.value))
+            _trade(traded, step.qty, step.px, instrument)
 
     def _asset(self, venue: str, asset: str) -> AssetFlow:
         flow = self.assets.get((venue, asset))

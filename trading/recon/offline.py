@@ -89,7 +89,7 @@ class DayReader:
     def _fold(self, row: JournalRow, body: RowBody) -> None:
         match body:
             case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
-                self._book(filled(body.report, body.legs), row)
+                self._book(filled(body.report, body.legs, row.cl_ord_id), row)
                 self._fills[row.venue] += self._start_ns <= row.ts_ns < self._end_ns
             case FundingBody():
                 self._book(body.funding, row)

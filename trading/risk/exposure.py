@@ -27,6 +27,7 @@ TERMINAL = frozenset(
 )
 UNANSWERED = frozenset({OrdStatus.JOURNALED, OrdStatus.PENDING_NEW, OrdStatus.UNKNOWN})
 ZERO = Decimal(0)
+_BUY = Side.BUY
 
 
 class Working(msgspec.Struct):
@@ -40,6 +41,9 @@ class Working(msgspec.Struct):
     ord_status: OrdStatus = OrdStatus.JOURNALED
     terminal_cum: Decimal | None = None
     unanswered: bool = True
+    amends: str = ""
+    """The order here that it becomes: until then it is only what it may have more than that."""
+    amended_qty: Decimal = ZERO
 
     @property
     def open_qty(self) -> Decimal:
@@ -89,20 +93,33 @@ class Exposure:
         """Count a new order."""
         self.working[order.cl_ord_id] = order
         open_qty = order.order_qty if order.filled is ZERO else order.open_qty
-        if order.side is Side.BUY:
+        if order.side is _BUY:
             self.buys += open_qty
         else:
             self.sells += open_qty
 
-    def update(self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal) -> None:
-        """Take the order core's word on a known order."""
+    def update(self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal, leaves_qty: Decimal) -> None:
+        """Take the order core's word on a known order; of an amendment it knows best what may still be executed."""
         order = self.working.get(cl_ord_id)
         if order is None:
             return
         order.ord_status = ord_status
         order.unanswered = ord_status in UNANSWERED
         order.terminal_cum = cum_qty if ord_status in TERMINAL else None
+        if order.amends:
+            order.order_qty = cum_qty + leaves_qty
         self._settle(order)
+
+    def amend(self, order: Working, amends: str) -> None:
+        """Count a new order that becomes ``amends``: both together are the larger of the two until it has."""
+        order.amends, order.amended_qty = amends, order.order_qty
+        order.order_qty = self.beyond(amends, order.order_qty)
+        self.add(order)
+
+    def beyond(self, replaces: str | None, qty: Decimal) -> Decimal:
+        """What an order of ``qty`` may execute beyond the one that it amends: the larger of the two counts."""
+        original = self.working.get(replaces or "")
+        return qty if original is None else max(ZERO, qty - original.open_qty)
 
     def fill(self, cl_ord_id: str, side: Side, qty: Decimal, eaten: Decimal = ZERO) -> None:
         """A fill moves the position, whether or not the order is known; ``eaten`` is what its fee took out of it."""
@@ -120,12 +137,16 @@ class Exposure:
     def _settle(self, order: Working) -> None:
         if order.terminal_cum is not None and order.open_qty == 0:
             del self.working[order.cl_ord_id]
+            for other in self.working.values():
+                if other.amends == order.cl_ord_id and other.unanswered:
+                    # What was to be amended is gone: until it is told otherwise the new one is an order of its own.
+                    other.order_qty = other.amended_qty
         self._recount()
 
     def _recount(self) -> None:
         buys = sells = ZERO
         for order in self.working.values():
-            if order.side is Side.BUY:
+            if order.side is _BUY:
                 buys += order.open_qty
             else:
                 sells += order.open_qty
@@ -133,12 +154,12 @@ class Exposure:
 
     def worst(self, side: Side, extra: Decimal = ZERO) -> Decimal:
         """The position towards ``side`` if all its orders and ``extra`` filled; positive or 0."""
-        worst = self.position + self.buys + extra if side is Side.BUY else self.sells + extra - self.position
-        return max(ZERO, worst)
+        worst = self.position + self.buys + extra if side is _BUY else self.sells + extra - self.position
+        return worst if worst > ZERO else ZERO  # noqa: FURB136  # max() costs a call, at every order
 
     def gross_notional(self, side: Side | None = None, extra: Decimal = ZERO) -> Decimal:
         """Value of the worst case of either direction, ``extra`` more of ``side`` included."""
-        long = self.worst(Side.BUY, extra if side is Side.BUY else ZERO)
+        long = self.worst(_BUY, extra if side is _BUY else ZERO)
         short = self.worst(Side.SELL, extra if side is Side.SELL else ZERO)
         return self.value(max(long, short))
 
@@ -152,5 +173,5 @@ class Exposure:
 
     def reducible(self, side: Side) -> Decimal:
         """How much an order of ``side`` may still close without flipping the position."""
-        room = -self.position - self.buys if side is Side.BUY else self.position - self.sells
+        room = -self.position - self.buys if side is _BUY else self.position - self.sells
         return max(ZERO, room)

@@ -25,6 +25,7 @@ from trading.orders.messages import (
     Side,
     TimeInForce,
 )
+from trading.orders.triggers import guards
 from trading.risk.checks import pack_limits
 from trading.risk.exposure import TERMINAL, ZERO, Exposure, Working
 from trading.risk.filters import Refusal, check_grid, check_notional
@@ -37,6 +38,8 @@ _REMEMBERED_IDS = 20_000
 _NO_OWN_LIMITS = InstrumentLimits()
 _UNBRAKED = (Level.RUN, GLOBAL)
 _SYNCED = BookState.SYNCED
+_BUY = Side.BUY  # a member of an enum costs a search of its class at every look
+_GTX = TimeInForce.GTX
 
 
 class _Bounds:
@@ -72,7 +75,15 @@ class _Bounds:
 class RiskGovernor:
     """Pre-trade checks against the worst case of everything that is held or may still fill."""
 
-    def __init__(self, instruments: Mapping[str, Instrument], limits: RiskLimits, epoch: int) -> None:
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument],
+        limits: RiskLimits,
+        epoch: int,
+        amends_in_place: Iterable[str] = (),
+    ) -> None:
+        """At venues ``amends_in_place`` a replacement becomes the order that it replaces: never both are live."""
+        self._in_place = frozenset(amends_in_place)
         self.limits = limits
         self.epoch = epoch
         self.modes: dict[str, int] = {}
@@ -117,10 +128,12 @@ class RiskGovernor:
             return
         if update.cl_ord_id not in exposure.working and update.ord_status not in TERMINAL:
             order = Working(update.cl_ord_id, update.side, update.order_qty, update.price)
+            if guards(update):
+                order.order_qty = ZERO
             # Fills before this moment are in the position already.
             order.filled = update.cum_qty
             exposure.add(order)
-        exposure.update(update.cl_ord_id, update.ord_status, update.cum_qty)
+        exposure.update(update.cl_ord_id, update.ord_status, update.cum_qty, update.leaves_qty)
 
     def on_denied(self, denied: OrderDenied) -> None:
         """The gateway refused what we had approved: the venue never saw it, so it is no exposure."""
@@ -179,7 +192,13 @@ class RiskGovernor:
         refusal = self._refuse(order, exposure, bounds, now_ns, checks)
         if refusal is not None:
             return self._deny(order, *refusal, now_ns)
-        exposure.add(Working(order.cl_ord_id, order.side, order.order_qty, order.price))
+        working = Working(order.cl_ord_id, order.side, order.order_qty, order.price)
+        if order.trigger is not None:
+            working.order_qty = ZERO
+        if order.replaces is not None and order.venue in self._in_place:
+            exposure.amend(working, order.replaces)
+        else:
+            exposure.add(working)
         exposure.rate.add(now_ns)
         self._rate.add(now_ns)
         self._remember(order.cl_ord_id)
@@ -211,6 +230,9 @@ class RiskGovernor:
             refusal = _check_mode(conduct, level, scope) or self._check_loss(conduct)
             if refusal is not None:
                 return refusal
+        if order.trigger is not None:
+            # No book and no limit of now says anything of when it trades.
+            return _check_guard(order, exposure)
         return (
             self._check_book(order, exposure, now_ns, checks)
             or self._check_order(order, exposure, bounds, level, checks)
@@ -241,7 +263,7 @@ class RiskGovernor:
         limit = limits.stale_book_ms
         if age_ns > limit * MS or limit == 0:
             return DenyReason.BOOK_STALE, f"book is {age_ns / MS:.0f} ms old, limit {limit} ms ({exposure.scope})"
-        if order.time_in_force is TimeInForce.GTX:
+        if order.time_in_force is _GTX:
             limit = limits.post_only_staleness_ms
             if age_ns > limit * MS or limit == 0:
                 text = f"book is {age_ns / MS:.0f} ms old, post-only limit {limit} ms ({exposure.scope})"
@@ -252,9 +274,6 @@ class RiskGovernor:
         self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, level: Level, checks: RiskChecks
     ) -> Refusal | None:
         instrument, price, qty = exposure.instrument, order.price, order.order_qty
-        if order.trigger is not None:
-            # Limits are measured against the price now, and this order trades at another time.
-            return DenyReason.TRIGGER, f"exits are watched by the desk, no venue holds them for it ({exposure.scope})"
         if price is None:
             return DenyReason.PRICE_BAND, f"a market order has no price to protect ({exposure.scope})"
         refusal = check_grid(instrument, qty, price)
@@ -268,9 +287,8 @@ class RiskGovernor:
                 text = f"{order.side.value} {qty} would flip: position {exposure.position}, reducible {room}"
                 return DenyReason.REDUCE_ONLY, f"{text} ({exposure.scope})"
         else:
-            refusal = check_notional(instrument, notional)
-            if refusal is not None:
-                return refusal
+            if notional < instrument.min_notional:
+                return check_notional(instrument, notional)
             if level >= Level.SAFE:
                 limit *= self.limits.safe_size_factor
                 checks.order_limit = str(limit)
@@ -291,14 +309,14 @@ class RiskGovernor:
         if abs(away) > bounds.band * mid:
             text = f"price {price} is {away / mid:.1f} bps from mid {mid}, band {bounds.band} bps"
             return DenyReason.PRICE_BAND, f"{text} ({exposure.scope})"
-        if order.time_in_force is not TimeInForce.GTX:
-            given = away if order.side is Side.BUY else -away
+        if order.time_in_force is not _GTX:
+            given = away if order.side is _BUY else -away
             if given > bounds.slip * mid:
                 text = f"price {price} gives away {given / mid:.1f} bps to mid {mid}, limit {bounds.slip} bps"
                 return DenyReason.PRICE_BAND, f"{text} ({exposure.scope})"
         for other in exposure.working.values():
-            if other.side is not order.side and other.price is not None and other.open_qty:
-                crosses = price >= other.price if order.side is Side.BUY else price <= other.price
+            if other.side is not order.side and other.price is not None and (other.open_qty or other.amends):
+                crosses = price >= other.price if order.side is _BUY else price <= other.price
                 if crosses:
                     text = f"{order.side.value} at {price} would meet our own {other.cl_ord_id} at {other.price}"
                     return DenyReason.SELF_TRADE, f"{text} ({exposure.scope})"
@@ -310,11 +328,13 @@ class RiskGovernor:
         if order.reduce_only:
             return None
         limits, side, qty = self.limits, order.side, order.order_qty
+        if order.replaces is not None and order.venue in self._in_place:
+            qty = exposure.beyond(order.replaces, qty)
         worst_qty = exposure.worst(side, qty)
         # An order that only shrinks the worse direction needs no room; one that grows it needs it all.
         if worst_qty == 0:
             return None
-        worst = exposure.value(worst_qty)
+        worst = exposure.instrument.notional(worst_qty, checks.mid)
         limit = bounds.position
         if worst > limit:
             text = f"worst case {side.value} {worst:.2f} USD, limit {limit} USD ({exposure.scope})"
@@ -332,7 +352,7 @@ class RiskGovernor:
                 venue_sum += gross
             side_sum += other.value(other.worst(side))
             held += 1
-        side_limit = limits.max_long_notional_usd if side is Side.BUY else limits.max_short_notional_usd
+        side_limit = limits.max_long_notional_usd if side is _BUY else limits.max_short_notional_usd
         if venue_sum > bounds.venue:
             text = f"worst case {venue_sum:.2f} USD, limit {bounds.venue} USD (venue:{order.venue})"
             return DenyReason.MAX_VENUE_NOTIONAL, text
@@ -340,7 +360,7 @@ class RiskGovernor:
             text = f"worst case {total:.2f} USD, limit {limits.max_global_notional_usd} USD (global)"
             return DenyReason.MAX_GLOBAL_NOTIONAL, text
         if side_sum > side_limit:
-            word = "long" if side is Side.BUY else "short"
+            word = "long" if side is _BUY else "short"
             return (
                 DenyReason.MAX_GLOBAL_NOTIONAL,
                 f"worst case {word} {side_sum:.2f} USD, limit {side_limit} USD (global {word})",
@@ -482,6 +502,18 @@ def _share(used: Decimal, limit: Decimal) -> Decimal:
     return used / limit if limit else Decimal(1)
 
 
+def _check_guard(order: ProposedOrder, exposure: Exposure) -> Refusal | None:
+    """Of orders that wait only those may go that are bound to closing: whenever they trade, they open nothing."""
+    trigger = order.trigger
+    if trigger is None or not (trigger.close_on_trigger and order.reduce_only):
+        return DenyReason.TRIGGER, f"a venue holds for us only what is bound to closing ({exposure.scope})"
+    held = -exposure.position if order.side is _BUY else exposure.position
+    if order.order_qty > held:
+        text = f"{order.side.value} {order.order_qty} closes more than the position of {exposure.position}"
+        return DenyReason.REDUCE_ONLY, f"{text} ({exposure.scope})"
+    return check_grid(exposure.instrument, order.order_qty, trigger.trigger_price)
+
+
 def _conduct(order: ProposedOrder, exposure: Exposure) -> Conduct:
     # Spot has no reduce-only flag at the venue, so there the position itself is the proof.
     reduces = order.reduce_only or (
@@ -490,7 +522,7 @@ def _conduct(order: ProposedOrder, exposure: Exposure) -> Conduct:
     if reduces:
         by_operator = bool(order.legs) and all(leg.strategy_id == OPERATOR for leg in order.legs)
         return Conduct.REDUCE_BY_OPERATOR if by_operator else Conduct.REDUCE
-    return Conduct.MAKE if order.time_in_force is TimeInForce.GTX else Conduct.TAKE
+    return Conduct.MAKE if order.time_in_force is _GTX else Conduct.TAKE
 
 
 def _check_mode(conduct: Conduct, level: Level, scope: str) -> Refusal | None:

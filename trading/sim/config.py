@@ -15,6 +15,8 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``post_only_expires``: a post-only order that would take is accepted and expires, as on OKX and Bybit; else it is
     refused, as on Binance. ``reuse_closed_ids``: a client order id may be used again once its order is closed, so a
     resent order whose first copy has filled trades again, as on Binance.
+    ``holds_triggers``: it holds orders that wait for a trigger; else these are refused. ``waiting_locks``: on spot they
+    lock what they would need, as on Binance.
     ``write_ahead`` is False where nobody persists the venue (backtests); then `drain_log` is always empty.
     """
 
@@ -30,6 +32,8 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     taker_depth: int = 1_000
     post_only_expires: bool = False
     reuse_closed_ids: bool = False
+    holds_triggers: bool = False
+    waiting_locks: bool = False
     write_ahead: bool = True
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ from trading.orders.messages import (
     VenueEvent,
 )
 from trading.orders.refusals import cancel_reject, rejected
+from trading.orders.triggers import PRICED
 from trading.sim import filters, queue
 from trading.sim.account import Account, funding_amount
 from trading.sim.config import SimConfig
@@ -180,6 +181,9 @@ class Exchange:
     def book_changed(self, market: Market, ts_ns: int) -> None:
         """Move queues by what the book shows, then fill orders that the other side has reached."""
         market.refresh()
+        if not market.orders:
+            market.rest()
+            return
         for order in market.orders:
             if order.price_ticks is not None:
                 displayed = market.displayed_at(order.side, order.price_ticks)
@@ -262,6 +266,8 @@ class Exchange:
             return filters.duplicate_text(self.markets[self._known(cmd.cl_ord_id).instrument_id].instrument)
         if orig is None:
             return filters.NO_SUCH_ORDER
+        if orig.waits:
+            return filters.WAITS
         if orig.side is not cmd.side or orig.instrument_id != cmd.instrument_id:
             return "-1013 A replacement keeps instrument and side."
         return self._entry_refusal(cmd, orig)
@@ -331,7 +337,7 @@ class Exchange:
                 filled = self._fill(market, order, tick, lots, Liquidity.TAKER, ts_ns=ts_ns)
                 market.consume(order.side, tick, filled)
         if order.is_open:
-            if order.ord_type is OrdType.MARKET or order.time_in_force in _IMMEDIATE:
+            if order.price_ticks is None or order.time_in_force in _IMMEDIATE:
                 self._expire(order, "no more liquidity at the limit", ts_ns)
             elif met_own:
                 self._expire(order, "self-trade prevention: the newest is cancelled", ts_ns)
@@ -397,7 +403,7 @@ class Exchange:
 
     def _create(self, cmd: OrderEntry, market: Market, orig_cl_ord_id: str | None, ts_ns: int) -> SimOrder:
         instrument = market.instrument
-        limit = cmd.price if cmd.ord_type is OrdType.LIMIT else None
+        limit = cmd.price if cmd.ord_type in PRICED else None
         order = SimOrder(
             order_no=self._order_no(),
             cl_ord_id=cmd.cl_ord_id,
@@ -441,6 +447,7 @@ class Exchange:
         del self.open[order.cl_ord_id]
         market = self.markets[order.instrument_id]
         market.orders = [other for other in market.orders if other is not order]
+        market.waiting = [other for other in market.waiting if other is not order]
         market.rest()
         self.finished[order.cl_ord_id] = order
         if len(self.finished) > self.config.max_finished_orders:

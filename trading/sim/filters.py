@@ -20,6 +20,8 @@ NO_SUCH_ORDER = "-2013 Order does not exist."
 INSUFFICIENT_BALANCE = "-2010 Account has insufficient balance for requested action."
 INSUFFICIENT_MARGIN = "-2019 Margin is insufficient."
 REDUCE_ONLY = "-2022 ReduceOnly Order is rejected."
+AT_ONCE = "-2021 Order would immediately trigger."
+WAITS = "-1013 An order that waits for its trigger is not replaced."
 
 
 def duplicate_text(instrument: Instrument) -> str:
@@ -60,7 +62,7 @@ def shape_refusal(
     if ord_type is OrdType.LIMIT:
         if price is None:
             return PRICE_MISSING
-        refusal = _price_refusal(instrument, price)
+        refusal = price_refusal(instrument, price)
         if refusal is not None:
             return refusal
         ref_price = price
@@ -87,7 +89,8 @@ def _qty_refusal(instrument: Instrument, qty: Decimal) -> str | None:
     return None
 
 
-def _price_refusal(instrument: Instrument, price: Decimal) -> str | None:
+def price_refusal(instrument: Instrument, price: Decimal) -> str | None:
+    """Why a price is not one of the instrument's, or None."""
     spot = instrument.kind is InstrumentKind.SPOT
     if not price.is_finite() or price <= 0:
         return "-1013 Invalid price." if spot else "-4001 Price less than 0."

@@ -35,7 +35,7 @@ def free_balance(purse: Purse, asset: str, orders: Iterable[SimOrder]) -> Decima
     locked = ZERO
     for order in orders:
         market = purse.markets[order.instrument_id]
-        if not market.is_contract:
+        if not market.is_contract and (not order.waits or purse.config.waiting_locks):
             locked += _locked(market.instrument, order, asset)
     return purse.account.balance(asset) - locked
 
@@ -108,9 +108,12 @@ def _margin_price(purse: Purse, market: Market, orders: Iterable[SimOrder], pric
 
 
 def _leaves(instrument: Instrument, orders: Iterable[SimOrder]) -> tuple[Decimal, Decimal]:
-    """Open quantities to buy and to sell; reduce-only orders cannot add exposure and do not count."""
+    """Open quantities to buy and to sell; reduce-only orders cannot add exposure and do not count.
+
+    Nor do those that wait for a trigger: their margin is asked for when it comes.
+    """
     lots = {Side.BUY: 0, Side.SELL: 0}
     for order in orders:
-        if order.instrument_id == instrument.instrument_id and not order.reduce_only:
+        if order.instrument_id == instrument.instrument_id and not order.reduce_only and not order.waits:
             lots[order.side] += order.open_lots
     return instrument.qty(lots[Side.BUY]), instrument.qty(lots[Side.SELL])

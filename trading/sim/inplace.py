@@ -18,11 +18,12 @@ from trading.orders.messages import (
     TimeInForce,
 )
 from trading.sim import filters
-from trading.sim.exchange import Exchange, would_take
+from trading.sim.exchange import would_take
 from trading.sim.state import SimOrder
+from trading.sim.waiting import WaitingExchange
 
 
-class InPlaceExchange(Exchange):
+class InPlaceExchange(WaitingExchange):
     """An exchange whose orders can be amended and whose account others can touch."""
 
     def find(self, cl_ord_id: str) -> SimOrder | None:

@@ -18,15 +18,19 @@ _FIRST_LEVELS = 16
 
 
 class Market:
-    """One instrument at the venue: its book, our open orders in order of arrival, and what we consumed."""
+    """One instrument at the venue: its book, our open orders in order of arrival, and what we consumed.
 
-    __slots__ = ("book", "busy", "consumed", "instrument", "orders", "ticker")
+    ``waiting`` are those beside the book: no order meets them before their trigger.
+    """
+
+    __slots__ = ("book", "busy", "consumed", "instrument", "orders", "ticker", "waiting")
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.book: BookView | None = None
         self.ticker = TickerBook(instrument.instrument_id)
         self.orders: list[SimOrder] = []
+        self.waiting: list[SimOrder] = []
         self.consumed: dict[tuple[Side, int], tuple[int, int]] = {}
         self.busy = False
 

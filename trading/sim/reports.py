@@ -66,4 +66,5 @@ def execution_report(
         text=text,
         ts_event_ns=ts_ns,
         ts_init_ns=ts_ns,
+        trigger=order.trigger,
     )

@@ -17,6 +17,7 @@ from trading.orders.messages import (
     OrdType,
     Side,
     TimeInForce,
+    TriggeringInstructions,
     VenueCommand,
     VenueEvent,
 )
@@ -32,6 +33,7 @@ class SimOrder(msgspec.Struct, kw_only=True):
     ``queue_ahead`` is how many market lots stand before it (`UNKNOWN_QUEUE` until its level is seen);
     ``displayed`` the lots last displayed at its price, ``traded`` those traded there since. ``cum_value`` is the sum
     of quantity times price; ``reports`` numbers its own exec ids; ``updated_ns`` is when it last changed.
+    ``trigger`` is what it waits for, or waited for until ``triggered_ns``.
     """
 
     order_no: int
@@ -53,6 +55,8 @@ class SimOrder(msgspec.Struct, kw_only=True):
     displayed: int = 0
     traded: int = 0
     updated_ns: int = 0
+    trigger: TriggeringInstructions | None = None
+    triggered_ns: int = 0
 
     @property
     def order_id(self) -> str:
@@ -66,8 +70,18 @@ class SimOrder(msgspec.Struct, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still execute."""
-        return self.status in (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+        """Whether it can still execute, now or after its trigger."""
+        return self.status in (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED, OrdStatus.PENDING_TRIGGER)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is held beside the book until its trigger."""
+        return self.status is OrdStatus.PENDING_TRIGGER
+
+    @property
+    def was_on_book(self) -> bool:
+        """Whether it ever was an order like any other."""
+        return self.trigger is None or self.triggered_ns > 0
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order"):

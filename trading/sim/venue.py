@@ -336,7 +336,7 @@ class SimVenue:
                 version=DUMP_VERSION,
                 venue=self.venue,
                 account=self._account_record(),
-                open_orders=[order for market in self._markets.values() for order in market.orders],
+                open_orders=[one for market in self._markets.values() for one in (*market.orders, *market.waiting)],
                 finished_orders=list(exchange.finished.values()),
                 executions=list(exchange.executions),
                 fundings=list(exchange.fundings),
@@ -409,9 +409,10 @@ class SimVenue:
     def _rebuild_markets(self) -> None:
         """Open orders return to their markets in the order in which they were accepted."""
         for market in self._markets.values():
-            market.orders = []
+            market.orders, market.waiting = [], []
         for order in self._exchange.open.values():
-            self._markets[order.instrument_id].orders.append(order)
+            market = self._markets[order.instrument_id]
+            (market.waiting if order.waits else market.orders).append(order)
         for market in self._markets.values():
             market.rest()
         self._logged = self._counters()

@@ -31,6 +31,8 @@ class Strategy(ABC):
     kind: str = ""
     has_timer: bool = True
     """Whether time alone may change its mind; one that acts on facts only is spared the wake-ups."""
+    exact: bool = False
+    """Whether its sizes are meant to the lot, so that an order which is too small is left out and not made larger."""
 
     def __init__(self, strategy_id: str, instruments: Mapping[str, Instrument], epoch: int) -> None:
         if not instruments:

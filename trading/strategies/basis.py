@@ -64,6 +64,7 @@ class Basis(Strategy):
     """
 
     kind = "basis"
+    exact = True  # one leg made larger would be no hedge
 
     def __init__(
         self, strategy_id: str, instruments: Mapping[str, Instrument], params: BasisParams, epoch: int

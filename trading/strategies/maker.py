@@ -109,6 +109,7 @@ class Maker(Strategy):
     """
 
     kind = "maker"
+    exact = True  # a side that is small runs out against the inventory limit
 
     def __init__(
         self, strategy_id: str, instruments: Mapping[str, Instrument], params: MakerParams, epoch: int

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from trading.orders.journal_rows import JournalKind, JournalRow, PlaceBody, ReconcileBody, ReportBody
+from trading.orders.journal_rows import AmendedBody, JournalKind, JournalRow, PlaceBody, ReconcileBody, ReportBody
 from trading.orders.messages import ExecType
 from trading.telemetry.histogram import LogHistogram
 from trading.telemetry.ids import trace_id_of
@@ -210,9 +210,13 @@ class TraceBook:
     def _replaced(self, traced: TracedRow, row: JournalRow) -> None:
         """The ack of an amendment is the end of what it amended, which has no row of its own."""
         body = traced.body
-        if not isinstance(body, ReportBody) or body.report.exec_type is not ExecType.REPLACED:
+        if isinstance(body, AmendedBody):
+            amendment = self._open.get((row.venue, row.cl_ord_id))
+            key = (row.venue, "" if amendment is None else amendment.replaces)
+        elif isinstance(body, ReportBody) and body.report.exec_type is ExecType.REPLACED:
+            key = (row.venue, body.report.orig_cl_ord_id or "")
+        else:
             return
-        key = (row.venue, body.report.orig_cl_ord_id or "")
         original = self._open.get(key)
         if original is not None and original.cl_ord_id != row.cl_ord_id:
             self._count(original, original.replaced(traced, body), row)

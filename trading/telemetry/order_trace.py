@@ -11,6 +11,7 @@ import msgspec
 
 from trading.orders.fsm import OrderEvent
 from trading.orders.journal_rows import (
+    AmendedBody,
     CancelBody,
     DeniedBody,
     JournalKind,
@@ -141,6 +142,8 @@ class OrderTrace(msgspec.Struct, kw_only=True):
                 return []
             case ReportBody():
                 return self._reported(traced, body)
+            case AmendedBody():
+                return self._amended(traced, body)
             case DeniedBody():
                 self.instrument_id = self.instrument_id or body.denied.instrument_id
                 self.strategies = self.strategies or tuple(leg.strategy_id for leg in body.denied.legs)
@@ -155,7 +158,7 @@ class OrderTrace(msgspec.Struct, kw_only=True):
         if self.end is None and len(self.doubts) < DOUBTS_KEPT and not (self.doubts and self.doubts[-1][1] is None):
             self.doubts.append((_mark(traced, text=text), None))
 
-    def replaced(self, traced: TracedRow, body: ReportBody) -> list[Sample]:
+    def replaced(self, traced: TracedRow, body: ReportBody | AmendedBody) -> list[Sample]:
         """The row of its replacement's ack, which is its end."""
         self.last_seq = traced.row.seq
         return self._ended(_heard(traced, body, text=f"by {traced.row.cl_ord_id}"), "replaced")
@@ -184,6 +187,17 @@ class OrderTrace(msgspec.Struct, kw_only=True):
         if self.answers_book:
             samples.append(("ingest", self.decided_ns - self.book_ns))
         samples += [("signal", self.proposed_ns - self.decided_ns), ("route", self.approved_ns - self.proposed_ns)]
+        return _sane(samples)
+
+    def _amended(self, traced: TracedRow, body: AmendedBody) -> list[Sample]:
+        """It took effect in place: its ack."""
+        mark = _heard(traced, body, text=f"in place, order id {body.report.order_id}")
+        samples = self._settled(mark)
+        if self.ack is None:
+            self.ack = mark
+            self.sent_ns = self.sent_ns or body.sent_ns
+            if self.sent_ns and not mark.by_query:
+                samples += [("replace", mark.known_ns - self.sent_ns), ("ack", mark.at_ns - mark.known_ns)]
         return _sane(samples)
 
     def _reported(self, traced: TracedRow, body: ReportBody) -> list[Sample]:
@@ -346,7 +360,7 @@ def _mark(traced: TracedRow, *, text: str = "") -> Mark:
     return Mark(row.seq, traced.outbox_id, row.epoch, row.ts_ns, text=text[:_TEXT_MAX])
 
 
-def _heard(traced: TracedRow, body: ReportBody, *, text: str) -> Mark:
+def _heard(traced: TracedRow, body: ReportBody | AmendedBody, *, text: str) -> Mark:
     row, report = traced.row, body.report
     return Mark(
         row.seq,

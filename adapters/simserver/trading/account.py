@@ -31,6 +31,8 @@ from trading.orders.messages import (
     OrdType,
     Side,
     TimeInForce,
+    TriggeringInstructions,
+    TriggerPriceType,
     VenueCommand,
     VenueEvent,
 )
@@ -113,6 +115,8 @@ class TradingAccount:
             leverage=spec.leverage,
             post_only_expires=venue in {"okx", "bybit"},
             reuse_closed_ids=venue.startswith("binance"),
+            holds_triggers=True,
+            waiting_locks=venue == "binance",
             write_ahead=spec.directory is not None,
         )
         self.sim = SimVenue(venue, instruments, config, 0)
@@ -159,15 +163,36 @@ class TradingAccount:
 
     def on_trade(self, trade: Trade) -> None:
         """A public trade."""
-        if self.sim.market(trade.instrument_id).busy:
+        place = self.sim.market(trade.instrument_id)
+        if place.busy:
             now_ns = self.now_ns()
             self.sim.on_trade(trade, now_ns)
             self._leave(now_ns)
+        if place.waiting:
+            self.on_price(trade.instrument_id, TriggerPriceType.LAST, place.instrument.price(trade.price_ticks))
+
+    def on_price(self, instrument_id: str, kind: TriggerPriceType, price: Decimal) -> None:
+        """A price that waiting orders watch: what it reaches is triggered."""
+        now_ns = self.now_ns()
+        self.sim.in_place(now_ns).see_price(instrument_id, kind, price, now_ns)
+        self._leave(now_ns)
+
+    def _prices_now(self, key: str, market: Market) -> None:
+        """What waiting orders of a market are held against from here on."""
+        one = market.instrument
+        prices = self._feed.prices(key, self.now_ns())
+        if prices is not None:
+            self.on_price(one.instrument_id, TriggerPriceType.INDEX, Decimal(f"{prices[0]:.8f}"))
+            self.on_price(one.instrument_id, TriggerPriceType.MARK, Decimal(f"{prices[1]:.8f}"))
+        if market.last_ticks:
+            self.on_price(one.instrument_id, TriggerPriceType.LAST, one.price(market.last_ticks))
 
     def on_second(self) -> None:
         """Mark prices and funding go on."""
         now_ns = self.now_ns()
         for key, market in self.markets.items():
+            if self.sim.market(market.instrument.instrument_id).waiting:
+                self._prices_now(key, market)
             prices = self._feed.prices(key, now_ns)
             if prices is None or market.instrument.kind is InstrumentKind.SPOT:
                 continue
@@ -208,8 +233,11 @@ class TradingAccount:
         price: Decimal | None,
         cl_ord_id: str,
         reduce_only: bool = False,
+        trigger: TriggeringInstructions | None = None,
     ) -> ExecutionReport:
         """A new order: the first report of it, NEW or REJECTED."""
+        if trigger is not None:
+            self._prices_now(market.key, market)
         order = NewOrderSingle(
             venue=self.venue,
             instrument_id=market.instrument.instrument_id,
@@ -224,6 +252,7 @@ class TradingAccount:
             epoch=0,
             cause="wire",
             ts_init_ns=self.now_ns(),
+            trigger=trigger,
         )
         events = self.submit(order)
         return next(
@@ -247,9 +276,10 @@ class TradingAccount:
         )
         self.submit(request)
 
-    def cancel_all(self, keys: set[str] | None = None) -> list[SimOrder]:
-        """Cancel what works in some markets, or in all; what was canceled."""
+    def cancel_all(self, keys: set[str] | None = None, *, waiting: bool = True) -> list[SimOrder]:
+        """Cancel what works in some markets, or in all; what was canceled. Without ``waiting`` what waits stays."""
         found = [order for order in self.working() if keys is None or self.key_of[order.instrument_id] in keys]
+        found = [order for order in found if waiting or not order.waits]
         for order in found:
             self.cancel(order)
         return found

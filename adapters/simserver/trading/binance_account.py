@@ -151,7 +151,8 @@ class BinanceAccount:
         if not number and not cl_ord_id:
             raise refused(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
         order = self._account.order(int(number) if number.isdigit() else None, cl_ord_id)
-        seen = [] if order is None else self._account.seen([order], path)
+        hidden = order is None or (self.venue != SPOT and not order.was_on_book)
+        seen = [] if order is None or hidden else self._account.seen([order], path)
         if not seen or seen[0].instrument_id != market.instrument.instrument_id:
             raise refused(-2013, "Order does not exist.")
         return seen[0]
@@ -169,7 +170,10 @@ class BinanceAccount:
         market = self._market(fields, optional=True)
         orders = self._account.seen(self._account.working(), path)
         return [
-            self._rows.order(o) for o in orders if market is None or o.instrument_id == market.instrument.instrument_id
+            self._rows.order(o)
+            for o in orders
+            if (market is None or o.instrument_id == market.instrument.instrument_id)
+            and (self.venue == SPOT or not o.waits)
         ]
 
     def _all_orders(self, fields: Fields, path: str) -> object:
@@ -182,6 +186,7 @@ class BinanceAccount:
             for order in self._account.seen(self._account.exchange.orders(), path)
             if order.instrument_id == market.instrument.instrument_id
             and order.order_no >= first
+            and (self.venue == SPOT or order.was_on_book)
             and begin <= self._account.wire_ms(order.ts_ns) <= end
         ]
         return [self._rows.order(order) for order in (found[:limit] if first else found[-limit:])]

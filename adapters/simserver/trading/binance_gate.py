@@ -54,6 +54,11 @@ class BinanceGate:
         self._orders = [_window(rule) for rule in ORDER_LIMITS[venue]]
         self._ban = Ban()
 
+    @property
+    def weight_limit(self) -> int:
+        """Weight that a minute allows."""
+        return self._weight.limit
+
     # --- Keys ----------------------------------------------------------------------------------------
 
     def known(self, request: TradeRequest) -> dict[str, str]:
@@ -66,6 +71,11 @@ class BinanceGate:
         """Parameters of a signed request. Raises in the venue's words where it is not."""
         body = request.body.decode("utf-8", "replace")
         self._count(request.path, request.raw_query)
+        if request.spoken:
+            fields = request.query
+            self.prove_fields(fields, request.path)
+            self._check_key(fields["apiKey"], f"ws:{request.path}")
+            return fields
         self._check_key(request.headers.get("X-MBX-APIKEY", ""), request.path)
         query, in_query = signed_part(request.raw_query)
         form, in_body = signed_part(body)
@@ -74,9 +84,9 @@ class BinanceGate:
         self._check_signature(query + form, in_query or in_body)
         return fields
 
-    def prove_fields(self, fields: Mapping[str, str]) -> None:
+    def prove_fields(self, fields: Mapping[str, str], path: str = "/ws-api/v3") -> None:
         """The same for the WebSocket API: fields sorted by name are what is signed."""
-        self._check_key(fields.get("apiKey", ""), "/ws-api/v3")
+        self._check_key(fields.get("apiKey", ""), path)
         self._check_time(fields)
         text = "&".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "signature")
         self._check_signature(text, fields.get("signature", ""))
@@ -115,7 +125,7 @@ class BinanceGate:
             raise self._banned(banned_s)
         name = path.rpartition("/")[2]
         weight = _HEAVY.get(name, {}).get(self.venue, 1)
-        if name == "openOrders" and "symbol=" not in raw_query:
+        if name in {"openOrders", "openAlgoOrders"} and "symbol=" not in raw_query:
             weight = 80 if self.venue == SPOT else 40
         if not self._weight.add(now_ns, weight):
             self._violated(now_ns)

@@ -2,7 +2,8 @@
 
 "Trading endpoints", binance-spot-api-docs/rest-api.md; "New Order", "Modify Order", "Place Multiple Orders" and
 "Auto-Cancel All Open Orders", developers.binance.com derivatives (read 2026-11). Owns placing, amending, canceling,
-batches and the countdown; questions are `binance_account`'s. Orders that wait for a trigger are refused.
+batches and the countdown; questions are `binance_account`'s. Orders that wait for a trigger are the algo service's on
+futures (`binance_algo`); on spot they are orders like others.
 """
 
 from __future__ import annotations
@@ -21,20 +22,25 @@ from adapters.simserver.fault_plane import MS
 from adapters.simserver.feed import Market
 from adapters.simserver.hub import Hub
 from adapters.simserver.knob import Knob
-from adapters.simserver.order_faults import ListenKeyLost, RejectNext
+from adapters.simserver.order_faults import ListenKeyLost, RefuseAmend, RejectNext
 from adapters.simserver.trading.account import TradingAccount
 from adapters.simserver.trading.binance_account import BinanceAccount
+from adapters.simserver.trading.binance_algo import AlgoOrders, side_of, terms_of
 from adapters.simserver.trading.binance_gate import BinanceGate, refused
-from adapters.simserver.trading.binance_rows import STP, Row, Rows
+from adapters.simserver.trading.binance_rows import SPOT_TYPES, STP, Row, Rows
+from adapters.simserver.trading.binance_socket import ENTRY_PATHS, BinanceSocket
 from adapters.simserver.trading.binance_user import UserStreams
 from adapters.simserver.trading.strangers import act_on
-from adapters.simserver.trading.wire import TradeHandler, TradeReply, TradeRequest
-from trading.orders.messages import ExecType, OrdType, Side, TimeInForce
+from adapters.simserver.trading.wire import SocketAsk, TradeHandler, TradeReply, TradeRequest
+from trading.orders.messages import ExecType, OrdType, Side, TimeInForce, TriggeringInstructions, TriggerPriceType
+from trading.orders.triggers import PRICED, WAITING
+from trading.sim import filters
 from trading.sim.state import SimOrder
 
 BATCH_MAX = 5
 CANCEL_BATCH_MAX = 10
 _PREFIX = {SPOT: "/api/v3/", USDM: "/fapi/v1/", COINM: "/dapi/v1/"}
+_SPOT_WAITING = {name: ord_type for ord_type, name in SPOT_TYPES.items()}
 _CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 _encode = msgspec.json.encode
@@ -42,6 +48,7 @@ _batch = msgspec.json.Decoder(list[dict[str, str | int | float | bool]]).decode
 
 Fields = dict[str, str]
 Work = Callable[[Fields], object]
+Answer = Callable[[Fields, str], object]
 
 
 def missing(name: str) -> RestRefused:
@@ -57,9 +64,11 @@ class BinanceTrading:
         self._account = account
         self._gate = BinanceGate(venue, account)
         self._rows = Rows(venue, account)
+        self._algo = AlgoOrders(account, self._rows)
         self._user = UserStreams(venue, account, hub, self._rows, self._gate)
         self._queries = BinanceAccount(venue, account, self._rows, self._gate, self._user)
         self._countdowns: dict[str, int] = {}
+        self._socket = BinanceSocket(venue, account, self._gate, self.routes())
         self.ws_paths = self._user.ws_paths
 
     # --- Routes --------------------------------------------------------------------------------------
@@ -85,6 +94,11 @@ class BinanceTrading:
                 ("DELETE", prefix + "batchOrders"): partial(self._done, self._batch_cancel),
                 ("DELETE", prefix + "allOpenOrders"): partial(self._done, self._cancel_open),
                 ("POST", prefix + "countdownCancelAll"): partial(self._done, self._countdown),
+                ("POST", prefix + "algoOrder"): partial(self._done, self._new_algo, orders=1),
+                ("DELETE", prefix + "algoOrder"): partial(self._done, self._cancel_algo),
+                ("DELETE", prefix + "algoOpenOrders"): partial(self._done, self._cancel_algos),
+                ("GET", prefix + "algoOrder"): partial(self._told, self._ask_algo),
+                ("GET", prefix + "openAlgoOrders"): partial(self._told, self._open_algos),
             }
         return found | self._queries.routes()
 
@@ -95,6 +109,68 @@ class BinanceTrading:
             self._gate.count_orders(request.path, orders)
         body = _encode(work(fields))
         return TradeReply(body=body, headers=self._gate.headers(orders=bool(orders)), accepted=True)
+
+    def _told(self, question: Answer, request: TradeRequest) -> TradeReply:
+        """A question that was signed for."""
+        fields = self._gate.signed(request)
+        body = _encode(question(fields, request.path))
+        return TradeReply(body=body, headers=self._gate.headers(orders=False))
+
+    # --- Orders that wait for a trigger --------------------------------------------------------------
+
+    def _new_algo(self, fields: Fields) -> object:
+        market = self._market(fields)
+        side = side_of(fields)
+        ord_type, in_force, trigger = terms_of(fields, partial(self._amount, fields))
+        if self._account.settings.hedge or fields.get("positionSide", "BOTH") != "BOTH":
+            raise refused(-4061, "Order's position side does not match user's setting.")
+        close_all = fields.get("closePosition", "false").lower() == "true"
+        held = self._account.exchange.account.position(market.instrument.instrument_id).qty
+        qty = max(abs(held), market.instrument.min_qty) if close_all else self._amount(fields, "quantity")
+        cl_ord_id = self._client_id(fields, "clientAlgoId" if "clientAlgoId" in fields else "newClientOrderId")
+        self._check_market(market, reducing=trigger.close_on_trigger)
+        report = self._account.place(
+            market,
+            side=side,
+            ord_type=ord_type,
+            time_in_force=in_force,
+            qty=qty,
+            price=self._amount(fields, "price") if ord_type in PRICED else None,
+            cl_ord_id=cl_ord_id,
+            reduce_only=trigger.close_on_trigger,
+            trigger=trigger,
+        )
+        if report.exec_type is ExecType.REJECTED:
+            raise refusal_of(report.text)
+        order = self._account.order(cl_ord_id=cl_ord_id)
+        assert order is not None
+        return self._algo.row(order)
+
+    def _cancel_algo(self, fields: Fields) -> object:
+        try:
+            order = self._algo.find(fields)
+        except RestRefused:
+            raise refused(-2011, "Unknown order sent.") from None
+        if not order.waits:
+            raise refused(-2011, "Unknown order sent.")
+        self._account.cancel(order)
+        row = self._algo.row(order)
+        return {"algoId": row["algoId"], "clientAlgoId": row["clientAlgoId"], "code": "200", "msg": "success"}
+
+    def _cancel_algos(self, fields: Fields) -> object:
+        for order in self._algo.waiting(self._market(fields).key):
+            self._account.cancel(order)
+        return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+    def _ask_algo(self, fields: Fields, path: str) -> object:
+        order = self._algo.find(fields)
+        if not self._account.seen([order], path):
+            raise refused(-2013, "Order does not exist.")
+        return self._algo.row(order)
+
+    def _open_algos(self, fields: Fields, path: str) -> object:
+        found = self._account.seen(self._algo.waiting(fields.get("symbol", "")), path)
+        return [self._algo.row(order) for order in found]
 
     # --- One order -----------------------------------------------------------------------------------
 
@@ -132,7 +208,10 @@ class BinanceTrading:
             return side, OrdType.MARKET, TimeInForce.IOC
         if kind == "LIMIT_MAKER" and self.venue == SPOT:
             return side, OrdType.LIMIT, TimeInForce.GTX
-        if kind != "LIMIT":
+        waits = _SPOT_WAITING.get(kind) if self.venue == SPOT else None
+        if waits in {OrdType.STOP, OrdType.TAKE_PROFIT}:
+            return side, waits, TimeInForce.IOC
+        if kind != "LIMIT" and waits is None:
             if self.venue == SPOT:
                 raise refused(-1116, "Invalid orderType.")
             text = "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
@@ -143,13 +222,14 @@ class BinanceTrading:
         found = TimeInForce.__members__.get(in_force)
         if found is None or (found is TimeInForce.GTX and self.venue == SPOT):
             raise refused(-1115, "Invalid timeInForce.")
-        return side, OrdType.LIMIT, found
+        return side, waits or OrdType.LIMIT, found
 
     def _check_extras(self, fields: Fields) -> None:
         if fields.get("selfTradePreventionMode", STP) not in {STP, "NONE"}:
             raise refused(-1130, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
+        waits = self.venue == SPOT and fields.get("type", "") in _SPOT_WAITING
         for name in ("stopPrice", "icebergQty", "priceMatch", "activationPrice", "callbackRate", "trailingDelta"):
-            if fields.get(name):
+            if fields.get(name) and not (waits and name == "stopPrice"):
                 raise refused(-1106, f"Parameter '{name}' sent when not required.")
         if self.venue == SPOT:
             return
@@ -181,7 +261,10 @@ class BinanceTrading:
         self._check_extras(fields)
         reduce_only = fields.get("reduceOnly", "false").lower() == "true"
         qty = self._qty(fields, market, side, ord_type)
-        price = self._amount(fields, "price") if ord_type is OrdType.LIMIT else None
+        price = self._amount(fields, "price") if ord_type in PRICED else None
+        trigger = None
+        if ord_type in WAITING:
+            trigger = TriggeringInstructions(self._amount(fields, "stopPrice"), TriggerPriceType.LAST)
         cl_ord_id = self._client_id(fields)
         self._check_market(market, reducing=reduce_only)
         report = self._account.place(
@@ -193,9 +276,10 @@ class BinanceTrading:
             price=price,
             cl_ord_id=cl_ord_id,
             reduce_only=reduce_only and self.venue != SPOT,
+            trigger=trigger,
         )
         if report.exec_type is ExecType.REJECTED:
-            raise refusal_of(report.text)
+            raise refusal_of(report.text, spot=self.venue == SPOT)
         order = self._account.order(cl_ord_id=cl_ord_id)
         assert order is not None
         return order
@@ -221,7 +305,8 @@ class BinanceTrading:
         if not number and not cl_ord_id:
             raise missing(names[0])
         order = self._account.order(int(number) if number.isdigit() else None, cl_ord_id)
-        if order is None or order.instrument_id != market.instrument.instrument_id:
+        hidden = order is not None and self.venue != SPOT and not order.was_on_book
+        if order is None or hidden or order.instrument_id != market.instrument.instrument_id:
             raise refused(-2011, "Unknown order sent.")
         return order
 
@@ -241,6 +326,9 @@ class BinanceTrading:
             raise refused(-2013, "Order does not exist.")
         if Side.__members__.get(fields.get("side", order.side.name)) is not order.side:
             raise refused(-4062, "The side of an order cannot be changed.")
+        barred = self._account.faults.take(RefuseAmend, market.key)
+        if barred is not None:
+            raise refused(barred.code, barred.msg)
         qty, price = self._amount(fields, "quantity"), self._amount(fields, "price")
         same_price = order.price_ticks is not None and price == market.instrument.price(order.price_ticks)
         if same_price and qty == market.instrument.qty(order.order_lots):
@@ -252,7 +340,7 @@ class BinanceTrading:
 
     def _cancel_open(self, fields: Fields) -> object:
         market = self._market(fields)
-        canceled = self._account.cancel_all({market.key})
+        canceled = self._account.cancel_all({market.key}, waiting=self.venue == SPOT)
         if self.venue != SPOT:
             return {"code": 200, "msg": "The operation of cancel all open order is done."}
         if not canceled:
@@ -383,6 +471,10 @@ class BinanceTrading:
         """A request on it."""
         self._user.on_text(connection, text)
 
+    def asked(self, connection: Connection, text: str) -> SocketAsk | None:
+        """An order on it."""
+        return self._socket.asked(text) if connection.path == ENTRY_PATHS[self.venue] else None
+
     def listeners(self) -> int:
         """Streams that are told of orders."""
         return len(self._user.hearing())
@@ -394,7 +486,7 @@ class BinanceTrading:
         now_ns = self._account.now_ns()
         for key in [key for key, due_ns in self._countdowns.items() if due_ns <= now_ns]:
             del self._countdowns[key]
-            self._account.cancel_all({key})
+            self._account.cancel_all({key}, waiting=False)
 
     def on_second(self) -> None:
         """Listen keys."""
@@ -423,7 +515,9 @@ class BinanceTrading:
         self._account.close()
 
 
-def refusal_of(text: str) -> RestRefused:
+def refusal_of(text: str, *, spot: bool = False) -> RestRefused:
     """The exchange's own words begin with the venue's code."""
+    if spot and text == filters.AT_ONCE:
+        return refused(-2010, "Order would trigger immediately.")
     code, _, msg = text.partition(" ")
     return refused(int(code), msg)

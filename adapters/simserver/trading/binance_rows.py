@@ -29,8 +29,14 @@ from trading.sim.state import SimOrder
 
 Row = dict[str, object]
 STP = "EXPIRE_TAKER"
-_STATUS = {OrdStatus.REPLACED: "CANCELED"}
-_EXECUTION = {ExecType.REPLACED: "AMENDMENT"}
+_STATUS = {OrdStatus.REPLACED: "CANCELED", OrdStatus.PENDING_TRIGGER: "NEW"}
+_EXECUTION = {ExecType.REPLACED: "AMENDMENT", ExecType.TRIGGERED: "NEW"}
+SPOT_TYPES = {
+    OrdType.STOP: "STOP_LOSS",
+    OrdType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+    OrdType.TAKE_PROFIT: "TAKE_PROFIT",
+    OrdType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT_LIMIT",
+}
 
 
 def text(amount: Decimal) -> str:
@@ -49,13 +55,15 @@ def status_of(status: OrdStatus) -> str:
 
 
 def type_of(order: SimOrder, venue: str) -> str:
-    """LIMIT, MARKET, or spot's LIMIT_MAKER."""
+    """LIMIT, MARKET, or spot's LIMIT_MAKER and the kinds that wait; on futures those become what they are meant for."""
+    if order.trigger is not None:
+        return SPOT_TYPES[order.ord_type] if venue == SPOT else "MARKET" if order.price_ticks is None else "LIMIT"
     post_only = venue == SPOT and order.time_in_force is TimeInForce.GTX
     return "LIMIT_MAKER" if post_only else order.ord_type.name
 
 
 def _in_force(order: SimOrder, venue: str) -> str:
-    if order.ord_type is OrdType.MARKET or (venue == SPOT and order.time_in_force is TimeInForce.GTX):
+    if order.price_ticks is None or (venue == SPOT and order.time_in_force is TimeInForce.GTX):
         return "GTC"
     return order.time_in_force.name
 
@@ -103,12 +111,12 @@ class Rows:
             return row | {
                 "orderListId": -1,
                 "cummulativeQuoteQty": text(value),
-                "stopPrice": "0.00000000",
+                "stopPrice": text(Decimal(0) if order.trigger is None else order.trigger.trigger_price),
                 "icebergQty": "0.00000000",
                 "time": made_ms,
                 "updateTime": updated_ms,
-                "isWorking": True,
-                "workingTime": made_ms,
+                "isWorking": order.was_on_book,
+                "workingTime": self._working_ms(order),
                 "origQuoteOrderQty": "0.00000000",
             }
         average = order.cum_value / market.instrument.qty(cum) if cum else Decimal(0)
@@ -122,7 +130,7 @@ class Rows:
             "stopPrice": "0",
             "workingType": "CONTRACT_PRICE",
             "priceProtect": False,
-            "origType": order.ord_type.name,
+            "origType": type_of(order, self.venue),
             "time": made_ms,
             "updateTime": updated_ms,
         }
@@ -131,6 +139,10 @@ class Rows:
         else:
             row |= {"priceMatch": "NONE", "goodTillDate": 0}
         return row
+
+    def _working_ms(self, order: SimOrder) -> int:
+        """When it came on the book; -1 while it waits."""
+        return self._account.wire_ms(order.triggered_ns or order.ts_ns) if order.was_on_book else -1
 
     def spot_reply(self, order: SimOrder, kind: str) -> Row:
         """The answer to a new spot order: ACK, RESULT or FULL."""
@@ -325,7 +337,7 @@ class Rows:
                 head
                 | common
                 | {
-                    "P": "0.00000000",
+                    "P": text(order.trigger.trigger_price if order and order.trigger else Decimal(0)),
                     "F": "0.00000000",
                     "g": -1,
                     "C": shown_id(own_id) if canceled else "",
@@ -337,7 +349,7 @@ class Rows:
                     "Z": text(report.avg_px * report.cum_qty),
                     "Y": text(report.last_px * report.last_qty),
                     "Q": "0.00000000",
-                    "W": made_ms,
+                    "W": self._working_ms(order) if order else made_ms,
                 }
             )
         if fill is None:
@@ -350,7 +362,7 @@ class Rows:
             "a": "0",
             "R": bool(order and order.reduce_only),
             "wt": "CONTRACT_PRICE",
-            "ot": report.ord_type.name,
+            "ot": type_of(order, self.venue) if order else report.ord_type.name,
             "ps": "BOTH",
             "cp": False,
             "rp": text(fill.pnl if fill else Decimal(0)),

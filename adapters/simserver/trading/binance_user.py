@@ -16,8 +16,10 @@ from adapters.simserver.dialect import Query, RestRefused
 from adapters.simserver.fault_plane import USER
 from adapters.simserver.hub import Hub
 from adapters.simserver.trading.account import Fill, TradingAccount
+from adapters.simserver.trading.binance_algo import AlgoOrders
 from adapters.simserver.trading.binance_gate import BinanceGate
 from adapters.simserver.trading.binance_rows import Row, Rows
+from adapters.simserver.trading.binance_socket import ENTRY_PATHS
 from adapters.simserver.trading.holdings import balances, holdings
 from trading.orders.messages import ExecType, ExecutionReport, FundingPayment, VenueEvent
 
@@ -51,13 +53,14 @@ class UserStreams:
         self.venue = venue
         self.ws_paths: tuple[str, ...] = {
             SPOT: ("/ws-api/v3",),
-            USDM: ("/private/ws", "/private/ws/{tail:.+}", "/private/stream"),
-            COINM: (),
+            USDM: ("/private/ws", "/private/ws/{tail:.+}", "/private/stream", ENTRY_PATHS[USDM]),
+            COINM: (ENTRY_PATHS[COINM],),
         }[venue]
         self._account = account
         self._hub = hub
         self._rows = rows
         self._gate = gate
+        self._algo = AlgoOrders(account, rows)
         self._keys: dict[str, int] = {}
         self._made = 0
         self._clients: dict[int, _Subscriber] = {}
@@ -112,7 +115,7 @@ class UserStreams:
 
     def claims(self, path: str, query: Query, tail: str) -> bool:
         """Private paths, and market paths that name a listen key."""
-        if path.startswith(("/private", "/ws-api")):
+        if path.startswith(("/private", "/ws-api")) or path == ENTRY_PATHS[self.venue]:
             return True
         return tail in self._keys or query.get("streams", "") in self._keys
 
@@ -175,7 +178,7 @@ class UserStreams:
     def on_event(self, event: VenueEvent) -> None:
         """What happened on the account, to all who may hear it."""
         match event:
-            case ExecutionReport() if event.exec_type is not ExecType.REJECTED:
+            case ExecutionReport() if event.exec_type is not ExecType.REJECTED or event.order_id:
                 self._on_report(event)
             case FundingPayment():
                 self._tell_balance(event.instrument_id, "FUNDING_FEE", event.ts_event_ns, event)
@@ -191,11 +194,22 @@ class UserStreams:
         topic = f"{USER}{'fill' if trade else 'order'}:{key}"
         if trade and self.venue != SPOT:
             self._tell_balance(report.instrument_id, "ORDER", report.ts_event_ns, None)
-        self._tell(topic, self._rows.order_event(report, fill))
+        algo = [] if self.venue == SPOT else self._algo.events(report)
+        if report.exec_type is ExecType.TRIGGERED:
+            self._say(topic, algo)
+        order = self._account.order(int(report.order_id)) if report.order_id else None
+        if self.venue == SPOT or order is None or order.was_on_book:
+            self._tell(topic, self._rows.order_event(report, fill))
+        if report.exec_type is not ExecType.TRIGGERED:
+            self._say(topic, algo)
         if self.venue == SPOT:
             one = self._account.markets[key].instrument
             changed = [b for b in balances(self._account) if b.asset in {one.base, one.quote}]
             self._tell(f"{USER}account", self._rows.spot_account_event(report.ts_event_ns, changed))
+
+    def _say(self, topic: str, events: list[Row]) -> None:
+        for event in events:
+            self._tell(topic, event)
 
     def _fill_of(self, report: ExecutionReport) -> Fill | None:
         return next((fill for fill in reversed(self._account.fills) if fill.trade_id == report.exec_seq), None)

@@ -6,6 +6,8 @@ with a retCode; only the limit of an address is HTTP 403.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from adapters.bybit.encode import refusal as said
@@ -54,7 +56,12 @@ class BybitGate:
             raise RestRefused(403, said(10018, "access too frequent", self._account.venue_ms()))
         post = request.method == "POST"
         payload = request.body.decode("utf-8", "replace") if post else request.raw_query
-        self._prove(request, payload)
+        if request.spoken:
+            self._check_window(request.headers)
+            for topic in (request.path, f"ws:{request.path}"):
+                self.check_key(self._account.credentials.api_key, topic)
+        else:
+            self._prove(request, payload)
         if not post:
             fields: dict[str, object] = dict(request.query)
         else:
@@ -73,14 +80,20 @@ class BybitGate:
         if not stamp.isdigit() or not window.isdigit():
             raise self.refused(10001, "params error: X-BAPI-TIMESTAMP is not a number")
         self.check_key(api_key, request.path)
+        self._check_window(headers)
+        origin = stamp + api_key + window + payload
+        if not same(credentials.hex_digest(origin), headers.get("X-BAPI-SIGN", "")):
+            raise self.refused(10004, f"error sign! origin_string[{origin[:200]}]")
+
+    def _check_window(self, headers: Mapping[str, str]) -> None:
+        stamp, window = headers.get("X-BAPI-TIMESTAMP", ""), headers.get("X-BAPI-RECV-WINDOW", str(RECV_WINDOW_MS))
+        if not stamp.isdigit() or not window.isdigit():
+            raise self.refused(10001, "params error: X-BAPI-TIMESTAMP is not a number")
         now_ms = self._account.venue_ms()
         if not now_ms - int(window) <= int(stamp) < now_ms + AHEAD_MS:
             text = "invalid request, please check your server timestamp or recv_window param. "
             text += f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]"
             raise self.refused(10002, text)
-        origin = stamp + api_key + window + payload
-        if not same(credentials.hex_digest(origin), headers.get("X-BAPI-SIGN", "")):
-            raise self.refused(10004, f"error sign! origin_string[{origin[:200]}]")
 
     def check_key(self, api_key: str, path: str) -> None:
         """Whether the key is the account's, and is not refused by a fault."""

@@ -2,7 +2,7 @@
 
 "Place Order", "Amend Order", "Cancel Order", "Batch Place Order", "Set DCP" and "Error Codes",
 bybit-exchange.github.io/docs/v5 (read 2026-11). An answer says that a request was taken; what became of the order is
-told on the private topics. Orders that wait for a trigger are refused.
+told on the private topics. Orders that wait for a trigger are `bybit_triggers`'.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from adapters.simserver.dialect import Query, RestRefused
 from adapters.simserver.feed import Market
 from adapters.simserver.hub import Hub
 from adapters.simserver.knob import Knob
-from adapters.simserver.order_faults import ListenKeyLost, RejectNext
+from adapters.simserver.order_faults import ListenKeyLost, RefuseAmend, RejectNext
 from adapters.simserver.trading.account import TradingAccount
 from adapters.simserver.trading.binance_rows import shown_id
 from adapters.simserver.trading.bybit_account import BybitAccount
 from adapters.simserver.trading.bybit_gate import BybitGate
-from adapters.simserver.trading.bybit_private import BybitPrivate
+from adapters.simserver.trading.bybit_private import TRADE_PATH, BybitPrivate
 from adapters.simserver.trading.bybit_rows import Rows, number_of, order_id
+from adapters.simserver.trading.bybit_socket import BybitSocket
+from adapters.simserver.trading.bybit_triggers import Fields, closes, text_of, waiting_of, wrong_side
 from adapters.simserver.trading.refusals import Refusal, refusal_of
 from adapters.simserver.trading.strangers import act_on
-from adapters.simserver.trading.wire import TradeHandler, TradeReply, TradeRequest
+from adapters.simserver.trading.wire import SocketAsk, TradeHandler, TradeReply, TradeRequest
 from trading.instruments import InstrumentKind
 from trading.orders.messages import ExecType, OrdStatus, OrdType, Side, TimeInForce
 from trading.sim.state import SimOrder
@@ -51,6 +53,7 @@ SPOT_CODES = {
     Refusal.BALANCE: (170131, "Insufficient balance."),
     Refusal.MARGIN: (170131, "Insufficient balance."),
     Refusal.REDUCE_ONLY: (170210, "New order rejected."),
+    Refusal.AT_ONCE: (170210, "New order rejected."),
     Refusal.UNKNOWN_ORDER: (170213, "Order does not exist."),
     Refusal.OTHER: (170210, "New order rejected."),
 }
@@ -69,18 +72,12 @@ CONTRACT_CODES = {
     Refusal.BALANCE: (110007, "ab not enough for new order"),
     Refusal.MARGIN: (110007, "ab not enough for new order"),
     Refusal.REDUCE_ONLY: (110017, "current position is zero, cannot fix reduce-only order qty"),
+    Refusal.AT_ONCE: (110093, "expect Falling, but trigger_price > current"),
     Refusal.UNKNOWN_ORDER: (110001, "order not exists or too late to cancel"),
     Refusal.OTHER: (110013, "Order rejected"),
 }
 
-Fields = dict[str, object]
 Work = Callable[[str, Fields], SimOrder]
-
-
-def text_of(fields: Fields, name: str) -> str:
-    """A field as text; "" where it is missing."""
-    value = fields.get(name)
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class BybitTrading:
@@ -92,6 +89,7 @@ class BybitTrading:
         self._rows = Rows(account)
         self._private = BybitPrivate(account, hub, self._rows)
         self._queries = BybitAccount(account, self._rows, self._gate, self._private)
+        self._socket = BybitSocket(account, self._gate, self.routes())
         self.ws_paths = self._private.ws_paths
 
     def routes(self) -> dict[tuple[str, str], TradeHandler]:
@@ -140,7 +138,7 @@ class BybitTrading:
         return Decimal(value)
 
     def _check(self, market: Market, fields: Fields) -> None:
-        for name in ("triggerPrice", "takeProfit", "stopLoss", "bboSideType"):
+        for name in ("takeProfit", "stopLoss", "bboSideType"):
             if text_of(fields, name) not in {"", "0"}:
                 raise self._gate.refused(10001, f"params error: {name} is not supported")
         spot = market.instrument.kind is InstrumentKind.SPOT
@@ -169,17 +167,22 @@ class BybitTrading:
         self._check(market, fields)
         qty = self._qty(category, market, fields, side, ord_type)
         cl_ord_id = link_id or self._account.new_id()
+        limit = ord_type is OrdType.LIMIT
+        waits = waiting_of(self._gate, market, fields, side, limit=limit)
         report = self._account.place(
             market,
             side=side,
-            ord_type=ord_type,
+            ord_type=ord_type if waits is None else waits[0],
             time_in_force=TimeInForce.IOC if ord_type is OrdType.MARKET else in_force,
             qty=qty,
-            price=self._amount(category, fields, "price") if ord_type is OrdType.LIMIT else None,
+            price=self._amount(category, fields, "price") if limit else None,
             cl_ord_id=cl_ord_id,
-            reduce_only=category != "spot" and text_of(fields, "reduceOnly") == "true",
+            reduce_only=category != "spot" and closes(fields),
+            trigger=None if waits is None else waits[1],
         )
         if report.exec_type is ExecType.REJECTED:
+            if waits is not None and refusal_of(report.text) is Refusal.AT_ONCE:
+                raise self._gate.refused(*wrong_side(side, *waits))
             raise self._refusal(category, refusal_of(report.text))
         order = self._account.order(cl_ord_id=cl_ord_id)
         assert order is not None
@@ -217,7 +220,11 @@ class BybitTrading:
 
     def _amend(self, category: str, fields: Fields) -> SimOrder:
         order = self._find(category, fields)
-        one = self._market(category, fields).instrument
+        market = self._market(category, fields)
+        one = market.instrument
+        barred = self._account.faults.take(RefuseAmend, market.key)
+        if barred is not None:
+            raise self._gate.refused(barred.code, barred.msg)
         qty = self._amount(category, fields, "qty") if text_of(fields, "qty") else one.qty(order.order_lots)
         if text_of(fields, "price"):
             price = self._amount(category, fields, "price")
@@ -290,7 +297,7 @@ class BybitTrading:
 
     def claims(self, connection_path: str, query: Query, tail: str) -> bool:
         """Whether a WebSocket is a private one."""
-        return connection_path.startswith("/v5/private")
+        return connection_path.startswith(("/v5/private", TRADE_PATH))
 
     def on_open(self, connection: Connection, query: Query, tail: str) -> None:
         """A private client."""
@@ -303,6 +310,12 @@ class BybitTrading:
     def on_text(self, connection: Connection, text: str) -> None:
         """A request on it."""
         self._private.on_text(connection, text)
+
+    def asked(self, connection: Connection, text: str) -> SocketAsk | None:
+        """An order on it."""
+        if connection.path != TRADE_PATH:
+            return None
+        return self._socket.asked(text, logged_in=self._private.is_logged_in(connection))
 
     def listeners(self) -> int:
         """Topics of orders that are served."""

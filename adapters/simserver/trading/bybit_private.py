@@ -21,6 +21,8 @@ from trading.orders.messages import ExecType, ExecutionReport, FundingPayment, V
 
 S = 1_000_000_000
 CATEGORIES = ("spot", "linear", "inverse")
+TRADE_PATH = "/v5/trade"
+"""Where orders are taken; its logins and pongs are said in other words than the private stream's."""
 DCP_PRODUCTS = {"dcp.future": "DERIVATIVES", "dcp.spot": "SPOT", "dcp.option": "OPTIONS"}
 _CATEGORIES_OF = {"DERIVATIVES": ("linear:", "inverse:"), "SPOT": ("spot:",), "OPTIONS": ()}
 TOPICS = frozenset(
@@ -58,7 +60,7 @@ class _Session:
 class BybitPrivate:
     """The private clients of one server."""
 
-    ws_paths: tuple[str, ...] = ("/v5/private",)
+    ws_paths: tuple[str, ...] = ("/v5/private", TRADE_PATH)
 
     def __init__(self, account: TradingAccount, hub: Hub, rows: Rows) -> None:
         self._account = account
@@ -82,6 +84,11 @@ class BybitPrivate:
         self._sessions.pop(connection.id, None)
         self._watch_dcp()
 
+    def is_logged_in(self, connection: Connection) -> bool:
+        """Whether orders may be asked for on it."""
+        session = self._sessions.get(connection.id)
+        return session is not None and session.logged_in
+
     def listeners(self) -> int:
         """Subscriptions that are served."""
         return sum(len(session.topics) for session in self._sessions.values() if session.logged_in)
@@ -104,6 +111,9 @@ class BybitPrivate:
             self._answer(session, "", "", "error:json decode failed")
             return
         match request.op:
+            case "ping" if connection.path == TRADE_PATH:
+                if self._account.faults.take(Unponged, "", connection.id) is None:
+                    self._trade_answer(session, request, 0, "OK", {"data": [str(self._account.venue_ms())]})
             case "ping":
                 if self._account.faults.take(Unponged, "", connection.id) is None:
                     now = str(self._account.venue_ms())
@@ -111,6 +121,8 @@ class BybitPrivate:
                     connection.push(_encode(body))
             case "auth":
                 self._login(session, request)
+            case _ if connection.path == TRADE_PATH:
+                self._trade_answer(session, request, 10404, "op type is not found", {})
             case "subscribe":
                 self._subscribe(session, request)
             case "unsubscribe":
@@ -129,13 +141,17 @@ class BybitPrivate:
         if len(request.args) >= 3 and str(request.args[1]).isdigit():
             api_key, expires, signature = (str(one) for one in request.args[:3])
             good = same(credentials.hex_digest(f"GET/realtime{expires}"), signature)
-            if api_key != credentials.api_key or self._account.faults.take(AuthFailure, "/v5/private"):
+            if api_key != credentials.api_key or self._account.faults.take(AuthFailure, session.connection.path):
                 error = "API key is invalid."
             elif not good:
                 error = "Sign Error"
             else:
                 error = "" if int(expires) > self._account.venue_ms() else "Params Error: expired"
         session.logged_in = not error
+        if session.connection.path == TRADE_PATH:
+            code = 0 if not error else 10004 if error == "Sign Error" else 10001 if "Params" in error else 10003
+            self._trade_answer(session, request, code, error or "OK", {})
+            return
         self._answer(session, request.req_id, "auth", error)
 
     def _subscribe(self, session: _Session, request: _Request) -> None:
@@ -156,6 +172,11 @@ class BybitPrivate:
 
     def _name(self, session: _Session) -> str:
         return f"{session.connection.id:08x}-0000-4000-8000-000000000000"
+
+    def _trade_answer(self, session: _Session, request: _Request, code: int, msg: str, more: Row) -> None:
+        op = "pong" if request.op == "ping" else request.op
+        body: Row = {"retCode": code, "retMsg": msg, "op": op, "connId": self._name(session), **more}
+        session.connection.push(_encode(body))
 
     def _answer(self, session: _Session, request_id: str | int, op: str, error: str) -> None:
         body: Row = {"success": not error, "ret_msg": error, "op": op, "conn_id": self._name(session)}
@@ -205,7 +226,7 @@ class BybitPrivate:
         if not self._sessions:
             return
         match event:
-            case ExecutionReport() if event.exec_type is not ExecType.REJECTED:
+            case ExecutionReport() if event.exec_type is not ExecType.REJECTED or event.order_id:
                 self._on_report(event)
             case FundingPayment():
                 category = self._account.key_of[event.instrument_id].partition(":")[0]
@@ -225,6 +246,8 @@ class BybitPrivate:
                 self._tell_fill(fill, key, category)
         if order is not None:
             row = {"category": category, **self._rows.order(order, report)}
+            if report.exec_type is ExecType.TRIGGERED:
+                self._tell("order", category, f"{USER}order:{key}", [row | {"orderStatus": "Triggered"}])
             self._tell("order", category, f"{USER}order:{key}", [row])
 
     def _tell_fill(self, fill: Fill, key: str, category: str) -> None:

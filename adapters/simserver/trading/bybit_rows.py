@@ -13,11 +13,17 @@ from adapters.simserver.trading.account import Fill, TradingAccount
 from adapters.simserver.trading.binance_rows import shown_id
 from adapters.simserver.trading.holdings import Balance, Holding, mark_price
 from adapters.simserver.trading.refusals import Refusal, refusal_of
-from trading.orders.messages import ExecutionReport, FundingPayment, Liquidity, OrdStatus
+from trading.orders.messages import ExecutionReport, FundingPayment, Liquidity, OrdStatus, TriggerPriceType
+from trading.orders.triggers import PRICED, rises
 from trading.sim.fees import value_of
 from trading.sim.state import SimOrder
 
 Row = dict[str, object]
+_BY = {
+    TriggerPriceType.LAST: "LastPrice",
+    TriggerPriceType.MARK: "MarkPrice",
+    TriggerPriceType.INDEX: "IndexPrice",
+}
 _IN_FORCE = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK", "GTX": "PostOnly"}
 _REASONS = {Refusal.POST_ONLY: "EC_PostOnlyWillTakeLiquidity", Refusal.REDUCE_ONLY: "EC_ReduceOnlyRejected"}
 
@@ -70,7 +76,7 @@ class Rows:
         average = order.cum_value / one.qty(order.cum_lots) if report is None and order.cum_lots else Decimal(0)
         if report is not None:
             average = report.avg_px
-        leaves = one.qty(order.open_lots) if status in {OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED} else Decimal(0)
+        leaves = one.qty(order.open_lots) if order.is_open else Decimal(0)
         if report is not None:
             leaves = report.leaves_qty
         price = Decimal(0) if order.price_ticks is None else one.price(order.price_ticks)
@@ -85,14 +91,14 @@ class Rows:
             "orderId": order_id(order.order_no, spot=spot),
             "orderLinkId": shown_id(order.cl_ord_id),
             "side": order.side.value.capitalize(),
-            "orderType": order.ord_type.value.capitalize(),
+            "orderType": "Market" if order.price_ticks is None else "Limit",
             "cancelType": "CancelByUser" if status is OrdStatus.CANCELED else "UNKNOWN",
             "price": plain(price),
             "qty": plain(one.qty(order.order_lots)),
             "timeInForce": _IN_FORCE[order.time_in_force.name],
-            "orderStatus": _status(status, cum, spot=spot),
+            "orderStatus": _status(order, status, cum, spot=spot),
             "reduceOnly": order.reduce_only,
-            "closeOnTrigger": False,
+            "closeOnTrigger": order.trigger is not None and order.trigger.close_on_trigger,
             "leavesQty": plain(leaves),
             "leavesValue": plain(value_of(one, leaves, price)) if price else "0",
             "cumExecQty": plain(cum),
@@ -105,9 +111,10 @@ class Rows:
             "createdTime": str(self._account.wire_ms(order.ts_ns)),
             "updatedTime": str(self._account.wire_ms(updated_ns)),
             "createType": "CreateByUser",
-            "stopOrderType": "",
-            "triggerPrice": "",
-            "triggerDirection": 0,
+            "stopOrderType": "" if order.trigger is None else "Stop",
+            "triggerPrice": "" if order.trigger is None else plain(order.trigger.trigger_price),
+            "triggerDirection": 0 if spot else _direction(order),
+            "triggerBy": "" if order.trigger is None else _BY[order.trigger.trigger_price_type],
             "takeProfit": "",
             "stopLoss": "",
             "smpType": "CancelTaker",
@@ -141,8 +148,8 @@ class Rows:
             "orderPrice": plain(report.price or Decimal(0)),
             "orderQty": plain(report.order_qty),
             "leavesQty": plain(report.leaves_qty),
-            "orderType": report.ord_type.value.capitalize(),
-            "stopOrderType": "UNKNOWN",
+            "orderType": "Limit" if report.ord_type in PRICED else "Market",
+            "stopOrderType": "UNKNOWN" if report.trigger is None else "Stop",
             "execId": exec_id(fill.trade_id, spot=spot),
             "execPrice": plain(report.last_px),
             "execQty": plain(report.last_qty),
@@ -272,8 +279,19 @@ class Rows:
         return found[0].instrument.price(found[0].last_ticks) if found else Decimal(0)
 
 
-def _status(status: OrdStatus, cum: Decimal, *, spot: bool) -> str:
+def _direction(order: SimOrder) -> int:
+    """1: the price rises to the trigger, 2: it falls, 0: there is none."""
+    if order.trigger is None:
+        return 0
+    return 1 if rises(order.ord_type, order.side) else 2
+
+
+def _status(order: SimOrder, status: OrdStatus, cum: Decimal, *, spot: bool) -> str:
+    if order.trigger is not None and not order.triggered_ns and status is OrdStatus.CANCELED:
+        return "Deactivated"
     match status:
+        case OrdStatus.PENDING_TRIGGER:
+            return "Untriggered"
         case OrdStatus.NEW:
             return "New"
         case OrdStatus.PARTIALLY_FILLED:

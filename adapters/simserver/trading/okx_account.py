@@ -82,7 +82,8 @@ class OkxAccount:
         market = self._market(fields)
         number, client_id = fields.get("ordId", ""), fields.get("clOrdId", "")
         order = self._account.order(int(number) if number.isdigit() else None, "" if number else client_id)
-        seen = [] if order is None else self._account.seen([order], path)
+        nameless = order is not None and order.trigger is not None and (not number or not order.was_on_book)
+        seen = [] if order is None or nameless else self._account.seen([order], path)
         if not seen or seen[0].instrument_id != market.instrument.instrument_id:
             raise self._gate.refused("51603", "Order does not exist")
         return [self._rows.order(seen[0])]
@@ -95,6 +96,7 @@ class OkxAccount:
             order
             for order in reversed(self._account.seen(self._account.exchange.orders(), path))
             if order.is_open is pending
+            and order.was_on_book
             and self._account.key_of[order.instrument_id] in keys
             and before < order.order_no < after
             and begin <= self._account.wire_ms(order.ts_ns) <= end

@@ -54,7 +54,11 @@ class OkxGate:
     def signed(self, request: TradeRequest) -> dict[str, str] | list[dict[str, str]]:
         """Parameters of a signed request: of the query on GET; of the JSON body, which may be a list, on POST."""
         body = request.body.decode("utf-8", "replace")
-        self._prove(request, body)
+        if request.spoken:
+            self._check_fault(request.path)
+            self._check_fault(f"ws:{request.path}")
+        else:
+            self._prove(request, body)
         if request.method == "GET":
             fields: dict[str, str] | list[dict[str, str]] = request.query
         else:
@@ -89,8 +93,9 @@ class OkxGate:
         for name in names:
             if not headers.get(name):
                 raise self.refused(codes[name], f"Request header {name} can not be empty.", 401)
-        if api_key != credentials.api_key or self._account.faults.take(AuthFailure, request.path):
+        if api_key != credentials.api_key:
             raise self.refused("50111", "Invalid OK-ACCESS-KEY", 401)
+        self._check_fault(request.path)
         if passphrase != credentials.passphrase:
             raise self.refused("50105", "Request header OK-ACCESS-PASSPHRASE incorrect.", 401)
         try:
@@ -101,6 +106,10 @@ class OkxGate:
             raise self.refused("50102", "Timestamp request expired", 401)
         if not same(credentials.base64_digest(stamp + request.method + request.target + body), sign):
             raise self.refused("50113", "Invalid Sign", 401)
+
+    def _check_fault(self, path: str) -> None:
+        if self._account.faults.take(AuthFailure, path):
+            raise self.refused("50111", "Invalid OK-ACCESS-KEY", 401)
 
     def _count(self, method: str, path: str, instrument: str, amount: int) -> None:
         window = self._windows.setdefault(f"{method} {path} {instrument}", Window(path, EVERY_S, LIMITS.get(path, 60)))

@@ -2,7 +2,7 @@
 
 "Place order", "Amend order", "Cancel order", "Place multiple orders", "Cancel All After" and "Error Code / Trade",
 okx.com/docs-v5 (read 2026-11). A request with one row that fails has code 1, a batch of which some failed code 2; the
-reason is the row's. Algo orders are not served.
+reason is the row's. Algo orders are `okx_algo`'s.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from adapters.simserver.fault_plane import MS
 from adapters.simserver.feed import Market
 from adapters.simserver.hub import Hub
 from adapters.simserver.knob import Knob
-from adapters.simserver.order_faults import ListenKeyLost, RejectNext
+from adapters.simserver.order_faults import ListenKeyLost, RefuseAmend, RejectNext
 from adapters.simserver.trading.account import TradingAccount
 from adapters.simserver.trading.binance_rows import shown_id
 from adapters.simserver.trading.okx_account import OkxAccount
+from adapters.simserver.trading.okx_algo import OkxAlgo
 from adapters.simserver.trading.okx_gate import OkxGate
 from adapters.simserver.trading.okx_private import OkxPrivate
 from adapters.simserver.trading.okx_rows import Row, Rows
+from adapters.simserver.trading.okx_socket import OkxSocket
 from adapters.simserver.trading.refusals import Refusal, refusal_of
 from adapters.simserver.trading.strangers import act_on
-from adapters.simserver.trading.wire import TradeHandler, TradeReply, TradeRequest
+from adapters.simserver.trading.wire import SocketAsk, TradeHandler, TradeReply, TradeRequest
 from trading.instruments import InstrumentKind
 from trading.orders.messages import ExecType, OrdStatus, OrdType, Side, TimeInForce
 from trading.sim.state import SimOrder
@@ -60,6 +62,7 @@ CODES = {
     Refusal.MARGIN: ("51008", "Order failed. Insufficient margin in account."),
     Refusal.REDUCE_ONLY: ("51169", "Order failed because you don't have any positions in this direction to reduce."),
     Refusal.UNKNOWN_ORDER: ("51400", "Order cancellation failed as the order does not exist."),
+    Refusal.AT_ONCE: ("at_once", "the algo order's kind and side have the words"),
     Refusal.OTHER: ("51000", "Parameter error"),
 }
 
@@ -77,6 +80,10 @@ def _fail(kind: Refusal) -> _Failed:
     return _Failed(*CODES[kind])
 
 
+def _explained(text: str) -> tuple[str, str]:
+    return CODES[refusal_of(text)]
+
+
 Work = Callable[[Fields], SimOrder]
 
 
@@ -89,6 +96,8 @@ class OkxTrading:
         self._rows = Rows(account)
         self._private = OkxPrivate(account, hub, self._rows)
         self._queries = OkxAccount(account, self._rows, self._gate)
+        self._algo = OkxAlgo(account, self._rows, self._gate, _explained)
+        self._socket = OkxSocket(account, self._gate, self.routes())
         self._cancel_after_ns = 0
         self.ws_paths = self._private.ws_paths
 
@@ -100,7 +109,11 @@ class OkxTrading:
             "amend-order": ("amend-batch-orders", self._amend),
         }
         found: dict[tuple[str, str], TradeHandler] = {
-            ("POST", "/api/v5/trade/cancel-all-after"): self._cancel_all_after
+            ("POST", "/api/v5/trade/cancel-all-after"): self._cancel_all_after,
+            ("POST", "/api/v5/trade/order-algo"): self._algo.place,
+            ("POST", "/api/v5/trade/cancel-algos"): self._algo.cancel,
+            ("GET", "/api/v5/trade/order-algo"): self._algo.ask,
+            ("GET", "/api/v5/trade/orders-algo-pending"): self._algo.pending,
         }
         for single, (batch, work) in works.items():
             found["POST", f"/api/v5/trade/{single}"] = partial(self._do, work)
@@ -130,7 +143,8 @@ class OkxTrading:
         except _Failed as failed:
             ids = {"clOrdId": item.get("clOrdId", ""), "ordId": item.get("ordId", "")}
             return row | ids | {"sCode": failed.code, "sMsg": failed.msg}
-        return row | {"clOrdId": shown_id(order.cl_ord_id), "ordId": str(order.order_no), "sCode": "0", "sMsg": ""}
+        named = "" if order.trigger is not None else shown_id(order.cl_ord_id)
+        return row | {"clOrdId": named, "ordId": str(order.order_no), "sCode": "0", "sMsg": ""}
 
     def _market(self, fields: Fields) -> Market:
         market = self._account.markets.get(fields.get("instId", ""))
@@ -200,7 +214,8 @@ class OkxTrading:
         if not number and not client_id:
             raise _Failed("51003", "Either clOrdId or ordId is required.")
         order = self._account.order(int(number) if number.isdigit() else None, "" if number else client_id)
-        if order is None or order.instrument_id != market.instrument.instrument_id:
+        nameless = order is not None and order.trigger is not None and (not number or not order.was_on_book)
+        if order is None or nameless or order.instrument_id != market.instrument.instrument_id:
             raise _fail(Refusal.UNKNOWN_ORDER)
         return order
 
@@ -217,7 +232,11 @@ class OkxTrading:
         order = self._find(fields)
         if not order.is_open:
             raise _Failed("51503", "Your order has already been filled or canceled.")
-        one = self._market(fields).instrument
+        market = self._market(fields)
+        one = market.instrument
+        barred = self._account.faults.take(RefuseAmend, market.key)
+        if barred is not None:
+            raise _Failed(str(barred.code), barred.msg)
         qty = self._amount(fields, "newSz") if fields.get("newSz") else one.qty(order.order_lots)
         price = self._amount(fields, "newPx") if fields.get("newPx") else one.price(order.price_ticks or 0)
         if qty < one.qty(order.cum_lots):
@@ -256,6 +275,10 @@ class OkxTrading:
         """A request on it."""
         self._private.on_text(connection, text)
 
+    def asked(self, connection: Connection, text: str) -> SocketAsk | None:
+        """An order on it."""
+        return self._socket.asked(text, logged_in=self._private.is_logged_in(connection))
+
     def listeners(self) -> int:
         """Channels that are served."""
         return self._private.listeners()
@@ -264,7 +287,7 @@ class OkxTrading:
         """The switch."""
         if self._cancel_after_ns and self._account.now_ns() >= self._cancel_after_ns:
             self._cancel_after_ns = 0
-            self._account.cancel_all()
+            self._account.cancel_all(waiting=False)
 
     def on_second(self) -> None:
         """Sessions do not age."""

@@ -17,6 +17,7 @@ from adapters.simserver.order_faults import AuthFailure
 from adapters.simserver.trading.account import TradingAccount
 from adapters.simserver.trading.holdings import balances, holdings
 from adapters.simserver.trading.keys import same
+from adapters.simserver.trading.okx_algo import hidden
 from adapters.simserver.trading.okx_rows import Row, Rows
 from trading.orders.messages import ExecType, ExecutionReport, FundingPayment, VenueEvent
 
@@ -66,6 +67,11 @@ class OkxPrivate:
     def on_close(self, connection: Connection) -> None:
         """It is gone."""
         self._sessions.pop(connection.id, None)
+
+    def is_logged_in(self, connection: Connection) -> bool:
+        """Whether orders may be asked for on it."""
+        session = self._sessions.get(connection.id)
+        return session is not None and session.logged_in
 
     def listeners(self) -> int:
         """Subscriptions that are served."""
@@ -193,7 +199,7 @@ class OkxPrivate:
         key = self._account.key_of[report.instrument_id]
         order = self._account.order(int(report.order_id))
         traded = report.exec_type is ExecType.TRADE
-        if order is not None:
+        if order is not None and not hidden(report, order):
             fill = None
             if traded:
                 fill = next((one for one in reversed(self._account.fills) if one.trade_id == report.exec_seq), None)

@@ -22,7 +22,6 @@ from trading.orders.messages import (
     FundingPayment,
     Liquidity,
     OrdStatus,
-    OrdType,
     Side,
     TimeInForce,
 )
@@ -31,6 +30,8 @@ from trading.sim.state import SimOrder
 
 Row = dict[str, object]
 ZERO = Decimal(0)
+ALGO_BASE = 7_000_000_000_000
+"""Numbers of algo orders and of orders are of different sequences."""
 _STATES = {
     OrdStatus.NEW: "live",
     OrdStatus.PARTIALLY_FILLED: "partially_filled",
@@ -83,14 +84,16 @@ class Rows:
             "instId": market.key,
             "instType": instrument_type(market.key),
             "ordId": str(order.order_no),
-            "clOrdId": shown_id(order.cl_ord_id),
+            "clOrdId": shown_id(order.cl_ord_id) if order.trigger is None else "",
+            "algoClOrdId": "" if order.trigger is None else shown_id(order.cl_ord_id),
+            "algoId": "" if order.trigger is None else str(ALGO_BASE + order.order_no),
             "side": order.side.value,
             "posSide": "" if spot else "net",
             "tdMode": "cash" if spot else "cross",
-            "ordType": "market" if order.ord_type is OrdType.MARKET else _TYPES[order.time_in_force],
+            "ordType": "market" if order.price_ticks is None else _TYPES[order.time_in_force],
             "px": "" if order.price_ticks is None else plain(one.price(order.price_ticks)),
             "sz": plain(one.qty(order.order_lots)),
-            "tgtCcy": "base_ccy" if spot and order.ord_type is OrdType.MARKET else "",
+            "tgtCcy": "base_ccy" if spot and order.price_ticks is None else "",
             "state": _STATES.get(status, "canceled"),
             "accFillSz": plain(cum),
             "avgPx": plain(average.quantize(Decimal("0.0000000001"))) if average else "",
@@ -171,7 +174,7 @@ class Rows:
             "instId": market.key,
             "tradeId": str(fill.trade_id),
             "ordId": report.order_id,
-            "clOrdId": shown_id(report.cl_ord_id),
+            "clOrdId": shown_id(report.cl_ord_id) if report.trigger is None else "",
             "billId": str(1_000_000_000 + fill.trade_id),
             "subType": "1" if report.side is Side.BUY else "2",
             "tag": "",

@@ -24,6 +24,7 @@ class Refusal(Enum):
     BALANCE = "balance"
     MARGIN = "margin"
     REDUCE_ONLY = "reduce_only"
+    AT_ONCE = "at_once"
     UNKNOWN_ORDER = "unknown_order"
     OTHER = "other"
 
@@ -37,6 +38,7 @@ _EXACT = {
     filters.INSUFFICIENT_BALANCE: Refusal.BALANCE,
     filters.INSUFFICIENT_MARGIN: Refusal.MARGIN,
     filters.REDUCE_ONLY: Refusal.REDUCE_ONLY,
+    filters.AT_ONCE: Refusal.AT_ONCE,
 }
 _WORDS = (
     ("uplicate", Refusal.DUPLICATE),

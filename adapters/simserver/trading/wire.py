@@ -23,13 +23,17 @@ class MalformedError(Exception):
 
 
 class TradeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it arrived; ``target`` is path and query in the sender's own spelling, which is what was signed."""
+    """A request as it arrived; ``target`` is path and query in the sender's own spelling, which is what was signed.
+
+    ``spoken``: it came over a WebSocket, where the login stands for the signature, or the fields themselves are signed.
+    """
 
     method: str
     path: str
     target: str
     body: bytes
     headers: Mapping[str, str]
+    spoken: bool = False
 
     @property
     def raw_query(self) -> str:
@@ -53,6 +57,14 @@ class TradeReply(msgspec.Struct, frozen=True, kw_only=True):
 
 TradeHandler = Callable[[TradeRequest], TradeReply]
 """Answers one signed request; raises `RestRefused` in the venue's words."""
+
+
+class SocketAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """An order frame: the request that it stands for, who serves it, and how HTTP's answer is said as a frame."""
+
+    request: TradeRequest
+    handler: TradeHandler
+    frame: Callable[[int, bytes, Mapping[str, str]], bytes]
 
 
 class TradingSide(Protocol):
@@ -79,6 +91,10 @@ class TradingSide(Protocol):
 
     def on_text(self, connection: Connection, text: str) -> None:
         """It said something."""
+        ...
+
+    def asked(self, connection: Connection, text: str) -> SocketAsk | None:
+        """The order that a client's message asks for; None where it is something else, which `on_text` gets."""
         ...
 
     def listeners(self) -> int:

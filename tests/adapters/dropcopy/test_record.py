@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from decimal import Decimal
 
 import pytest
 
@@ -12,17 +13,17 @@ from adapters.dropcopy import reader as reading
 from adapters.dropcopy.reader import Listed, RecordReader, TooMany
 from adapters.dropcopy.record import record_of
 from adapters.limits.limiter import Limiter
-from adapters.orders.account import Unreadable
+from adapters.orders.account import AccountCursor, Unreadable
 from adapters.orders.link import OrderLink, OrderLinkSpec
 from adapters.orders.user_stream import Pushed
 from adapters.orders.wire import MS_NS, Credentials
 from adapters.simserver.order_faults import BadBody, LateVisibility
 from tests.adapters.simserver.trading.conftest import KEYS, trading
 from tests.waiting import breath
-from trading.dropcopy.execution import compare, execution_of
+from trading.dropcopy.execution import compare, execution_of, funding_of
 from trading.limits.messages import Ask, Go, Priority
 from trading.limits.venues import limits_of
-from trading.orders.messages import ExecutionReport, Side
+from trading.orders.messages import ExecutionReport, FundingPayment, Side
 
 KEY = Credentials(api_key=KEYS.api_key, secret=KEYS.secret, passphrase=KEYS.passphrase)
 VENUES = ("binance", "binanceusdm", "binancecoinm", "okx", "bybit")
@@ -117,6 +118,42 @@ async def _what_cannot_be_read_is_not_nothing(server, reader, monkeypatch, began
     server.faults.clear()
     monkeypatch.setattr(reading, "PAGES_MAX", 1)
     assert isinstance(await reader.executions(*span), TooMany)
+
+
+@pytest.mark.req("P-VEN-10")
+@pytest.mark.parametrize("venue", ["binanceusdm", "binancecoinm", "okx", "bybit"])
+async def test_record_and_order_path_say_the_same_of_funding_which_is_asked_for_seldom(venue):
+    async with trading(venue) as server, reader_of(server) as reader:
+        began = await reader.venue_ns()
+        market = next(m for m in server.feed.markets.values() if ":PERP:" in m.instrument.instrument_id)
+        for number in range(2):
+            payment = FundingPayment(
+                venue=venue,
+                instrument_id=market.instrument.instrument_id,
+                funding_id=f"f-{number}",
+                exec_seq=100 + number,
+                rate=Decimal("0.0001"),
+                position_qty=Decimal(3),
+                mark_price=Decimal(60_000),
+                amount=Decimal("-1.25") * (-1) ** number,
+                asset=market.instrument.settle,
+                ts_event_ns=began + number * MS_NS,
+                ts_init_ns=began,
+            )
+            server.account.exchange.fundings.append(payment)
+        found = await reader.executions(began - SECOND, began + 60 * SECOND)
+        assert isinstance(found, Listed)
+        listed = {one.exec_id: one for one in found.executions}
+        assert sorted(one.fee for one in listed.values()) == [Decimal("-1.25"), Decimal("1.25")]
+        assert all(one.is_funding for one in listed.values())
+        whole = await reader._whole.read(AccountCursor(venue=venue, since_ms=(began - SECOND) // MS_NS), "test")
+        booked = {one.exec_id: one for one in map(funding_of, whole.state.fundings)}
+        assert compare(listed, booked) == []
+        again = await reader.executions(began - SECOND, began + 60 * SECOND)
+        assert isinstance(again, Listed)
+        # Bybit tells it among the trades; elsewhere a reading that did not ask says so.
+        assert (again.fundings_since_ns is None, again.executions == ()) == ((venue != "bybit"),) * 2
+        assert again.weight < found.weight or venue == "bybit"
 
 
 async def test_where_the_pages_of_a_record_are_not_known_a_whole_reading_over_own_connections_does():

@@ -18,9 +18,9 @@ from adapters.journal.store import SqliteJournal
 from supervision.cli import main
 from tests.trading.dropcopy.test_core import fill
 from trading.dropcopy.core import Difference, Turn
-from trading.dropcopy.execution import DifferenceKind
-from trading.orders.journal_rows import JournalKind, ReconcileBody, ReportBody, RowDraft, encode_body
-from trading.orders.messages import ExecType, ExecutionReport, OrdStatus, OrdType, TimeInForce
+from trading.dropcopy.execution import DifferenceKind, funding_of
+from trading.orders.journal_rows import FundingBody, JournalKind, ReconcileBody, ReportBody, RowDraft, encode_body
+from trading.orders.messages import ExecType, ExecutionReport, FundingPayment, OrdStatus, OrdType, TimeInForce
 
 VENUE = "binance"
 NOW = SystemClock.wall_ns()
@@ -107,6 +107,42 @@ def test_a_week_in_which_both_sides_agree_is_clean_day_by_day(data):
     assert sum(day.listed for day in found.days) == 8
     assert len(found.days) >= 6
     assert told(data, days=1).listed == 2
+
+
+def payment(name, ago_s, amount="-1.25"):
+    return FundingPayment(
+        venue=VENUE,
+        instrument_id="I",
+        funding_id=name,
+        exec_seq=0,
+        rate=Decimal(0),
+        position_qty=Decimal(0),
+        mark_price=Decimal(0),
+        amount=Decimal(amount),
+        asset="USDT",
+        ts_event_ns=NOW - ago_s * S,
+        ts_init_ns=NOW,
+    )
+
+
+@pytest.mark.req("P-VEN-10")
+def test_funding_is_compared_by_its_own_id_and_amount(data):
+    paid = [payment("same", 900), payment("other", 800), payment("ghost", 700), payment("new", 120)]
+    listed = [payment("same", 900), payment("other", 800, "1.25"), payment("lost", 600)]
+    with copy_at(data) as store:
+        store.keep(entry(Turn(matched=[funding_of(one) for one in listed])))
+    with SqliteJournal(data / "journal.db") as journal:
+        for one in paid:
+            body = encode_body(FundingBody(funding=one))
+            row_ = RowDraft(one.ts_event_ns, JournalKind.FUNDING, VENUE, "", one.funding_id, "", 1, body)
+            journal.append([row_])
+    found = told(data)
+    assert (found.listed, found.booked, found.matched, found.unsettled) == (3, 4, 2, 1)
+    assert {line.exec_id: line.kind for line in found.lines} == {
+        "funding:other": "fee",
+        "funding:ghost": "ghost",
+        "funding:lost": "unbooked",
+    }
 
 
 @pytest.mark.req("P-VEN-10")

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from adapters.dropcopy.store import DropCopyStore, Entry
 from adapters.journal import store
 from adapters.journal.backup import JOURNAL, MANIFEST, BackupRefused, backup, check, restore
 from adapters.journal.pour import into_database
@@ -14,7 +15,9 @@ from adapters.journal.reader import open_journal, read_rows
 from adapters.journal.verify import verify
 from adapters.journal.writer import JournalWriter
 from supervision.wiring import INSTRUMENTS
+from tests.trading.dropcopy.test_core import fill
 from tests.waiting import PATIENCE_S
+from trading.dropcopy.core import Turn
 from trading.ledger.portfolio import Portfolio
 from trading.orders.core import OrderCore, OrderCoreConfig
 from trading.orders.journal_rows import JournalKind, NoteBody, RowDraft, encode_body
@@ -141,6 +144,28 @@ def test_what_stands_beside_the_journal_comes_along(source, tmp_path):
         restore(tmp_path / "saved", tmp_path / "new", manifest)
     with pytest.raises(BackupRefused, match="is not empty"):
         saved(source / JOURNAL, source, tmp_path / "saved")
+
+
+@pytest.mark.req("P-ORD-14")
+def test_the_venues_records_come_along_while_they_are_written(source, tmp_path):
+    """What is committed and not yet in the file proper is saved too, and never more of the journal than it has."""
+    execution = fill("x-1", ts_event_ns=NOW_NS)
+    live = DropCopyStore(source / "dropcopy" / "binance.db")
+    try:
+        live.keep(
+            Entry(turn=Turn(listed=[execution]), from_ns=1, until_ns=NOW_NS, journal_seq=29, before_ns=0, at_ns=NOW_NS)
+        )
+        live.accept("x-1", "alice", "the venue broke the trade", NOW_NS)
+        assert (source / "dropcopy" / "binance.db-wal").stat().st_size > 0
+        manifest = saved(source / JOURNAL, source, tmp_path / "saved")
+    finally:
+        live.close()
+    assert {name for name in manifest.files if name.startswith("dropcopy")} == {"dropcopy/binance.db"}
+    restore(tmp_path / "saved", tmp_path / "new", check(tmp_path / "saved"))
+    with closing(DropCopyStore(tmp_path / "new" / "dropcopy" / "binance.db")) as back:
+        kept = back.load()
+        assert (kept.listed, back.accepted()) == ((execution,), {"x-1": "alice"})
+        assert kept.journal_seq <= manifest.journal.rows
 
 
 @pytest.mark.req("P-ORD-14")

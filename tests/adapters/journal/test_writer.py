@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.journal import writer as writer_module
 from adapters.journal.store import JournalFailed, JournalFailure, SqliteJournal
 from adapters.journal.verify import verify
 from adapters.journal.writer import JournalWriter
@@ -66,6 +67,14 @@ def test_batches_are_committed_in_order_and_grouped(writer, heard, row, tmp_path
     assert len(heard.groups) < 300
     writer.close()
     assert verify(tmp_path / "journal.db").rows == 600
+
+
+def test_no_batch_is_overslept_when_it_comes_as_an_idle_moment_ends(writer, heard, row, monkeypatch) -> None:
+    monkeypatch.setattr(writer_module, "IDLE_S", 0.0001)
+    for number in range(300):
+        writer.submit(number, [row(number)])
+        heard.wait(lambda h, number=number: h.committed[-1:] == [number])
+    assert heard.committed == list(range(300))
 
 
 def test_a_repetition_fails_alone(writer, heard, row) -> None:

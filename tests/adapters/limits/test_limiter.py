@@ -177,3 +177,18 @@ async def test_an_endpoints_failures_slow_it_down_for_all_processes(limiters):
     assert (await other.admit(ask(PLACE, within_s=0.1))).reason is Refusal.PENALISED
     other.told("GET /x", 200, {})
     assert isinstance(await one.admit(ask(PLACE)), Go)
+
+
+@pytest.mark.req("P-VEN-4")
+async def test_who_waits_for_a_refused_key_goes_when_a_person_has_mended_it_in_every_process(limiters):
+    refused, other = limiters(), limiters()
+    refused.told("GET /x", 401, {}, request=ask(signed=True, account="a"))
+    order = []
+    async with asyncio.TaskGroup() as group:
+        for limiter in (refused, other):
+            group.create_task(admitted(limiter, ask(PLACE, signed=True, account="a", within_s=60.0), order))
+        await breath()
+        assert order == []
+        other.mended("a")
+        refused.view()  # a turn: whoever counts with it sees what the file says
+    assert order == [PLACE, PLACE]

@@ -86,6 +86,7 @@ def usdm(**changes: Any) -> Answers:
         "/fapi/v3/balance": [{"asset": "USDT", "balance": "122607.35137903", "availableBalance": "23.72469206"}],
         "/fapi/v3/positionRisk": [{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "-1.500"}],
         "/fapi/v1/openOrders": [],
+        "/fapi/v1/openAlgoOrders": [],
         "/fapi/v1/userTrades": [],
         "/fapi/v1/income": [],
         "/fapi/v1/order": (400, {"code": -2013, "msg": "Order does not exist."}),
@@ -133,6 +134,8 @@ def test_an_account_is_balances_positions_orders_and_no_sequence() -> None:
         {"__fapi__v3__balance": (400, {"code": -1000, "msg": "x"})},
         {"__fapi__v3__balance": "nothing"},
         {"__fapi__v1__openOrders": [{"symbol": "BTCUSDT"}]},
+        {"__fapi__v1__openAlgoOrders": [{"symbol": "BTCUSDT"}]},
+        {"__fapi__v1__openAlgoOrders": {}},
         {"__fapi__v1__userTrades": [{"id": 1}]},
         {"__fapi__v1__userTrades": [trade(1)], "__fapi__v1__order": (500, {})},
         {"__fapi__v1__userTrades": [trade(1)], "__fapi__v1__order": {"clientOrderId": None}},
@@ -233,7 +236,7 @@ def test_open_orders_are_asked_for_by_symbol_while_that_is_cheaper() -> None:
     assert asked(BinanceOrders(SPOT, crowd)) == [("", 80)]
     whole = dialect(USDM).account_requests(AccountCursor.opening(USDM, TS_MS))
     seldom = dialect(USDM).account_requests(AccountCursor(venue=USDM, since_ms=TS_MS, income_ms=None))
-    assert (sum(r.request.weight for r in whole), sum(r.request.weight for r in seldom)) == (46, 16)
+    assert (sum(r.request.weight for r in whole), sum(r.request.weight for r in seldom)) == (47, 17)
 
 
 def test_a_reading_without_funding_is_whole_and_says_nothing_of_it() -> None:
@@ -325,6 +328,7 @@ def test_an_okx_account_is_read_whole() -> None:
     assert reading.state.balances == {"USDT": Decimal("4850.43")}
     (execution,) = reading.state.executions
     assert (execution.exec_id, execution.cl_ord_id) == ("BTC-USDT-SWAP:744876980:680800019749904384", "pd1-b-1")
+    assert execution.trade_seq == 744876980
     assert execution.fee == Decimal("0.00000192834")
 
 
@@ -424,5 +428,6 @@ def test_what_is_held_is_read_before_what_was_executed(venue):
     reads = dialect(venue).account_requests(AccountCursor.opening(venue, TS_MS))
     states, events = in_order(reads)
     assert sorted(read.key for read in (*states, *events)) == sorted(read.key for read in reads)
-    assert {read.key.split(":")[0].split("|")[0] for read in states} <= {"balance", "open", "positions", "wallet"}
+    kinds = {read.key.split(":")[0].split("|")[0] for read in states}
+    assert kinds <= {"balance", "open", "openalgo", "positions", "wallet"}
     assert all(read.key.startswith(("trades", "fills", "executions", "income", "funding")) for read in events)

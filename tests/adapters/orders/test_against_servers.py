@@ -35,6 +35,7 @@ from tests.adapters.orders.commands import cancel, place, status
 from tests.adapters.simserver.trading.conftest import ALL, KEYS, Bench, trading
 from tests.waiting import until
 from trading.instruments import Instrument
+from trading.ledger.late import venue_order
 from trading.limits.venues import limits_of
 from trading.orders.messages import (
     ExecType,
@@ -163,12 +164,14 @@ async def test_an_execution_has_one_id_from_answer_stream_and_reading(venue: str
             return sum((t.last_qty for t in trades), Decimal(0)) >= order.order_qty
 
         await eventually(executed)
-        before = {t.exec_id for t in d.reports(ExecType.TRADE, order.cl_ord_id)}
+        before = {(t.exec_id, *venue_order(t)) for t in d.reports(ExecType.TRADE, order.cl_ord_id)}
+        assert all(number for *_, number in before)
         d.stream.want_reading()
         await eventually(lambda: d.stream.counters.readings == 2)
         read = [i for i in d.told if isinstance(i, CaughtUp)][-1].state
         mine = [e for e in read.executions if e.cl_ord_id == order.cl_ord_id]
-        assert {e.exec_id for e in mine} == before
+        # What is read has the place among all executions that it had when it was heard.
+        assert {(e.exec_id, *venue_order(e)) for e in mine} == before
         assert sum(e.last_qty for e in mine) == order.order_qty
         assert all(e.side is Side.BUY and e.last_px <= price for e in mine)
         if not bench.spot:

@@ -46,6 +46,7 @@ from adapters.orders.wire import (
 )
 from tests.adapters.orders.commands import BTC, INSTRUMENTS, TS_NS, answer, cancel, place, replace, status
 from trading.orders.evidence import is_duplicate
+from trading.orders.inplace import is_unchanged
 from trading.orders.messages import (
     ExecType,
     ExecutionReport,
@@ -246,6 +247,7 @@ def test_spot_tells_the_executions_of_a_placement_once_and_in_order() -> None:
     assert isinstance(second, ExecutionReport)
     assert (ack.exec_type, ack.ord_status, ack.cum_qty, ack.leaves_qty) == (ExecType.NEW, OrdStatus.NEW, 0, 10)
     assert [e.exec_id for e in (first, second)] == ["BTCUSDT:56:28", "BTCUSDT:57:28"]
+    assert [e.trade_seq for e in (first, second)] == [56, 57]
     assert [e.cum_qty for e in (first, second)] == [1, 10]
     assert second.ord_status is OrdStatus.FILLED
     assert (second.fee, second.fee_asset, second.liquidity) == (Decimal("19.995"), "USDT", Liquidity.TAKER)
@@ -414,6 +416,25 @@ def test_futures_amend_in_place_and_the_desk_goes_on_with_the_new_id() -> None:
         replace(BTC[USDM]), answer(400, error(-5027, "No need to modify the order."))
     )
     assert isinstance(unchanged, Refused)
+    (word,) = unchanged.events
+    assert isinstance(word, OrderCancelReject)
+    assert is_unchanged(word.text)
+
+
+@pytest.mark.req("P-ORD-11")
+def test_each_amendment_of_one_order_is_a_word_of_its_own_and_one_that_ends_it_is_its_end() -> None:
+    body = USDM_ACK | {"price": "60001", "origQty": "3"}
+    words = [
+        dialect(USDM).decode_reply(replace(BTC[USDM], new=new), answer(200, json.dumps(body))).events[0]
+        for new in ("pd1-b-2", "pd1-b-3")
+    ]
+    assert len({word.exec_id for word in words if isinstance(word, ExecutionReport)}) == 2
+    for ended, kind in (("CANCELED", ExecType.CANCELED), ("EXPIRED", ExecType.EXPIRED)):
+        (gone,) = (
+            dialect(USDM).decode_reply(replace(BTC[USDM]), answer(200, json.dumps(body | {"status": ended}))).events
+        )
+        assert isinstance(gone, ExecutionReport)
+        assert (gone.exec_type, gone.cl_ord_id) == (kind, "pd1-b-1")
 
 
 # --- Questions about the account ---------------------------------------------------------------------------
@@ -515,7 +536,7 @@ def one(venue: str, payload: bytes | str) -> Any:
 def test_an_execution_on_the_stream_has_the_id_that_rest_gives_it() -> None:
     event = one(USDM, order_event(x="TRADE", X="PARTIALLY_FILLED", l="0.5", z="0.5", L="60000", t=77, n="0.1", m=True))
     assert isinstance(event, ExecutionReport)
-    assert event.exec_id == "BTCUSDT:77:8886774"
+    assert (event.exec_id, event.trade_seq) == ("BTCUSDT:77:8886774", 77)
     assert (event.last_qty, event.last_px, event.cum_qty, event.leaves_qty) == (
         Decimal("0.5"),
         60000,

@@ -50,6 +50,7 @@ from tests.adapters.orders.commands import (
     status,
 )
 from trading.orders.evidence import is_duplicate
+from trading.orders.inplace import is_unchanged
 from trading.orders.messages import (
     ExecType,
     ExecutionReport,
@@ -192,6 +193,18 @@ def test_every_code_means_one_thing(http: int, code: int, kind: type) -> None:
     if isinstance(reply, Refused | AuthFailed | Limited):
         assert isinstance(reply.events[0], ExecutionReport)
         assert reply.events[0].exec_type is ExecType.REJECTED
+
+
+@pytest.mark.req("P-ORD-11")
+def test_an_amendment_to_the_terms_that_it_has_says_so_and_other_words_of_that_code_do_not() -> None:
+    for words, unchanged in (
+        ("The order remains unchanged as the parameters entered match the existing ones.", True),
+        ("params error", False),
+    ):
+        body = json.dumps(OK | {"retCode": 10001, "retMsg": words, "result": {}})
+        (word,) = dialect().decode_reply(replace(LINEAR), answer(200, body)).events
+        assert isinstance(word, OrderCancelReject)
+        assert is_unchanged(word.text) is unchanged
 
 
 def test_limits_say_until_when() -> None:
@@ -343,7 +356,7 @@ EXECUTION = {
     "tradeIv": "", "markIv": "", "blockTradeId": "", "markPrice": "60001", "indexPrice": "", "underlyingPrice": "",
     "leavesQty": "1.5", "orderId": "fd4300ae", "orderLinkId": "pd1-b-1", "orderPrice": "60000", "orderQty": "2",
     "orderType": "Limit", "stopOrderType": "UNKNOWN", "side": "Sell", "execTime": "1672364174443", "isMaker": False,
-    "feeCurrency": "",
+    "feeCurrency": "", "seq": 4688002127,
 }  # fmt: skip
 
 
@@ -356,6 +369,7 @@ def test_executions_orders_balances_and_positions_are_told() -> None:
     (trade,) = pushed("execution", EXECUTION)
     assert isinstance(trade, ExecutionReport)
     assert (trade.exec_id, trade.exec_type, trade.side) == ("7e2ae69c-4edf-5800", ExecType.TRADE, Side.SELL)
+    assert trade.trade_seq == 4688002127
     assert (trade.last_qty, trade.cum_qty, trade.leaves_qty) == (Decimal("0.5"), Decimal("0.5"), Decimal("1.5"))
     assert (trade.fee, trade.fee_asset, trade.liquidity) == (Decimal("0.0182985"), "USDT", Liquidity.TAKER)
     spot = EXECUTION | {"category": "spot", "side": "Buy"}

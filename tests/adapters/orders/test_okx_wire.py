@@ -271,6 +271,7 @@ def test_the_order_channel_tells_acks_executions_and_ends() -> None:
     (trade,) = pushed("orders", ORDER | FILL)
     assert isinstance(trade, ExecutionReport)
     assert trade.exec_id == "BTC-USDT-SWAP:242589207:452197707845865472"
+    assert trade.trade_seq == 242589207
     assert (trade.last_qty, trade.cum_qty, trade.leaves_qty) == (Decimal("0.5"), Decimal("0.5"), Decimal("1.5"))
     assert (trade.fee, trade.fee_asset, trade.liquidity) == (Decimal("0.025"), "USDT", Liquidity.MAKER)
     again, gone = pushed("orders", ORDER | FILL | {"state": "canceled", "cancelSource": "1"})

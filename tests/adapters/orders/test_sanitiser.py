@@ -16,7 +16,7 @@ from adapters.okx.instruments import OKX
 from adapters.orders.binance import REAL
 from adapters.orders.bybit import REAL as BYBIT_REAL
 from adapters.orders.okx import REAL as OKX_REAL
-from adapters.orders.sanitiser import ALLOWED, ForbiddenRequestError, check
+from adapters.orders.sanitiser import ALLOWED, ALLOWED_OPS, ForbiddenRequestError, check, check_frame
 from adapters.orders.wire import OrderEndpoints, SignedRequest
 
 ENDPOINTS: dict[str, OrderEndpoints] = {
@@ -192,6 +192,78 @@ def test_a_method_a_venue_or_a_path_that_differs_from_the_url_is_not_allowed() -
             check(SPOT, ENDPOINTS[SPOT], bad)
     with pytest.raises(ForbiddenRequestError):
         check("nowhere", ENDPOINTS[SPOT], request(SPOT, "POST", "/api/v3/order"))
+
+
+# Operations of the same WebSockets that are not orders', in the venues' words (2026-11), and some that nobody has.
+FOREIGN_OPS = (
+    "withdraw",
+    "asset.withdraw",
+    "account.transfer",
+    "sub-account-transfer",
+    "order.place.withdraw",
+    "sor.order.place",
+    "orderList.place.oco",
+    "mass-cancel",
+    "sprd-order",
+    "order-algo",
+    "session.logon",
+    "account.status",
+    "userDataStream.start",
+    "ORDER.PLACE",
+    "order.place ",
+    "",
+)
+
+
+def entry_url(venue: str) -> str:
+    return f"{ENDPOINTS[venue].entry or ENDPOINTS[venue].ws}{ALLOWED_OPS[venue][0]}"
+
+
+@pytest.mark.parametrize("venue", sorted(ALLOWED_OPS))
+def test_a_frame_of_another_operation_is_raised_before_any_socket(venue: str) -> None:
+    url, endpoints, (_, ops) = entry_url(venue), ENDPOINTS[venue], ALLOWED_OPS[venue]
+    name = "method" if venue in {SPOT, USDM, COINM} else "op"
+    for op in ops:
+        check_frame(venue, endpoints, url, f'{{"id":"1","{name}":"{op}"}}'.encode())
+    others = {op for other, (_, listed) in ALLOWED_OPS.items() if other != venue for op in listed} - ops
+    for op in (*FOREIGN_OPS, *others):
+        with pytest.raises(ForbiddenRequestError, match="was not sent"):
+            check_frame(venue, endpoints, url, f'{{"id":"1","{name}":"{op}"}}'.encode())
+
+
+@pytest.mark.parametrize("venue", sorted(ALLOWED_OPS))
+def test_an_order_frame_goes_to_the_venues_own_address_and_names_one_operation(venue: str) -> None:
+    endpoints, (path, ops) = ENDPOINTS[venue], ALLOWED_OPS[venue]
+    url, op = entry_url(venue), max(ops)
+    name = "method" if venue in {SPOT, USDM, COINM} else "op"
+    good = f'{{"{name}":"{op}"}}'.encode()
+    for elsewhere in (
+        f"wss://evil.example{path}",
+        f"ws://127.0.0.1:80{path}",
+        url.replace("wss://", "wss://evil.example@"),
+        f"{url}/",
+        f"{url}?x=1",
+        f"{url}/../withdraw",
+    ):
+        with pytest.raises(ForbiddenRequestError):
+            check_frame(venue, endpoints, elsewhere, good)
+    for frame in (
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        good[:-1],
+        f'{{"op":"{op}","method":"{op}"}}'.encode(),
+        b'{"op":["order"]}',
+    ):
+        with pytest.raises(ForbiddenRequestError):
+            check_frame(venue, endpoints, url, frame)
+    with pytest.raises(ForbiddenRequestError):
+        check_frame("nowhere", endpoints, url, good)
+
+
+def test_no_operation_on_a_list_is_of_funds() -> None:
+    assert not [op for _, ops in ALLOWED_OPS.values() for op in ops if any(word in op for word in WORDS)]
 
 
 def paths_of_ccxt(name: str, prefixes: dict[str, str]) -> Iterator[tuple[str, str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,9 +18,12 @@ from adapters.limits.limiter import Limiter
 from adapters.okx.instruments import OKX
 from adapters.orders.client import OrderClient
 from adapters.orders.dialect import OrderDialect
+from adapters.orders.entry import EntryDialect
+from adapters.orders.entry_road import EntryRoad, EntryRoute
+from adapters.orders.entry_venues import open_entry
 from adapters.orders.link import OrderLinkSpec, open_dialect
 from adapters.orders.sanitiser import ForbiddenRequestError
-from adapters.orders.wire import WireKind, WireRequest, wire_request
+from adapters.orders.wire import Credentials, HttpAnswer, WireKind, WireRequest, wire_request
 from tests.adapters.orders.commands import INSTRUMENTS, KEY, place
 from tests.adapters.orders.test_sanitiser import MOVING
 from tests.waiting import until
@@ -33,10 +38,24 @@ class Willing:
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    frames: list[dict[str, Any]] = field(default_factory=list)
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade") == "websocket":
+            return await self.listen(request)
         self.asked.append(f"{request.method} {request.path}")
         return web.json_response({"code": "0", "retCode": 0, "id": "withdrawn", "data": [{"wdId": "1"}]})
+
+    async def listen(self, request: web.Request) -> web.WebSocketResponse:
+        """A WebSocket that grants every login and takes whatever it is told."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            said = json.loads(message.data)
+            self.frames.append(said)
+            if said.get("op") in {"login", "auth"}:
+                await socket.send_json({"event": "login", "code": "0", "op": said["op"], "retCode": 0, "retMsg": "OK"})
+        return socket
 
 
 @pytest.fixture
@@ -84,6 +103,55 @@ async def test_a_dialect_that_was_turned_into_a_thief_sends_nothing(willing, ven
                 await desk.ask(order)
     finally:
         await desk.close()
+    assert willing.asked == []
+
+
+class Thief:
+    """An entry codec whose every frame asks for a withdrawal, in the words of its venue."""
+
+    def __init__(self, honest: EntryDialect, frame: bytes) -> None:
+        self.venue, self.plan = honest.venue, honest.plan
+        self.login, self.read = honest.login, honest.read
+        self._frame = frame
+
+    def preparation(self) -> tuple[WireRequest, ...]:
+        return ()
+
+    def prepare(self, answer: HttpAnswer) -> str:
+        return ""
+
+    def frame(self, request: WireRequest, request_id: str, credentials: Credentials, ts_ms: int) -> bytes:
+        return self._frame
+
+
+@pytest.mark.req("P-SEC-11")
+@pytest.mark.parametrize("venue", VENUES)
+async def test_a_codec_of_frames_that_was_turned_into_a_thief_sends_nothing(willing, venue):
+    spoken = dialect(venue, willing.url)
+    honest = open_entry(venue, INSTRUMENTS[venue], spoken.endpoints)
+    assert honest is not None
+    for words in (
+        b'{"id":"1","op":"withdrawal","args":[{"ccy":"BTC","amt":"1","toAddr":"x"}]}',
+        b'{"reqId":"1","op":"asset.withdraw","args":[{"coin":"BTC"}]}',
+        b'{"id":"1","method":"capital.withdraw","params":{"coin":"BTC"}}',
+        b'{"id":"1","op":"order","method":"capital.withdraw"}',
+    ):
+        clock = SystemClock()
+        road = EntryRoad(Thief(honest, words), spoken.endpoints, KEY, clock, put=lambda item: None)
+        limiter = Limiter(limits_of(venue), clock)
+        desk = OrderClient(spoken, KEY, clock, limiter, put=lambda item: None, road=road)
+        desk.start()
+        desk.open_road()
+        try:
+            await until(lambda road=road: road.route is EntryRoute.WS)
+            request = spoken.encode(place(next(iter(INSTRUMENTS[venue])), qty="1", price="60000"), 0)
+            with pytest.raises(ForbiddenRequestError, match="was not sent"):
+                await desk._exchange.send(request)
+            with pytest.raises(ForbiddenRequestError):
+                await road.send(request)
+        finally:
+            await desk.close()
+    assert {said.get("op") for said in willing.frames} <= {"login", "auth"}
     assert willing.asked == []
 
 

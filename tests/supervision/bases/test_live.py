@@ -9,7 +9,7 @@ import pytest
 from thespian.actors import Actor, ActorAddress, ActorExitRequest, WakeupMessage
 
 from adapters.clock import SystemClock
-from supervision.bases.loop import BATCH, LoopBase
+from supervision.bases.loop import BATCH, LATER_MAX, LoopBase
 from tests.waiting import PATIENCE_S
 
 
@@ -63,6 +63,58 @@ async def test_an_actor_may_send_from_a_callback_of_the_loop(live, doer, named):
     asyncio.get_running_loop().call_soon(lambda: kept[0].send(ActorAddress("collector"), "from outside a handler"))
     await asyncio.wait_for(event.wait(), PATIENCE_S)
     assert into == ["from outside a handler"]
+
+
+async def test_what_is_sent_later_comes_behind_all_that_the_message_sets_off_and_in_its_order(live, doer, named):
+    event, into = collector(live, 4)
+    for name in "abc":
+        live.create_root(doer, named(name))
+
+    def pass_on(to, then):
+        return lambda me, _: me.send(ActorAddress(to), then)
+
+    def begin(me, _):
+        later = me._myRef.later()
+        later("collector", "first of those who look on")
+        me.send(ActorAddress("b"), pass_on("c", pass_on("collector", "act")))
+        later("collector", "second of those who look on")
+        me.send(ActorAddress("collector"), "at once")
+
+    live.inject("a", begin)
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
+    assert into == ["at once", "act", "first of those who look on", "second of those who look on"]
+
+
+async def test_what_is_sent_later_beyond_the_limit_is_sent_at_once(live, doer, named):
+    event, into = collector(live, LATER_MAX + 2)
+    live.create_root(doer, named("a"))
+
+    def flood(me, _):
+        later = me._myRef.later()
+        for n in range(LATER_MAX + 2):
+            later("collector", n)
+
+    live.inject("a", flood)
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
+    assert into == [LATER_MAX, LATER_MAX + 1, *range(LATER_MAX)]
+
+
+async def test_what_is_still_to_be_sent_later_when_the_loop_is_left_waits_with_the_rest(live, doer, named):
+    _, into = collector(live, 2)
+    kept = []
+    live.create_root(doer, named("a"))
+    live.inject("a", lambda me, _: kept.append(me._myRef.later()))
+    live.run_until_idle()
+    kept[0]("collector", "before")
+    live.detach()
+    live.run_until_idle()
+    assert into == ["before"]
+    live.attach(asyncio.get_running_loop())
+    event = asyncio.Event()
+    live.inject("collector", (2, event, into))
+    live.inject("a", lambda *_: kept[0]("collector", "after"))
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
+    assert into == ["before", "after"]
 
 
 async def test_a_backlog_does_not_starve_the_loop(live):

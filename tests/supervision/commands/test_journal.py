@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from adapters.journal.store import SqliteJournal
+from tests.waiting import PATIENCE_S
 from trading.orders.journal_rows import JournalKind, NoteBody, RowDraft, encode_body
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,7 +122,7 @@ def test_tail_follows_the_writer_and_ends_with_ctrl_c_or_when_nobody_reads(copy)
                     tail.send_signal(signal.SIGINT)
                 else:
                     tail.stdout.close()
-                assert tail.wait(20) == 0
+                assert tail.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])

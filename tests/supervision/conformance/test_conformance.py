@@ -13,8 +13,9 @@ from adapters.clock import VirtualClock
 from adapters.simserver.feed import Market
 from supervision.cli import main
 from supervision.conformance import guards, matrix
+from supervision.conformance.errands import Errand, percentile
 from supervision.conformance.markets import CATEGORIES, MARKETS, VENUES, topics
-from supervision.conformance.matrix import CASES, Errand, by_id, errands, percentile, report, run_errand
+from supervision.conformance.matrix import CASES, by_id, errands, report, run_errand
 from supervision.conformance.oracle import Oracle, Told
 from supervision.conformance.rig import Rig
 from supervision.conformance.trial import unproved

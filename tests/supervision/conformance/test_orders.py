@@ -10,8 +10,8 @@ import pytest
 from supervision.cli import main
 from supervision.conformance import order_guards as guards
 from supervision.conformance import order_matrix
+from supervision.conformance.errands import Errand
 from supervision.conformance.markets import VENUES
-from supervision.conformance.matrix import Errand
 from supervision.conformance.order_matrix import CASES, by_id, errands, report, run_errand
 
 QUICK = (
@@ -42,6 +42,24 @@ async def test_each_venues_account_and_the_desk_tell_the_same_story_after_a_faul
     assert sum(outcome.orders for outcome in found) >= len(QUICK)
     assert [outcome.sign for outcome in found[:2]] == ["order:unknown", "order:unknown"]
     assert report(found, [], 1.0).passed
+
+
+@pytest.mark.req("P-ORD-11", "P-ORD-2", "P-VEN-2", "P-VEN-3")
+async def test_an_order_that_is_amended_in_place_stays_one_order_whatever_is_executed_and_whatever_is_lost():
+    cases = (("ORD-M-02", "bybit"), ("ORD-M-03", "okx"), ("ORD-M-08", "binanceusdm"))
+    found = await asyncio.gather(*(run_errand(Errand(*one)) for one in cases))
+    assert [told(outcome) for outcome in found] == [(*one, "") for one in cases]
+    assert found[0].fills >= 2
+
+
+@pytest.mark.req("P-VEN-13", "P-ORD-12", "P-ORD-13", "P-VEN-2")
+async def test_what_the_websocket_left_unanswered_is_asked_about_and_orders_go_by_rest_meanwhile():
+    cases = (("ORD-W-03", "binanceusdm"), ("ORD-W-07", "bybit"))
+    found = await asyncio.gather(*(run_errand(Errand(*one)) for one in cases))
+    assert [told(outcome) for outcome in found] == [(*one, "") for one in cases]
+    assert [outcome.sign for outcome in found] == ["order:unknown", "ORDER_ENTRY"]
+    again = await run_errand(Errand("ORD-W-03", "binanceusdm", guards.SAID_AGAIN.name))
+    assert again.green, again.reason
 
 
 @pytest.mark.req("P-ORD-2", "P-VEN-2")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from trading.brakes import Level
 from trading.dropcopy.core import DropCopyCore, DropCopyRules, Span
-from trading.dropcopy.execution import DifferenceKind, Execution, compare, difference, told
-from trading.orders.messages import Side
+from trading.dropcopy.execution import DifferenceKind, Execution, compare, difference, funding_of, told
+from trading.orders.messages import FundingPayment, Side
 
 S = 1_000_000_000
 T0 = 1_763_000_000 * S
@@ -191,3 +191,64 @@ def test_every_fault_in_a_stream_is_found_and_nothing_else_is(data):
     whole = compare({one.exec_id: one for one in true}, {one.exec_id: one for one in booked})
     assert {(one.kind, one.exec_id) for one in core.open()} == {(k, (a or b).exec_id) for k, a, b in whole}
     assert core.gap == len(lost) + len(invented) + len(wrong)
+
+
+def paid(name="f1", *, at_s=0, amount="-1.25", instrument_id="I"):
+    return funding_of(
+        FundingPayment(
+            venue="okx",
+            instrument_id=instrument_id,
+            funding_id=name,
+            exec_seq=0,
+            rate=Decimal(0),
+            position_qty=Decimal(0),
+            mark_price=Decimal(0),
+            amount=Decimal(amount),
+            asset="USDT",
+            ts_event_ns=T0 + at_s * S,
+            ts_init_ns=T0,
+        )
+    )
+
+
+def funded(began_s):
+    return msgspec.structs.replace(span(began_s), fundings_since_ns=T0 - 600 * S)
+
+
+@pytest.mark.req("P-VEN-10")
+def test_funding_that_is_not_booked_is_waited_for_longer_and_only_pauses(core):
+    core.on_listed([paid(), fill()], funded(1), T0 + S)
+    core.on_time(T0 + 30 * S)
+    assert [one.exec_id for one in core.open()] == [fill().exec_id]
+    core.on_booked([fill()], T0 + 31 * S)
+    turn = core.on_time(T0 + 62 * S)
+    (opened,) = turn.opened
+    assert (opened.kind, opened.text) == (
+        DifferenceKind.UNBOOKED,
+        "unbooked: funding:f1 of I: the venue's record has -1.25 USDT, booked none",
+    )
+    assert core.brake(T0 + 80 * S) == (Level.PAUSE, opened.text)
+    assert core.wants_reconciliation(T0 + 80 * S)
+    assert core.on_booked([paid()], T0 + 81 * S).healed == [opened]
+    assert core.brake(T0 + 99 * S) is None
+
+
+@pytest.mark.req("P-VEN-10")
+def test_only_a_reading_that_asked_for_funding_says_that_some_is_not_there(core):
+    core.on_booked([paid(), paid("f2", at_s=1)], T0 + 2 * S)
+    assert core.on_listed([], span(60), T0 + 60 * S).opened == []
+    turn = core.on_listed([paid()], funded(70), T0 + 70 * S)
+    # Two payments are alike more often than not: one of them is no second booking of the other.
+    assert [(one.kind, one.exec_id) for one in turn.opened] == [(DifferenceKind.GHOST, "funding:f2")]
+
+
+@pytest.mark.req("P-VEN-10")
+def test_another_amount_of_funding_is_money_that_a_person_accepts(core):
+    core.on_listed([paid(amount="-1.25")], funded(1), T0 + S)
+    turn = core.on_booked([paid(amount="1.25")], T0 + 2 * S)
+    assert [one.kind for one in turn.opened] == [DifferenceKind.FEE]
+    assert "record has -1.25 USDT, booked 1.25 USDT" in turn.opened[0].text
+
+
+def test_funding_of_what_the_desk_does_not_trade_is_not_compared():
+    assert paid(instrument_id="okx/DOGE-USDT-SWAP") is None

@@ -12,6 +12,12 @@ from trading.limits.spec import MINUTE_NS, MS_NS, SECOND_NS, Policy
 from trading.limits.venues import BINANCE_USDM, BYBIT, GATEIO, LIMITS, OKX, limits_of
 
 
+def pause_left(governor, request, now):
+    answer = governor.ask(request, now)
+    assert (type(answer), answer.reason) == (Refused, Refusal.AUTH_FAILED)
+    return answer.retry_ns
+
+
 def pool(governor, now, name="weight"):
     return next(view for view in governor.view(now).pools if view.pool == name)
 
@@ -300,6 +306,28 @@ def test_a_refused_key_is_not_hammered_and_public_data_goes_on():
     assert isinstance(governor.ask(ask(POLL), START), Go)
     assert isinstance(governor.ask(ask(CANCEL), START), Go)
     assert isinstance(governor.ask(ask(CANCEL), START + 900 * MS_NS), Wait)
+
+
+@pytest.mark.req("P-VEN-4")
+def test_a_key_that_a_person_has_mended_is_not_waited_for_and_one_that_is_still_refused_pauses_longer():
+    governor = LimitGovernor(BINANCE_USDM, WHOLE)
+    request = ask(PLACE, within_ns=SECOND_NS)
+    governor.told("POST /fapi/v1/order", 401, {}, START, request=request)
+    first_ns = pause_left(governor, request, START)
+    governor.mended("another account", START)
+    assert governor.ask(request, START).reason is Refusal.AUTH_FAILED
+    governor.mended(request.account, START)
+    assert isinstance(governor.ask(request, START), Go)
+    governor.told("POST /fapi/v1/order", 401, {}, START + SECOND_NS, request=request)
+    assert pause_left(governor, request, START + SECOND_NS) > first_ns * 1.5
+
+
+def test_a_mended_key_ends_no_ban_and_no_limit():
+    governor = LimitGovernor(BINANCE_USDM, WHOLE)
+    request = ask(PLACE, within_ns=SECOND_NS)
+    governor.told("POST /fapi/v1/order", 418, {"Retry-After": "60"}, START, request=request)
+    governor.mended(request.account, START)
+    assert governor.ask(request, START).reason is Refusal.BANNED
 
 
 def test_an_endpoint_that_fails_is_asked_less_and_forgiven_when_it_works():

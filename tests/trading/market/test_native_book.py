@@ -167,6 +167,60 @@ def test_a_touch_is_sound_only_inside_of_both_horizons_and_uncrossed(bids, asks)
     assert everything(books[0]) == everything(books[1])
 
 
+class Plain:
+    """A message that is no struct: its fields are attributes."""
+
+    def __init__(self, of):
+        for name in of.__struct_fields__:
+            setattr(self, name, getattr(of, name))
+
+
+class Counting(Plain):
+    """One whose update id is worked out when it is asked for."""
+
+    final_update_id = property(lambda self: 12, lambda self, _: None)
+
+
+class Longer(DepthUpdate, frozen=True, kw_only=True):
+    """A struct of another shape."""
+
+    first: int = 0
+
+
+def longer(of):
+    return Longer(**{name: getattr(of, name) for name in of.__struct_fields__})
+
+
+def test_messages_of_any_type_are_read_alike_in_turn():
+    books = [PyBook(ID), NativeBook(ID)]
+    kinds = [lambda one: one, Plain, longer, Counting, lambda one: one, Counting, Plain, longer]
+    for n, kind in enumerate(kinds):
+        for book in books:
+            book.apply(kind(update([(100 + n, 1)], [(200 - n, 2)], 12, n)))
+            if kind is not longer:
+                book.apply_ticker((Plain if n % 2 else lambda one: one)(ticker((90 + n, n), (99, 1), n)))
+        assert everything(books[0]) == everything(books[1])
+    for lacking in (object(), ticker((1, 1), (2, 1), 1)):
+        with pytest.raises(AttributeError):
+            books[1].apply(lacking)
+
+
+def test_a_type_that_changes_is_learned_anew():
+    class Changing(msgspec.Struct):
+        final_update_id: int
+        bids: list[tuple[int, int]]
+        asks: list[tuple[int, int]]
+        ts_event_ns: int = 1
+        ts_recv_ns: int = 2
+
+    book, one = NativeBook(ID), Changing(5, [(1, 1)], [(2, 1)])
+    book.apply(one)
+    assert book.update_id == 5
+    Changing.final_update_id = property(lambda self: 77)
+    book.apply(one)
+    assert book.update_id == 77
+
+
 BAD = [
     ([(1, 2, 3)], TypeError),
     ([[1, 2]], TypeError),

@@ -91,7 +91,7 @@ class Desk:
     def decide(self, order, now_ns=NOW):
         return self.governor.decide(order, now_ns)
 
-    def update(self, order, status, cum="0"):
+    def update(self, order, status, cum="0", leaves=None):
         self.governor.on_order(
             OrderUpdated(
                 venue=order.venue,
@@ -104,7 +104,7 @@ class Desk:
                 order_qty=order.order_qty,
                 price=order.price,
                 cum_qty=D(cum),
-                leaves_qty=order.order_qty - D(cum),
+                leaves_qty=order.order_qty - D(cum) if leaves is None else D(leaves),
                 avg_px=D(0),
                 reduce_only=order.reduce_only,
                 legs=order.legs,
@@ -145,8 +145,8 @@ def kit():
         PERP: _instrument(PERP, "binanceusdm", InstrumentKind.LINEAR),
     }
 
-    def desk(*, tops=True, **limits):
-        made = Desk(RiskGovernor(instruments, RiskLimits(**limits), 3), instruments)
+    def desk(*, tops=True, amends_in_place=(), **limits):
+        made = Desk(RiskGovernor(instruments, RiskLimits(**limits), 3, amends_in_place), instruments)
         if tops:
             for i in instruments:
                 made.top(i)

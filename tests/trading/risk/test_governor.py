@@ -464,3 +464,54 @@ def test_a_fee_taken_in_coins_is_not_counted_as_held(kit):
         )
     )
     assert desk.exposure(kit.SPOT)["position"] == "0.00999"
+
+
+@pytest.mark.req("P-ORD-11")
+@pytest.mark.parametrize(("qty", "most"), [("0.001", "0.004"), ("0.006", "0.006")])
+def test_an_order_and_its_amendment_in_place_are_the_larger_of_the_two(kit, status, qty, most):
+    desk = kit.desk(amends_in_place=("binanceusdm",))
+    first = desk.order(qty="0.004")
+    desk.decide(first)
+    desk.update(first, status.NEW)
+    second = desk.order(qty=qty, price="49999", replaces=first.cl_ord_id)
+    assert isinstance(desk.decide(second), ApprovedOrder)
+    assert D(desk.exposure()["worst_case_usd"]) == D(most) * 50000
+    more = max(D(qty) - D("0.004"), D(0))
+    desk.update(second, status.PENDING_NEW, leaves=more)
+    desk.fill(first, "0.001")
+    desk.update(first, status.PENDING_REPLACE, cum="0.001")
+    assert D(desk.exposure()["worst_case_usd"]) == D(most) * 50000
+    # It took effect: of what was executed meanwhile it executes no more.
+    desk.update(second, status.NEW, leaves=D(qty) - D("0.001"))
+    desk.update(first, status.REPLACED, cum="0.001")
+    assert D(desk.exposure()["worst_case_usd"]) == D(qty) * 50000
+
+
+def test_an_amendment_needs_room_for_what_is_more_of_it_only(kit, status):
+    for venues, allowed in (((), False), (("binanceusdm",), True)):
+        desk = kit.desk(amends_in_place=venues, max_position_notional_usd=D(300))
+        first = desk.order(qty="0.004")
+        desk.decide(first)
+        desk.update(first, status.NEW)
+        answer = desk.decide(desk.order(qty="0.005", price="49999", replaces=first.cl_ord_id))
+        assert isinstance(answer, ApprovedOrder) is allowed
+
+
+def test_an_amendment_whose_order_is_gone_counts_whole_until_it_is_told_otherwise(kit, status):
+    desk = kit.desk(amends_in_place=("binanceusdm",))
+    first = desk.order(qty="0.004")
+    desk.decide(first)
+    desk.update(first, status.NEW)
+    desk.decide(desk.order(qty="0.004", price="49999", replaces=first.cl_ord_id))
+    desk.update(first, status.CANCELED)
+    assert D(desk.exposure()["worst_case_usd"]) == D("0.004") * 50000
+
+
+def test_an_order_of_the_other_side_keeps_clear_of_an_amendments_price(kit, status):
+    desk = kit.desk(amends_in_place=("binanceusdm",))
+    first = desk.order(qty="0.004", price="49990")
+    desk.decide(first)
+    desk.update(first, status.NEW)
+    desk.decide(desk.order(qty="0.004", price="50000", replaces=first.cl_ord_id))
+    denied = desk.decide(desk.order(side=Side.SELL, qty="0.004", price="49995"))
+    assert denied.reason is DenyReason.SELF_TRADE

@@ -37,9 +37,10 @@ T0 = 1_790_000_000_000_000_000
 class Desk:
     """An order core whose rows are durable 400 us after they were written. ``rows`` is its journal."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: OrderCoreConfig | None = None) -> None:
         self.rows: list[TracedRow] = []
         self.now = T0
+        self.config = config or OrderCoreConfig()
         self.begin(7)
 
     def begin(self, epoch: int) -> None:
@@ -59,7 +60,7 @@ class Desk:
             min_notional=Decimal(5),
         )
         self.epoch = epoch
-        self.core = OrderCore({MARKET: instrument}, epoch, OrderCoreConfig())
+        self.core = OrderCore({MARKET: instrument}, epoch, self.config)
         self.core.restore([traced.row for traced in self.rows])
 
     def carry(self, effects: list[Effect]) -> None:

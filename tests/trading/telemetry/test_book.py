@@ -113,6 +113,14 @@ def test_an_amended_order_ends_with_the_ack_of_its_successor(desk):
     assert book.open_by_venue() == {"okx": 1}
 
 
+def test_an_order_amended_in_place_ends_with_the_proof_and_the_amendment_goes_on(in_place):
+    book = TraceBook()
+    fed(book, in_place)
+    (original,) = book.due(in_place.now + LINGER_NS)
+    assert (original.cl_ord_id, original.status) == ("pd7-1", "replaced")
+    assert book.open_by_venue() == {"okx": 1}
+
+
 def test_a_word_about_an_order_that_was_placed_before_asks_for_its_rows(desk):
     desk.place("pd7-1")
     desk.later(20)

@@ -93,6 +93,14 @@ def test_the_report_times_placing_canceling_and_amending(desk):
     assert venue.error_share == 0
 
 
+@pytest.mark.req("P-ORD-11")
+def test_the_report_times_an_amendment_in_place_by_the_words_that_prove_it(in_place):
+    venue = report_of(in_place).venues["okx"]
+    assert venue.latency["replace"]["p50_us"] == 24_300
+    assert (venue.placed, venue.amended, venue.open) == (2, 1, 1)
+    assert venue.ends == {"replaced": 1}
+
+
 @pytest.mark.req("P-ORD-12")
 def test_the_report_counts_refusals_by_reason(desk):
     for number in range(3):

@@ -139,6 +139,13 @@ def test_an_amendment_is_timed_and_leads_to_what_it_amended(desk):
     assert (attributes["replaces"], attributes["replaces_trace"]) == ("pd7-1", trace_id_of("pd7-1"))
 
 
+@pytest.mark.req("P-ORD-15")
+def test_an_amendment_in_place_is_timed_by_the_words_that_prove_it(in_place):
+    trace = trace_of(in_place, "pd7-2")
+    assert ("replace", 24_300) in steps_of(trace)
+    assert trace.spans()[0].attributes["replaces"] == "pd7-1"
+
+
 def test_after_a_restart_the_trace_goes_on_and_no_time_is_made_up(desk):
     desk.place("pd7-1")
     before = trace_of(desk).spans()

@@ -106,6 +106,23 @@ async def test_an_order_is_refused_on_request_and_a_halted_symbol_takes_none(ven
 
 
 @pytest.mark.parametrize(("venue", "symbol"), PERPETUALS)
+async def test_an_amendment_is_refused_on_request_and_the_order_stays_as_it_was(venue, symbol):
+    async with trading(venue) as server, exchange_of(server) as exchange:
+        bench = Bench(server, symbol)
+        resting = await bench.limit(exchange)
+        (before,) = server.account.working()
+        terms = (before.order_lots, before.price_ticks)
+        server.faults.set(knobs.RefuseAmend(code=51_508 if venue == "okx" else -5_026, msg="not to be modified"))
+        price = float(bench.market.instrument.price(before.price_ticks - 1))
+        changed = (resting["id"], symbol, "limit", "buy", resting["amount"], price)
+        with pytest.raises(ccxt.ExchangeError, match="not to be modified"):
+            await exchange.edit_order(*changed)
+        assert [(order.order_lots, order.price_ticks) for order in server.account.working()] == [terms]
+        await exchange.edit_order(*changed)
+        assert [order.price_ticks for order in server.account.working()] == [terms[1] - 1]
+
+
+@pytest.mark.parametrize(("venue", "symbol"), PERPETUALS)
 async def test_an_account_that_cannot_be_read_is_malformed_or_empty(venue, symbol):
     async with trading(venue) as server, exchange_of(server) as exchange:
         bench = Bench(server, symbol)

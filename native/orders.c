@@ -1,0 +1,185 @@
+/* The extension module native._orders: the words of a plain limit order for Binance.
+ *
+ * Owns the usual case only: an order of positive price and quantity on the instrument's grid, and an id that needs no
+ * quoting. Of anything else it says None, and the Python of adapters.binance.orders_codec, which is the reference, says
+ * it or refuses it. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define ID_MAX 36
+#define NUMBER_MAX 48
+#define WORD_MAX 64
+#define ORDER_MAX 512
+
+typedef struct {
+    char bytes[ORDER_MAX];
+    size_t length;
+} Words;
+
+static void put(Words *words, const char *text, size_t length)
+{
+    memcpy(words->bytes + words->length, text, length); /* ORDER_MAX holds the longest of all parts together */
+    words->length += length;
+}
+
+#define PUT(words, literal) put((words), (literal), sizeof(literal) - 1)
+
+/* What put_ functions return: 1 said, 0 not as usual, -1 an exception. */
+static int put_ascii(Words *words, PyObject *text, size_t most)
+{
+    if (!PyUnicode_Check(text) || !PyUnicode_IS_ASCII(text)) {
+        return 0;
+    }
+    size_t length = (size_t)PyUnicode_GET_LENGTH(text);
+    if (length == 0 || length > most) {
+        return 0;
+    }
+    put(words, (const char *)PyUnicode_1BYTE_DATA(text), length);
+    return 1;
+}
+
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+static bool is_plain_id(PyObject *id)
+{
+    if (!PyUnicode_Check(id) || !PyUnicode_IS_ASCII(id) || PyUnicode_GET_LENGTH(id) > ID_MAX) {
+        return false;
+    }
+    const char *text = (const char *)PyUnicode_1BYTE_DATA(id);
+    for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(id); i++) {
+        if (!is_plain(text[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All digits of a number, without trailing zeros. */
+static int put_number(Words *words, PyObject *value, PyObject *step)
+{
+    PyObject *rest = PyNumber_Remainder(value, step);
+    if (rest == NULL) {
+        return -1;
+    }
+    int off_grid = PyObject_IsTrue(rest);
+    Py_DECREF(rest);
+    if (off_grid != 0) {
+        return off_grid < 0 ? -1 : 0;
+    }
+    PyObject *text = PyObject_Str(value);
+    if (text == NULL) {
+        return -1;
+    }
+    size_t before = words->length;
+    int said = put_ascii(words, text, NUMBER_MAX);
+    Py_DECREF(text);
+    if (said != 1) {
+        return said;
+    }
+    bool point = false, above_zero = false;
+    for (size_t i = before; i < words->length; i++) {
+        char c = words->bytes[i];
+        if (c == '.' && !point && i > before) {
+            point = true;
+        } else if (c < '0' || c > '9') {
+            return 0; /* a sign, an exponent, no number */
+        }
+        above_zero = above_zero || (c >= '1' && c <= '9');
+    }
+    if (!above_zero) {
+        return 0;
+    }
+    if (point) {
+        while (words->bytes[words->length - 1] == '0') {
+            words->length--;
+        }
+        if (words->bytes[words->length - 1] == '.') {
+            words->length--;
+        }
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(limit_order_doc,
+             "limit_order(symbol, side, how, qty, lot_size, price, tick_size, reduce_only, cl_ord_id): the request, or None.");
+
+static PyObject *limit_order(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 9) {
+        PyErr_SetString(PyExc_TypeError, "limit_order takes 9 arguments");
+        return NULL;
+    }
+    if (!is_plain_id(args[8])) {
+        Py_RETURN_NONE;
+    }
+    Words words;
+    words.length = 0;
+    int said;
+    PUT(&words, "symbol=");
+    if ((said = put_ascii(&words, args[0], WORD_MAX)) != 1) {
+        goto unusual;
+    }
+    PUT(&words, "&side=");
+    if ((said = put_ascii(&words, args[1], WORD_MAX)) != 1) {
+        goto unusual;
+    }
+    PUT(&words, "&type=");
+    if ((said = put_ascii(&words, args[2], WORD_MAX)) != 1) {
+        goto unusual;
+    }
+    PUT(&words, "&quantity=");
+    if ((said = put_number(&words, args[3], args[4])) != 1) {
+        goto unusual;
+    }
+    PUT(&words, "&price=");
+    if ((said = put_number(&words, args[5], args[6])) != 1) {
+        goto unusual;
+    }
+    int closes = PyObject_IsTrue(args[7]);
+    if (closes < 0) {
+        return NULL;
+    }
+    if (closes) {
+        PUT(&words, "&reduceOnly=true");
+    }
+    PUT(&words, "&newClientOrderId=");
+    if ((said = put_ascii(&words, args[8], ID_MAX)) != 1) {
+        goto unusual;
+    }
+    return PyBytes_FromStringAndSize(words.bytes, (Py_ssize_t)words.length);
+unusual:
+    if (said < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"limit_order", (PyCFunction)(void (*)(void))limit_order, METH_FASTCALL, limit_order_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+#define REVISION 4 /* one more whenever Python expects something new; see native/__init__.py */
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_orders",
+    .m_doc = PyDoc_STR("The words of orders, in C."),
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__orders(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module != NULL && PyModule_AddIntMacro(module, REVISION) < 0) {
+        Py_CLEAR(module);
+    }
+    return module;
+}

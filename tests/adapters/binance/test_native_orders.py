@@ -1,0 +1,152 @@
+"""The native words of an order: the same bytes as Python's, or none for whatever is not as usual."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from adapters.binance.instruments import SPOT, USDM
+from adapters.binance.orders_codec import encode_new_order, encode_new_order_in_python
+from native import orders
+from trading.instruments import Instrument, InstrumentKind
+from trading.orders.messages import NewOrderSingle, OrdType, Side, TimeInForce
+
+pytestmark = pytest.mark.skipif(orders is None, reason="no native code was built")
+
+STEPS = ["0.10", "0.001", "1", "0.5", "10", "1E+1", "0.00000100"]
+IDS = st.one_of(st.from_regex(r"[A-Za-z0-9._-]{1,36}", fullmatch=True), st.text(max_size=40), st.just("a" * 37))
+
+
+def instrument(venue, tick, lot):
+    return Instrument(
+        instrument_id="X",
+        venue=venue,
+        symbol="BTCUSDT",
+        kind=InstrumentKind.LINEAR if venue == USDM else InstrumentKind.SPOT,
+        base="BTC",
+        quote="USDT",
+        settle="USDT",
+        tick_size=Decimal(tick),
+        lot_size=Decimal(lot),
+        min_qty=Decimal(lot),
+        max_qty=Decimal(1000),
+        min_notional=Decimal(5),
+    )
+
+
+def order(cl_ord_id, qty, price, **fields):
+    plain = {"side": Side.BUY, "ord_type": OrdType.LIMIT, "time_in_force": TimeInForce.IOC, "reduce_only": False}
+    return NewOrderSingle(
+        venue=USDM,
+        instrument_id="X",
+        cl_ord_id=cl_ord_id,
+        order_qty=Decimal(qty),
+        price=None if price is None else Decimal(price),
+        strategy_ids=(),
+        epoch=1,
+        cause="test",
+        ts_init_ns=0,
+        **(plain | fields),
+    )
+
+
+def said(encode, *args):
+    try:
+        return encode(*args)
+    except (ValueError, ArithmeticError) as error:
+        return type(error), str(error)
+
+
+amounts = st.one_of(
+    st.builds(lambda units, step: Decimal(step) * units, st.integers(-2, 10**7), st.sampled_from(STEPS)),
+    st.decimals(allow_nan=True, allow_infinity=True),
+)
+
+
+@given(
+    cl_ord_id=IDS,
+    qty=amounts,
+    price=st.one_of(st.none(), amounts),
+    tick=st.sampled_from(STEPS),
+    lot=st.sampled_from(STEPS),
+    venue=st.sampled_from([SPOT, USDM]),
+    side=st.sampled_from(Side),
+    ord_type=st.sampled_from([OrdType.LIMIT, OrdType.MARKET]),
+    time_in_force=st.sampled_from(TimeInForce),
+    reduce_only=st.booleans(),
+)
+@example(
+    cl_ord_id="\ud800",
+    qty=Decimal("0.004"),
+    price=Decimal("61812.40"),
+    tick="0.10",
+    lot="0.001",
+    venue=USDM,
+    side=Side.SELL,
+    ord_type=OrdType.LIMIT,
+    time_in_force=TimeInForce.GTC,
+    reduce_only=False,
+)
+def test_an_order_is_said_in_the_same_bytes_or_refused_in_the_same_words(
+    cl_ord_id, qty, price, tick, lot, venue, **fields
+) -> None:
+    command, traded = order(cl_ord_id, qty, price, **fields), instrument(venue, tick, lot)
+    assert said(encode_new_order, command, traded) == said(encode_new_order_in_python, command, traded)
+
+
+PLAIN = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "how": "LIMIT&timeInForce=IOC",
+    "qty": Decimal("0.004"),
+    "lot_size": Decimal("0.001"),
+    "price": Decimal("61812.40"),
+    "tick_size": Decimal("0.10"),
+    "reduce_only": False,
+    "cl_ord_id": "pd1-btcusdtl-c7",
+}
+
+
+def test_a_plain_order_is_said_without_python() -> None:
+    assert orders.limit_order(*PLAIN.values()) == encode_new_order_in_python(
+        order("pd1-btcusdtl-c7", "0.004", "61812.40"), instrument(USDM, "0.10", "0.001")
+    )
+    assert b"&reduceOnly=true&" in orders.limit_order(*(PLAIN | {"reduce_only": True}).values())
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("symbol", ""),
+        ("symbol", "B" * 65),
+        ("symbol", "ÄÖ"),
+        ("symbol", b"BTCUSDT"),
+        ("qty", Decimal(0)),
+        ("qty", Decimal("-0.004")),
+        ("qty", Decimal("0.0045")),
+        ("qty", Decimal("NaN")),
+        ("qty", Decimal("1E+1")),
+        ("price", Decimal("61812.45")),
+        ("price", Decimal("-0.10")),
+        ("price", Decimal("0." + "0" * 60)),
+        ("cl_ord_id", ""),
+        ("cl_ord_id", "a" * 37),
+        ("cl_ord_id", "a/b"),
+        ("cl_ord_id", "ü"),
+        ("cl_ord_id", 7),
+    ],
+)
+def test_whatever_is_not_as_usual_is_left_to_python(what, value) -> None:
+    assert orders.limit_order(*(PLAIN | {what: value}).values()) is None
+
+
+def test_what_cannot_be_divided_raises_as_in_python() -> None:
+    with pytest.raises(ArithmeticError):
+        orders.limit_order(*(PLAIN | {"lot_size": Decimal(0)}).values())
+    with pytest.raises(TypeError):
+        orders.limit_order(*(PLAIN | {"lot_size": "0.001"}).values())
+    with pytest.raises(TypeError):
+        orders.limit_order("BTCUSDT")
