@@ -43,10 +43,11 @@ def test_every_socket_of_every_process_is_on_loopback(daemon):
 def test_a_second_desk_on_the_same_data_is_refused_in_one_line(daemon, run_propdesk):
     code, _, err = run_propdesk("run", "--config", str(daemon.config_path))
     assert code == 2
-    assert len(err.strip().splitlines()) == 1
+    assert err.strip().splitlines() == [err.strip()]
     assert "another desk" in err
     assert str(daemon.process.pid) in err
-    assert daemon.trading()
+    assert daemon.process.poll() is None
+    daemon.wait("the first goes on", daemon.trading, PATIENCE_S)
 
 
 def test_a_taken_admin_port_is_named(daemon, run_propdesk, tmp_path):
@@ -54,9 +55,10 @@ def test_a_taken_admin_port_is_named(daemon, run_propdesk, tmp_path):
         "run", "--data-dir", str(tmp_path), "--port", str(free_port()), "--admin-port", str(daemon.admin_port)
     )
     assert code == 2
-    assert len(err.strip().splitlines()) == 1
+    assert err.strip().splitlines() == [err.strip()]
     assert f"admin_port {daemon.admin_port}" in err
-    assert daemon.trading()
+    assert daemon.process.poll() is None
+    daemon.wait("the desk goes on", daemon.trading, PATIENCE_S)
 
 
 @pytest.mark.req("P-HA-10")
