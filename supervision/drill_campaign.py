@@ -40,7 +40,8 @@ DESK: Final = "desk"
 _FLOW_NS: Final = 1_000 * MS
 _START_S: Final = 40.0
 _TRAP_S: Final = 10.0
-_RECOVERY_S: Final = 60.0
+_RECOVERY_S: Final = 100.0
+"""What a venue allows in a minute may be used up by so many restarts: then a minute has to pass."""
 _SLOW_S: Final = 10.0
 _WAIT_MAX_S: Final = 0.4
 _TOGETHER: Final = 0.25

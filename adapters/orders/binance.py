@@ -107,6 +107,9 @@ TESTNET = {
 _MINUTE_NS = 60 * SECOND_NS
 _PREFIX = {SPOT: "/api/v3", USDM: "/fapi/v1", COINM: "/dapi/v1"}
 _STATUS_WEIGHT = {SPOT: 4, USDM: 1, COINM: 1}
+# What futures count by order they do not weigh; COIN-M weighs an amendment.
+_NEW_WEIGHT = {SPOT: 1, USDM: 0, COINM: 0}
+_AMEND_WEIGHT = {SPOT: 1, USDM: 0, COINM: 1}
 _FUTURES_STP = frozenset({TimeInForce.GTC, TimeInForce.IOC})
 
 
@@ -160,12 +163,16 @@ class BinanceOrders:
             case NewOrderSingle():
                 instrument = self._instrument(command.instrument_id)
                 words = encode_new_order(plain_terms(command), instrument) + self._extras(command)
-                return self._order(RequestKind.NEW, words, WireKind.PLACE, orders=1, reduces=command.reduce_only)
+                weight = _NEW_WEIGHT[self.venue]
+                reduces = command.reduce_only
+                return self._order(RequestKind.NEW, words, WireKind.PLACE, weight=weight, orders=1, reduces=reduces)
             case OrderCancelReplaceRequest():
                 instrument = self._instrument(command.instrument_id)
                 words = encode_replace(plain_terms(command), instrument)
                 words += self._extras(command) if self._spot else b""
-                return self._order(RequestKind.REPLACE, words, WireKind.AMEND, orders=1)
+                return self._order(
+                    RequestKind.REPLACE, words, WireKind.AMEND, weight=_AMEND_WEIGHT[self.venue], orders=1
+                )
             case OrderCancelRequest() if command.waits and not self._spot:
                 return algo.cancel(command, _PREFIX[self.venue])
             case OrderCancelRequest():

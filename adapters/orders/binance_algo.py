@@ -93,7 +93,8 @@ def place(command: NewOrderSingle, instrument: Instrument, prefix: str, stp: tup
     if stp is not None:
         fields[stp[0]] = stp[1]
     body = urlencode(fields).encode()
-    return wire_request("POST", f"{prefix}/algoOrder", WireKind.PLACE, body=body, orders=1, reduces=command.reduce_only)
+    path, reduces = f"{prefix}/algoOrder", command.reduce_only
+    return wire_request("POST", path, WireKind.PLACE, body=body, weight=0, orders=1, reduces=reduces)
 
 
 def cancel(command: OrderCancelRequest, prefix: str) -> WireRequest:

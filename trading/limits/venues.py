@@ -140,8 +140,9 @@ BINANCE_USDM: Final = VenueLimits(
     ),
     rules=_BINANCE_RULES,
     costs={
-        "POST /fapi/v1/order": Cost(weight=1, orders=1),
-        "PUT /fapi/v1/order": Cost(weight=1, orders=1),
+        "POST /fapi/v1/order": Cost(weight=0, orders=1),
+        "PUT /fapi/v1/order": Cost(weight=0, orders=1),
+        "POST /fapi/v1/algoOrder": Cost(weight=0, orders=1),
         "POST /fapi/v1/batchOrders": Cost(weight=5, orders=5),
         "DELETE /fapi/v1/order": Cost(weight=1),
         "DELETE /fapi/v1/batchOrders": Cost(weight=1),
@@ -167,7 +168,7 @@ BINANCE_COINM: Final = VenueLimits(
     budgets=(_weight(2400), _orders(1200, MINUTE_NS, "1M")),
     rules=_BINANCE_RULES,
     costs={
-        "POST /dapi/v1/order": Cost(weight=1, orders=1),
+        "POST /dapi/v1/order": Cost(weight=0, orders=1),
         "PUT /dapi/v1/order": Cost(weight=1, orders=1),
         "DELETE /dapi/v1/order": Cost(weight=1),
         "DELETE /dapi/v1/allOpenOrders": Cost(weight=1),

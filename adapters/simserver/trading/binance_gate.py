@@ -25,7 +25,9 @@ AHEAD_MS = 1_000
 WEIGHTS = {SPOT: 6_000, USDM: 2_400, COINM: 2_400}
 _SECONDS = {"SECOND": 1, "MINUTE": 60, "DAY": 86_400}
 
-_HEAVY = {
+_READS = {
+    "order": {SPOT: 4},
+    "openOrders": {SPOT: 6},
     "account": {SPOT: 20, USDM: 5, COINM: 5},
     "balance": {USDM: 5, COINM: 1},
     "positionRisk": {USDM: 5, COINM: 1},
@@ -33,8 +35,17 @@ _HEAVY = {
     "userTrades": {USDM: 5, COINM: 20},
     "allOrders": {SPOT: 20, USDM: 5, COINM: 20},
     "income": {USDM: 30, COINM: 20},
-    "countdownCancelAll": {USDM: 10, COINM: 10},
-    "batchOrders": {USDM: 5, COINM: 5},
+    "dual": {USDM: 30, COINM: 30},
+    "symbolConfig": {USDM: 5},
+}
+_WRITES = {
+    ("POST", "countdownCancelAll"): {USDM: 10, COINM: 10},
+    ("POST", "batchOrders"): {USDM: 5, COINM: 5},
+    ("PUT", "batchOrders"): {USDM: 5, COINM: 5},
+    # What futures count by order they do not weigh.
+    ("POST", "order"): {USDM: 0, COINM: 0},
+    ("PUT", "order"): {USDM: 0},
+    ("POST", "algoOrder"): {USDM: 0, COINM: 0},
 }
 _encode = msgspec.json.encode
 
@@ -63,14 +74,14 @@ class BinanceGate:
 
     def known(self, request: TradeRequest) -> dict[str, str]:
         """Parameters of a request that needs a key and no signature."""
-        self._count(request.path, request.raw_query)
+        self._count(request)
         self._check_key(request.headers.get("X-MBX-APIKEY", ""), request.path)
         return pairs(request.raw_query) | pairs(request.body.decode("utf-8", "replace"))
 
     def signed(self, request: TradeRequest) -> dict[str, str]:
         """Parameters of a signed request. Raises in the venue's words where it is not."""
         body = request.body.decode("utf-8", "replace")
-        self._count(request.path, request.raw_query)
+        self._count(request)
         if request.spoken:
             fields = request.query
             self.prove_fields(fields, request.path)
@@ -118,19 +129,23 @@ class BinanceGate:
 
     # --- Limits --------------------------------------------------------------------------------------
 
-    def _count(self, path: str, raw_query: str) -> None:
+    def _count(self, request: TradeRequest) -> None:
         now_ns = self._account.now_ns()
         banned_s = self._ban.left_s(now_ns)
         if banned_s:
             raise self._banned(banned_s)
-        name = path.rpartition("/")[2]
-        weight = _HEAVY.get(name, {}).get(self.venue, 1)
-        if name in {"openOrders", "openAlgoOrders"} and "symbol=" not in raw_query:
-            weight = 80 if self.venue == SPOT else 40
-        if not self._weight.add(now_ns, weight):
+        if not self._weight.add(now_ns, self._weight_of(request)):
             self._violated(now_ns)
             text = f"Too many requests; current limit of IP(127.0.0.1) is {self._weight.limit} requests per minute."
             raise refused(-1003, text, 429, {"Retry-After": str(self._weight.ends_s(now_ns))})
+
+    def _weight_of(self, request: TradeRequest) -> int:
+        name = request.path.rpartition("/")[2]
+        if request.method != "GET":
+            return _WRITES.get((request.method, name), {}).get(self.venue, 1)
+        if name in {"openOrders", "openAlgoOrders"} and "symbol=" not in request.raw_query:
+            return 80 if self.venue == SPOT else 40
+        return _READS.get(name, {}).get(self.venue, 1)
 
     def count_orders(self, path: str, orders: int = 1) -> None:
         """New orders against the limits of orders; another client may use them too."""

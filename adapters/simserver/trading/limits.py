@@ -11,13 +11,17 @@ BAN_S = 120
 
 
 class Window:
-    """One limit: at most ``limit`` in each ``every_s`` seconds. ``others`` is what other clients use of each window."""
+    """One limit: at most ``limit`` in each ``every_s`` seconds.
+
+    ``others`` is what other clients use of each window, ``total`` what was counted in all of them.
+    """
 
     def __init__(self, name: str, every_s: int, limit: int) -> None:
         self.name = name
         self.every_s = every_s
         self.limit = limit
         self.others = 0
+        self.total = 0
         self._used = 0
         self._window = -1
 
@@ -36,6 +40,7 @@ class Window:
         """Count it; False when the limit is exceeded by it."""
         over = self.used(now_ns) + amount > self.limit
         self._used += amount
+        self.total += amount
         return not over
 
     def ends_s(self, now_ns: int) -> int:

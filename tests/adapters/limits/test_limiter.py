@@ -158,6 +158,7 @@ async def test_the_configuration_makes_limiters_that_share_a_host_file(tmp_path)
     usdm, okx = limiter_for("binanceusdm", config, CLOCK), limiter_for("okx", config, CLOCK, env={})
     try:
         await usdm.admit(BINANCE_USDM.ask("POST /fapi/v1/order", PLACE, CLOCK.mono_ns() + 10**9))
+        await usdm.admit(BINANCE_USDM.ask("DELETE /fapi/v1/order", CANCEL, CLOCK.mono_ns() + 10**9))
         await okx.admit(limits_of("okx").ask("GET /api/v5/market/books", POLL, CLOCK.mono_ns() + 10**9))
         assert {pool.pool: pool.usable for pool in usdm.view().limits.pools} == {
             "weight": 2280,

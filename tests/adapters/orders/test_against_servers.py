@@ -13,7 +13,7 @@ from adapters.limits.limiter import Limiter
 from adapters.orders.account import AccountCursor
 from adapters.orders.binance import BinanceOrders
 from adapters.orders.bybit import BybitOrders
-from adapters.orders.client import ClientItem, NotSent, OrderClient, Outcome
+from adapters.orders.client import ClientItem, ClientLimits, NotSent, OrderClient, Outcome
 from adapters.orders.dialect import OrderDialect
 from adapters.orders.exchange import ClockMoved
 from adapters.orders.news import Unread
@@ -31,7 +31,7 @@ from adapters.orders.wire import (
     WireCommand,
 )
 from adapters.simserver.server import SimServer
-from tests.adapters.orders.commands import cancel, place, status
+from tests.adapters.orders.commands import cancel, place, replace, status
 from tests.adapters.simserver.trading.conftest import ALL, KEYS, Bench, trading
 from tests.waiting import until
 from trading.instruments import Instrument
@@ -126,6 +126,12 @@ async def eventually(true: Callable[[], object]) -> None:
     await until(true)
 
 
+def weight_used(server: SimServer) -> int:
+    """All that Binance's server has weighed so far; unlike its headers it does not begin anew with a minute."""
+    total: int = server.trading._gate._weight.total  # type: ignore[attr-defined]
+    return total
+
+
 @pytest.mark.req("P-VEN-1")
 @pytest.mark.parametrize(("venue", "symbol"), ALL)
 async def test_an_order_lives_is_found_and_ends_by_our_word(venue: str, symbol: str) -> None:
@@ -190,6 +196,28 @@ async def test_the_account_says_what_its_key_may_do(venue: str) -> None:
         assert await d.client.sync_clock() is not None
         if not bench.spot:
             assert isinstance(await d.client.ask(ModeQuery(venue=venue)), Told)
+
+
+@pytest.mark.req("P-VEN-4")
+@pytest.mark.parametrize("venue", ["binance", "binanceusdm", "binancecoinm"])
+async def test_what_an_order_weighs_for_us_is_what_the_venue_counts(venue: str) -> None:
+    symbol = next(s for v, s in ALL if v == venue)
+    async with desk(venue, symbol) as (d, bench):
+        order = place(d.market, qty=str(bench.qty), price=str(bench.price_at(100)), time_in_force=TimeInForce.GTX)
+        dearer = replace(d.market, qty=str(bench.qty), price=str(bench.price_at(110)))
+        last = cancel(d.market, order.cl_ord_id if d.client.dialect.amends_in_place else dearer.cl_ord_id)
+        d.client.limits = ClientLimits(amend_in_place=True)
+        ours, counted = [], []
+        for command in (order, status(d.market), dearer, last):
+            request = d.client.dialect.encode(command, SystemClock.wall_ns() // 1_000_000)
+            ours.append((request.endpoint, request.weight))
+            before = weight_used(bench.server)
+            outcome = await d.carried(command)
+            assert isinstance(outcome.reply, Events), outcome.reply
+            counted.append((request.endpoint, weight_used(bench.server) - before))
+        assert counted == ours
+        costs = limits_of(venue).costs
+        assert [(name, costs[name].weight) for name, _ in ours if name in costs] == [o for o in ours if o[0] in costs]
 
 
 @pytest.mark.req("P-VEN-6")

@@ -124,10 +124,12 @@ async def test_ccxt_pro_watches_ticker_book_and_trades(venue):
                 ticker = await exchange.watch_ticker(symbol)
                 server.pause()
                 truth = server.truth(key, 20)
-                while levels(instrument, book["bids"][:20]) != list(truth.bids):
+                while [levels(instrument, book[side][:20]) for side in ("bids", "asks")] != [
+                    list(truth.bids),
+                    list(truth.asks),
+                ]:
                     await breath(0.01)
                     book = exchange.orderbooks[symbol]
-            assert levels(instrument, book["asks"][:20]) == list(truth.asks)
             assert trades[-1]["price"] > 0
             assert trades[-1]["timestamp"] <= market.trades[-1].ts_event_ns // 10**6
             assert ticker["last"] == pytest.approx(float(instrument.price(market.last_ticks)), rel=1e-3)
