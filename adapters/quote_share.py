@@ -7,12 +7,12 @@ Redis is nobody's order to this desk. Without Redis the desk knows its quote all
 from __future__ import annotations
 
 import asyncio
-import importlib
 from typing import Any, Final
 
 import msgspec
 
 from adapters.clock import Clock
+from adapters.redis_client import NOT_INSTALLED, open_redis
 from trading.universe.quotes import QuoteChoice
 
 KEY: Final = "propdesk:quote"
@@ -47,21 +47,9 @@ class QuoteShare:
         self._client: Any = None
         if choice is None or not url:
             return
-        try:
-            redis: Any = importlib.import_module("redis.asyncio")
-            retry: Any = importlib.import_module("redis.asyncio.retry")
-            backoff: Any = importlib.import_module("redis.backoff")
-        except ImportError:
-            self.trouble = "the redis package is not installed; make setup installs it"
-            return
-        self._client = redis.Redis.from_url(
-            url,
-            password=password,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            retry=retry.Retry(backoff.NoBackoff(), 0),
-            max_connections=1,
-        )
+        self._client = open_redis(url, password=password, timeout_s=_TIMEOUT_S, connections=1)
+        if self._client is None:
+            self.trouble = NOT_INSTALLED
 
     async def run(self) -> None:
         """Tell until canceled; at once, then every minute, and after trouble each time later, up to 30 s."""

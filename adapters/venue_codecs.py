@@ -31,7 +31,7 @@ from adapters.ccxt_venues.spec import PROOF_MS
 from adapters.okx import instruments as okx_rules
 from adapters.okx.codec import OkxCodec
 from adapters.okx.instruments import INSTRUMENTS as OKX_INSTRUMENTS
-from adapters.okx.instruments import OKX
+from adapters.okx.instruments import OKX, type_of
 from adapters.universe_listings import binance_listing
 from trading.instruments import Instrument, InstrumentKind
 from trading.market.events import DepthSnapshot, InstrumentStatus, VenueEvent, WireRejected
@@ -269,7 +269,7 @@ class _Okx:
         if listing is None:
             raise WireFault(RejectReason.MALFORMED, "not a listing")
         markets = [_Rules(m.instrument, m.state, m.tradable) for m in listing.instruments]
-        return _Listed(markets, listing.refused, lambda instrument: _okx_type(instrument) in types)
+        return _Listed(markets, listing.refused, lambda instrument: type_of(instrument) in types)
 
     def _reply(self, channel: str, payload: bytes, instrument_id: str, ts_recv_ns: int) -> Sequence[VenueEvent]:
         if channel == "long_short_ratio":
@@ -346,13 +346,6 @@ def _binance_symbol(raw: msgspec.Raw) -> str:
         return _binance_name(raw).symbol
     except _FAULTS:
         return ""
-
-
-def _okx_type(instrument: Instrument) -> str:
-    """OKX's instrument type: a swap is named so, a dated future ends in its day."""
-    if instrument.kind is InstrumentKind.SPOT:
-        return "SPOT"
-    return "SWAP" if instrument.symbol.endswith("-SWAP") else "FUTURES"
 
 
 def open_codec(venue: str, instruments: Sequence[Instrument]) -> VenueCodec:

@@ -8,7 +8,6 @@ only counted. Times are Redis' own, so that hosts need no common clock.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.clock import Clock
+from adapters.redis_client import NOT_INSTALLED, open_redis
 from trading.limits.governor import Demand
 from trading.limits.spec import MS_NS, SECOND_NS, Scope
 from trading.limits.window import SLOTS
@@ -114,22 +114,10 @@ class RedisShare:
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self.trouble = ""
         self.failures = 0
-        try:
-            redis: Any = importlib.import_module("redis.asyncio")
-            retry: Any = importlib.import_module("redis.asyncio.retry")
-            backoff: Any = importlib.import_module("redis.backoff")
-        except ImportError:
-            self._client: Any = None
-            self.trouble = "the redis package is not installed; make setup installs it"
+        self._client = open_redis(url, password=password, timeout_s=timeout_s, connections=2 * _AT_ONCE)
+        if self._client is None:
+            self.trouble = NOT_INSTALLED
             return
-        self._client = redis.Redis.from_url(
-            url,
-            password=password,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=retry.Retry(backoff.NoBackoff(), 0),
-            max_connections=2 * _AT_ONCE,
-        )
         self._take = self._client.register_script(_TAKE)
         self._pause = self._client.register_script(_PAUSE)
 

@@ -30,6 +30,14 @@ _FEES = {
 _KINDS = {"linear": InstrumentKind.LINEAR, "inverse": InstrumentKind.INVERSE}
 _TYPES = frozenset({"SPOT", "SWAP", "FUTURES"})
 
+
+def type_of(instrument: Instrument) -> str:
+    """OKX's instrument type: a swap is named so, a dated future ends in its day."""
+    if instrument.kind is InstrumentKind.SPOT:
+        return "SPOT"
+    return "SWAP" if instrument.symbol.endswith("-SWAP") else "FUTURES"
+
+
 _NOT_RULES = frozenset(
     {
         "alias",

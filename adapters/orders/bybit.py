@@ -29,6 +29,7 @@ from adapters.orders.bybit_answers import batch_replies, reply_to, trouble_of
 from adapters.orders.bybit_read import CHANNELS, decode_user
 from adapters.orders.dialect import BatchCommand, StreamPlan
 from adapters.orders.digests import hmac_hex
+from adapters.orders.logins import bybit_login
 from adapters.orders.news import UserEvent
 from adapters.orders.terms import limited, plain_terms
 from adapters.orders.wire import (
@@ -282,9 +283,7 @@ class BybitOrders:
 
     def stream_login(self, credentials: Credentials, ts_ms: int) -> bytes:
         """``GET/realtime`` and when it ends to be good, signed."""
-        expires = ts_ms + 10_000
-        signature = hmac_hex(credentials.secret, f"GET/realtime{expires}")
-        return msgspec.json.encode({"op": "auth", "args": [credentials.api_key, expires, signature]})
+        return bybit_login(credentials, ts_ms)
 
     def stream_subscribe(self) -> tuple[bytes, ...]:
         """All channels in one request: it is granted whole or not."""

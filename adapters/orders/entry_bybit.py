@@ -18,7 +18,6 @@ import msgspec
 from adapters.bybit.instruments import BYBIT
 from adapters.orders import reading as r
 from adapters.orders.bybit_codes import verdict_of
-from adapters.orders.digests import hmac_hex
 from adapters.orders.entry import (
     EntryAlive,
     EntryAnswered,
@@ -28,6 +27,7 @@ from adapters.orders.entry import (
     EntryUnread,
     EntryWord,
 )
+from adapters.orders.logins import bybit_login
 from adapters.orders.replies import Verdict, said
 from adapters.orders.wire import MS_NS, SECOND_NS, Credentials, HttpAnswer, WireRequest
 
@@ -41,7 +41,6 @@ OPS = {
 }
 """Operation by the path of the same request over REST."""
 _RESTARTING = 10019
-_GOOD_FOR_MS = 10_000
 
 
 class BybitEntry:
@@ -67,9 +66,7 @@ class BybitEntry:
 
     def login(self, credentials: Credentials, ts_ms: int) -> bytes:
         """``GET/realtime`` and when it ends to be good, signed."""
-        expires = ts_ms + _GOOD_FOR_MS
-        signature = hmac_hex(credentials.secret, f"GET/realtime{expires}")
-        return msgspec.json.encode({"op": "auth", "args": [credentials.api_key, expires, signature]})
+        return bybit_login(credentials, ts_ms)
 
     def frame(self, request: WireRequest, request_id: str, credentials: Credentials, ts_ms: int) -> bytes:
         """See `EntryDialect`."""

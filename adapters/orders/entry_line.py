@@ -15,6 +15,7 @@ from adapters.clock import Clock
 from adapters.orders import sanitiser
 from adapters.orders.entry import EntryDialect, EntryUnread
 from adapters.orders.entry_session import EntryLimits, EntrySession, EntryState, Settled
+from adapters.orders.waiting import first
 from adapters.orders.wire import SECOND_NS, Credentials, HttpAnswer, OrderEndpoints, WireRequest
 
 MAX_MESSAGE_BYTES = 1 << 20
@@ -161,13 +162,13 @@ class EntryLine:
                     return due.end
                 if due.ping:
                     await self._ping(ws)
-                await _first(self._stir, reader, due.wait_ns / SECOND_NS)
+                await first(self._stir, reader, within_s=due.wait_ns / SECOND_NS)
         except _TROUBLE as trouble:
             return f"{type(trouble).__name__}: {trouble}"
         return reader.result()
 
     async def _granted(self, reader: asyncio.Task[str]) -> bool:
-        await _first(self.ready, reader, self._limits.step_ms / 1_000)
+        await first(self.ready, reader, within_s=self._limits.step_ms / 1_000)
         return self.ready.is_set() and not reader.done()
 
     async def _ping(self, ws: aiohttp.ClientWebSocketResponse[bool]) -> None:
@@ -220,14 +221,6 @@ class EntryLine:
         if state in {EntryState.LEAVING, EntryState.ENDED}:
             self.leaving.set()
         self._changed()
-
-
-async def _first(event: asyncio.Event, reader: asyncio.Task[str], within_s: float) -> None:
-    waiter = asyncio.get_running_loop().create_task(event.wait())
-    try:
-        await asyncio.wait({waiter, reader}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiter.cancel()
 
 
 async def _close(ws: aiohttp.ClientWebSocketResponse[bool]) -> None:

@@ -19,9 +19,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from adapters.okx.instruments import OKX
+from adapters.okx.instruments import OKX, type_of
 from adapters.orders import reading as r
-from adapters.orders.digests import hmac_base64
 from adapters.orders.entry import (
     EntryAlive,
     EntryAnswered,
@@ -32,6 +31,7 @@ from adapters.orders.entry import (
     EntryUnread,
     EntryWord,
 )
+from adapters.orders.logins import okx_login
 from adapters.orders.okx_codes import verdict_of
 from adapters.orders.replies import Verdict, said
 from adapters.orders.wire import (
@@ -44,7 +44,7 @@ from adapters.orders.wire import (
     WireRequest,
     wire_request,
 )
-from trading.instruments import Instrument, InstrumentKind
+from trading.instruments import Instrument
 
 OPS = {
     "/api/v5/trade/order": "order",
@@ -78,7 +78,7 @@ class OkxEntry:
 
     def preparation(self) -> tuple[WireRequest, ...]:
         """The list of each type of instrument that we trade: there their codes are."""
-        types = dict.fromkeys(_type_of(one) for one in self._instruments)
+        types = dict.fromkeys(type_of(one) for one in self._instruments)
         return tuple(
             wire_request(
                 "GET",
@@ -105,14 +105,7 @@ class OkxEntry:
 
     def login(self, credentials: Credentials, ts_ms: int) -> bytes:
         """Seconds, method and path of the login, signed."""
-        stamp = str(ts_ms // 1_000)
-        proof = {
-            "apiKey": credentials.api_key,
-            "passphrase": credentials.passphrase,
-            "timestamp": stamp,
-            "sign": hmac_base64(credentials.secret, f"{stamp}GET/users/self/verify"),
-        }
-        return msgspec.json.encode({"op": "login", "args": [proof]})
+        return okx_login(credentials, ts_ms)
 
     def frame(self, request: WireRequest, request_id: str, credentials: Credentials, ts_ms: int) -> bytes:
         """See `EntryDialect`; b"" too for an instrument whose code is not known."""
@@ -159,9 +152,3 @@ class OkxEntry:
             # Whether it is the key or only this login, REST will tell.
             return (EntryUnread(request_id=request_id, reason=text, over=True),)
         return (EntryAnswered(request_id, HttpAnswer(status=200, body=payload, ts_ns=ts_ns)),)
-
-
-def _type_of(instrument: Instrument) -> str:
-    if instrument.kind is InstrumentKind.SPOT:
-        return "SPOT"
-    return "SWAP" if instrument.symbol.endswith("-SWAP") else "FUTURES"

@@ -20,6 +20,7 @@ from adapters.clock import Clock
 from adapters.orders.entry import EntryDialect, EntryMode, EntryUnread
 from adapters.orders.entry_line import EntryLine
 from adapters.orders.entry_session import EntryLimits
+from adapters.orders.waiting import first
 from adapters.orders.wire import ENTRIES, MS_NS, Credentials, HttpAnswer, OrderEndpoints, WireKind, WireRequest
 
 _BY_SOCKET = ENTRIES | {WireKind.CANCEL}
@@ -178,7 +179,7 @@ class EntryRoad:
                 self.counters.replaced += 1
                 before.leave("replaced")
                 self._spawn(self._drain(before))
-            await _either(line.ended, line.leaving)
+            await first(line.ended, line.leaving)
             following = None if line.session.refused else await self._following(line)
             if following is None:
                 break
@@ -198,7 +199,7 @@ class EntryRoad:
             if opened.session.refused:
                 line.session.refused = True
                 return None
-            await _either(line.ended, within_s=random.uniform(0.5, 1.0) * delay_ms / 1_000)
+            await first(line.ended, within_s=random.uniform(0.5, 1.0) * delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self.limits.backoff_max_ms)
         return None
 
@@ -226,7 +227,7 @@ class EntryRoad:
         )
         self._lines.append(line)
         line.start(self._http)
-        await _either(line.ready, line.ended)
+        await first(line.ready, line.ended)
         if line.ended.is_set():
             await self._drop(line, line.end)
         else:
@@ -237,7 +238,7 @@ class EntryRoad:
         """Let a line that was replaced bring its answers."""
         until_ns = self._clock.mono_ns() + self.limits.drain_ms * MS_NS
         while line.session.in_flight and not line.ended.is_set() and self._clock.mono_ns() < until_ns:
-            await _either(line.ended, within_s=0.05)
+            await first(line.ended, within_s=0.05)
         await self._drop(line, "replaced")
 
     async def _drop(self, line: EntryLine, reason: str) -> None:
@@ -278,12 +279,3 @@ class EntryRoad:
             self.faults.append(error)
             self._line = None
             self._judge(f"internal: {error!r}"[:200])
-
-
-async def _either(*events: asyncio.Event, within_s: float | None = None) -> None:
-    waiters = {asyncio.get_running_loop().create_task(event.wait()) for event in events}
-    try:
-        await asyncio.wait(waiters, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()

@@ -20,12 +20,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from adapters.okx.instruments import OKX
+from adapters.okx.instruments import OKX, type_of
 from adapters.orders import okx_algo as algo
 from adapters.orders import reading as r
 from adapters.orders.account import AccountCursor, AccountPart, AccountRead, KnownOrders, Parts, Reading, Unreadable
 from adapters.orders.dialect import BatchCommand, StreamPlan
 from adapters.orders.digests import hmac_base64
+from adapters.orders.logins import okx_login
 from adapters.orders.news import UserEvent
 from adapters.orders.okx_account import OkxAccount
 from adapters.orders.okx_answers import batch_replies, reply_to, trouble_of
@@ -112,7 +113,7 @@ class OkxOrders:
         self.instruments = {i.instrument_id: i for i in instruments if i.venue == OKX}
         self._by_symbol = {i.symbol: i for i in self.instruments.values()}
         self._td_mode = td_mode
-        types = tuple(dict.fromkeys(_type_of(i) for i in self.instruments.values()))
+        types = tuple(dict.fromkeys(type_of(i) for i in self.instruments.values()))
         self._account = OkxAccount(OKX, types, self._by_symbol.get)
 
     # --- Out -------------------------------------------------------------------------------------------
@@ -290,14 +291,7 @@ class OkxOrders:
 
     def stream_login(self, credentials: Credentials, ts_ms: int) -> bytes:
         """Seconds, method and path of the login, signed."""
-        stamp = str(ts_ms // 1_000)
-        login = {
-            "apiKey": credentials.api_key,
-            "passphrase": credentials.passphrase,
-            "timestamp": stamp,
-            "sign": hmac_base64(credentials.secret, f"{stamp}GET/users/self/verify"),
-        }
-        return msgspec.json.encode({"op": "login", "args": [login]})
+        return okx_login(credentials, ts_ms)
 
     def stream_subscribe(self) -> tuple[bytes, ...]:
         """All orders, the balances, all positions."""
@@ -352,12 +346,6 @@ class OkxOrders:
 def _named(order_id: str, cl_ord_id: str) -> dict[str, str]:
     """By which id an order is meant: what a triggered algo order became has no client id."""
     return {"ordId": order_id} if order_id.isdigit() else {"clOrdId": id_out(cl_ord_id)}
-
-
-def _type_of(instrument: Instrument) -> str:
-    if instrument.kind is InstrumentKind.SPOT:
-        return "SPOT"
-    return "SWAP" if instrument.symbol.endswith("-SWAP") else "FUTURES"
 
 
 def iso(ts_ms: int) -> str:

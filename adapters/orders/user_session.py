@@ -22,6 +22,7 @@ from adapters.orders.news import (
     Subscribed,
     UserEvent,
 )
+from adapters.orders.waiting import first
 from adapters.orders.wire import Credentials
 
 MAX_MESSAGE_BYTES = 4 << 20
@@ -120,11 +121,7 @@ class UserSession:
         return self._over(reader, "the connection ended")
 
     async def _within(self, event: asyncio.Event, reader: asyncio.Task[SessionEnd], step_s: float) -> bool:
-        waiter = asyncio.get_running_loop().create_task(event.wait())
-        try:
-            await asyncio.wait({waiter, reader}, timeout=step_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiter.cancel()
+        await first(event, reader, within_s=step_s)
         return event.is_set() and not reader.done()
 
     def _over(self, reader: asyncio.Task[SessionEnd], reason: str) -> SessionEnd:

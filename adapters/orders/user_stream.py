@@ -25,6 +25,7 @@ from adapters.orders.account import AccountCursor, Reading
 from adapters.orders.client import OrderClient
 from adapters.orders.news import BalanceChanged, UserEvent
 from adapters.orders.user_session import SessionEnd, UserSession
+from adapters.orders.waiting import first
 from adapters.orders.wire import (
     MS_NS,
     AuthFailed,
@@ -220,7 +221,7 @@ class UserStream:
         )
         self._sessions.append(session)
         session.start(self._http, self._dialect.stream_url(self._listen_key), self.limits.step_ms / 1_000)
-        await _first(session.ready, session.ended)
+        await first(session.ready, session.ended)
         if session.ended.is_set():
             end = session.end
             await self._drop(session, end.reason)
@@ -250,7 +251,7 @@ class UserStream:
                 return not session.ended.is_set()
             self.counters.unreadable += 1
             self._change(StreamStatus.CATCHING_UP, reading.reason)
-            await _first(session.ended, within_s=self.limits.read_again_ms / 1_000)
+            await first(session.ended, within_s=self.limits.read_again_ms / 1_000)
         return False
 
     async def _hold(self, session: UserSession) -> str:
@@ -273,7 +274,7 @@ class UserStream:
             if plan.keep_ns:
                 due = min(due, self._kept_ns)
             wait_s = max(0.0, (due - self._clock.mono_ns()) / 1e9)
-            await _first(session.ended, session.closing, self._read_wanted, within_s=wait_s)
+            await first(session.ended, session.closing, self._read_wanted, within_s=wait_s)
         return ""
 
     async def _replace(self, old: UserSession, reason: str) -> UserSession | None:
@@ -290,7 +291,7 @@ class UserStream:
                 await self._drop(following, "it ended while the account was read")
             elif following.auth:
                 return None
-            await _first(old.ended, within_s=random.uniform(0.5, 1.0) * delay_ms / 1_000)
+            await first(old.ended, within_s=random.uniform(0.5, 1.0) * delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, self.limits.backoff_max_ms)
         return None
 
@@ -342,13 +343,3 @@ class UserStream:
             # A bug of ours: the stream is not live any more, and says so.
             self.faults.append(error)
             self._change(StreamStatus.CLOSED, f"internal: {error!r}"[:200])
-
-
-async def _first(*events: asyncio.Event, within_s: float | None = None) -> None:
-    """Wait until one of them is set."""
-    waiters = {asyncio.get_running_loop().create_task(event.wait()) for event in events}
-    try:
-        await asyncio.wait(waiters, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()
