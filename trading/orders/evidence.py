@@ -406,6 +406,8 @@ class Evidence(Chains):
             original.no_amend = True
 
     def _check_deadlines(self, order: Order, turn: Turn) -> None:
+        if order.cancel_wish is not None and not order.cancel_id and turn.now >= order.cancel_after_ns:
+            self._cancel(order, order.cancel_wish, turn)
         waited_ns = turn.now - order.sent_ns
         pending = order.ord_status in {OrdStatus.PENDING_NEW, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE}
         if pending and not order.acked and order.sent_ns and waited_ns > self._config.place_deadline_ms * MS:

@@ -22,6 +22,7 @@ from trading.orders.messages import (
     OrderStatusRequest,
     OrderUpdated,
     OrdStatus,
+    ProposedCancel,
     ProposedOrder,
 )
 
@@ -46,6 +47,8 @@ class Order(msgspec.Struct, kw_only=True):
     ``in_place``: it amends ``replaces``, whose order at the venue it becomes when that is proved (``acked``);
     ``prior_qty`` is what that had executed by then, ``terms_ns`` the venue's time of its last word with these terms.
     ``lost_amend`` is the amendment of it that was given up because the venue's record did not show it.
+
+    ``cancel_refusals`` cancels of it were refused; ``cancel_wish`` is asked for again from ``cancel_after_ns`` on.
     """
 
     approved: ApprovedOrder
@@ -59,6 +62,9 @@ class Order(msgspec.Struct, kw_only=True):
     cancel_id: str = ""
     cancel_count: int = 0
     cancel_sent_ns: int = 0
+    cancel_refusals: int = 0
+    cancel_after_ns: int = 0
+    cancel_wish: ProposedCancel | None = None
     replaced_by: str = ""
     held: bool = False
     as_new: bool = False

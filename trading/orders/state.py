@@ -276,7 +276,7 @@ class CoreState:
         event = OrderEvent(note.facts["event"])
         self._row(turn, kind, order, note)
         if event in CANCEL_REFUSALS:
-            order.cancel_id = ""
+            self._cancel_refused(order, turn)
         if event is OrderEvent.NOT_FOUND:
             order.never_found = True
         self._apply(order, event, turn, note.text)
@@ -284,6 +284,13 @@ class CoreState:
             self._gone(order, turn)
         if event in {OrderEvent.NOT_FOUND, OrderEvent.REJECTED}:
             self._reopen_original(order, turn, note.text)
+
+    def _cancel_refused(self, order: Order, turn: Turn) -> None:
+        """What it was refused for only the venue's record can tell, and repeating it must not keep that from coming."""
+        ladder = self._config.query_ladder_ms
+        order.cancel_after_ns = turn.now + ladder[min(order.cancel_refusals, len(ladder) - 1)] * MS
+        order.cancel_refusals += 1
+        order.cancel_id = ""
 
     def _reopen_original(self, replacement: Order, turn: Turn, text: str) -> None:
         """A replacement that never came to be leaves the original as it was."""
@@ -358,6 +365,10 @@ class CoreState:
         if order.waits_for and order.ord_status is OrdStatus.JOURNALED:
             self._give_up(order, m.reason, turn)
             return
+        if turn.now < order.cancel_after_ns:
+            order.cancel_wish = m
+            return
+        order.cancel_wish = None
         order.cancel_count += 1
         order.cancel_id = f"{order.cl_ord_id}-c{order.cancel_count}"
         self._row(turn, JournalKind.CANCEL, order, CancelBody(cancel=m, cancel_id=order.cancel_id))

@@ -261,7 +261,7 @@ def test_core_and_venue_agree_after_any_walk(seed, amends):
 @pytest.mark.req("P-ORD-11")
 def test_the_walks_follow_both_legs_of_replaces_to_their_ends():
     replaced, anew = 0, 0
-    for seed in range(6):
+    for seed in range(8):
         for amends in (True, False):
             walk = Walk(seed, amends=amends)
             for _ in range(400):
