@@ -101,6 +101,15 @@ def _no_deadline(rig: OrderRig) -> None:
     core._check_deadlines = _nothing  # noqa: SLF001
 
 
+def _cancel_storm(rig: OrderRig) -> None:
+    core: Any = rig.core
+
+    def refused(order: Any, _turn: Any) -> None:
+        order.cancel_id = ""
+
+    core._cancel_refused = refused  # noqa: SLF001
+
+
 def _no_dedupe(rig: OrderRig) -> None:
     """Every execution is new, and gets an id of its own in the journal."""
     core: Any = rig.core
@@ -296,6 +305,7 @@ NO_IS_AN_ANSWER = OrderMutant("no answer, or a 5xx, is taken as a rejection", _n
 DUPLICATE_IS_NO = OrderMutant("a duplicate id is taken as a rejection", _duplicate_is_no)
 NOT_FOUND_AT_ONCE = OrderMutant("the first not-found is believed", _not_found_at_once)
 NO_DEADLINE = OrderMutant("nobody asks about unanswered orders", _no_deadline)
+CANCEL_STORM = OrderMutant("a cancel that was refused is sent again at every occasion", _cancel_storm)
 NO_DEDUPE = OrderMutant("executions are applied as often as they come", _no_dedupe)
 NO_AUDIT = OrderMutant("the account is not audited while all is well", _no_audit)
 NO_CATCH_UP = OrderMutant("nothing is caught up with after a reconnect", _no_catch_up)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from adapters.orders.wire import HttpAnswer, WireKind, WireRequest
 from adapters.simserver import faults as f
 from adapters.simserver import order_faults as o
 from supervision.conformance import order_guards as g
@@ -17,6 +18,9 @@ MANY = 1_000_000
 UNKNOWN_MS = 1_000
 """UNKNOWN is said 400 ms after an order went out; what a busy loop may add to it is in here."""
 VISIBLE_S = 3.0
+STORM_MS = 1_500
+CANCELS_MAX = 6
+"""At once, then after 0.1, 0.2, 0.5 and 1 s; one more may be under way."""
 _NO_FUNDS = {"binance": -2010, "binanceusdm": -2019, "binancecoinm": -2019, "okx": 51008, "bybit": 110007}
 
 
@@ -108,6 +112,31 @@ async def _resting(rig: OrderRig) -> None:
 def _canceled(rig: OrderRig, _began_ns: int) -> str:
     said = status(rig, rig.noted_name)
     return "" if said == "canceled" else f"{rig.noted_name} is {said}"
+
+
+async def _wanted_gone(rig: OrderRig) -> int | None:
+    """It is canceled where the desk does not see it, questions are lost, and whoever may asks for its cancel again."""
+    send, acted = rig.exchange.send, rig.clock.mono_ns()
+    until_ns = acted + int(STORM_MS * 1e6)
+
+    async def lost(request: WireRequest) -> HttpAnswer | str:
+        asks = request.kind is WireKind.QUERY and rig.clock.mono_ns() < until_ns
+        return "lost on the way" if asks else await send(request)
+
+    vars(rig.exchange)["send"] = lost
+    rig.server.account.cancel_all()
+    while rig.clock.mono_ns() < until_ns:
+        rig.cancel(rig.noted_name)
+        await asyncio.sleep(0.01)
+    vars(rig.exchange)["send"] = send
+    return acted
+
+
+def _few_cancels(rig: OrderRig, began_ns: int) -> str:
+    order = rig.core.order(rig.venue, rig.noted_name) if rig.core is not None else None
+    if order is None or order.cancel_count > CANCELS_MAX:
+        return f"{rig.noted_name} was canceled {order.cancel_count if order is not None else '?'} times"
+    return _canceled(rig, began_ns)
 
 
 CASES = (
@@ -307,5 +336,24 @@ CASES = (
             resolve_ms=6_000,
         ),
         mutants=(g.NO_IS_AN_ANSWER,),
+    ),
+    OrderCase(
+        id="ORD-A-16",
+        title="an order is canceled behind the desk's back; stream and questions are lost; everybody wants it gone",
+        faults=("F12", "F31", "F69"),
+        spec=("P-ORD-2", "P-VEN-4"),
+        expects="refused cancels are repeated ever more slowly, so that the venue can be asked; the record ends it",
+        strike=OrderStrike(
+            quiet=True,
+            before=_resting,
+            faults=lambda _: [f.Gap(messages=MANY, topics=USER)],
+            act=_wanted_gone,
+            signs=(f"{ORDER}canceled",),
+            within_ms=5_000,
+            hold_ms=1_600,
+            resolve_ms=3_000,
+            after=_few_cancels,
+        ),
+        mutants=(g.CANCEL_STORM,),
     ),
 )

@@ -17,6 +17,7 @@ from supervision.conformance.order_matrix import CASES, by_id, errands, report, 
 QUICK = (
     ("ORD-A-04", "binanceusdm"),
     ("ORD-A-05", "okx"),
+    ("ORD-A-16", "binanceusdm"),
     ("ORD-B-09", "binance"),
     ("ORD-B-12", "binancecoinm"),
     ("ORD-C-04", "bybit"),
@@ -67,12 +68,14 @@ async def test_a_case_turns_red_without_the_guard_that_it_is_about():
     todo = (
         ("ORD-A-02", "okx", guards.NEW_ID),
         ("ORD-A-11", "binanceusdm", guards.DUPLICATE_IS_NO),
+        ("ORD-A-16", "bybit", guards.CANCEL_STORM),
     )
     found = await asyncio.gather(*(run_errand(Errand(case, venue, mutant.name)) for case, venue, mutant in todo))
     assert [(outcome.case, outcome.green) for outcome in found] == [(case, True) for case, _, _ in todo]
     reasons = [outcome.reason for outcome in found]
     assert "not in the journal" in reasons[0]
     assert "rejected" in reasons[1] or "never came to be" in reasons[1]
+    assert "was canceled" in reasons[2]
     assert not report(found, [], 1.0).cases - len(todo)
 
 
