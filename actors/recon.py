@@ -30,7 +30,7 @@ from trading.orders.journal_rows import (
     RowDraft,
     encode_body,
 )
-from trading.orders.messages import AccountState, ExecType, InternalCross, OrderFilled
+from trading.orders.messages import AccountState, InternalCross, OrderFilled
 from trading.orders.order import filled
 from trading.recon.books import Books, Fact, Snapshot
 from trading.recon.config import ReconConfig
@@ -139,7 +139,7 @@ class ReconDesk:
                 self.core.accept(body.facts[ACCEPTED], body.text)
             elif row.ts_ns < from_ns:
                 return
-            elif isinstance(body, ReportBody) and body.report.exec_type is ExecType.TRADE and not body.from_status:
+            elif isinstance(body, ReportBody) and body.executed:
                 self.core.booked(filled(body.report, body.legs, row.cl_ord_id), row.ts_ns, restored=True)
             elif isinstance(body, FundingBody):
                 self.core.funded(body.funding)

@@ -32,7 +32,7 @@ from trading.orders.journal_rows import (
     RowBody,
     decode_body,
 )
-from trading.orders.messages import ExecType, FundingPayment, InternalCross, OrderFilled
+from trading.orders.messages import FundingPayment, InternalCross, OrderFilled
 from trading.orders.order import filled
 
 LINES_MAX = 20_000
@@ -182,7 +182,7 @@ class FinanceBook:
 
     def _lines_of(self, row: JournalRow, body: RowBody) -> Iterator[Line]:
         match body:
-            case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
+            case ReportBody() if body.executed:
                 fill = filled(body.report, body.legs, row.cl_ord_id)
                 self._known(row.seq, fill.instrument_id)
                 if not fill.ts_event_ns:

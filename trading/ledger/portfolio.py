@@ -24,7 +24,7 @@ from trading.orders.journal_rows import (
     ReportBody,
     decode_body,
 )
-from trading.orders.messages import ExecType, FundingPayment, InternalCross, OrderFilled
+from trading.orders.messages import FundingPayment, InternalCross, OrderFilled
 from trading.orders.order import EXTERNAL, filled
 
 PAID_IN = "paid_in"
@@ -154,7 +154,7 @@ class Portfolio:
         for row in rows:
             body = decode_body(row.body)
             match body:
-                case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
+                case ReportBody() if body.executed:
                     self.apply_fill(filled(body.report, body.legs, row.cl_ord_id))
                 case FundingBody():
                     self.apply_funding(body.funding)

@@ -15,6 +15,7 @@ import msgspec
 
 from trading.orders.messages import (
     ApprovedOrder,
+    ExecType,
     ExecutionReport,
     FundingPayment,
     InternalCross,
@@ -128,6 +129,11 @@ class ReportBody(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     legs: tuple[Leg, ...] = ()
     sent_ns: int = 0
     from_status: bool = False
+
+    @property
+    def executed(self) -> bool:
+        """Whether it is an execution: what the venue's record of an order says of totals is none."""
+        return self.report.exec_type is ExecType.TRADE and not self.from_status
 
 
 class AmendedBody(msgspec.Struct, frozen=True, kw_only=True, tag="amended"):

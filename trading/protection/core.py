@@ -26,7 +26,6 @@ from trading.orders.journal_rows import (
     encode_body,
 )
 from trading.orders.messages import (
-    ExecType,
     Intent,
     InternalCross,
     OrderFilled,
@@ -84,7 +83,7 @@ class Protection:
         for row in rows:
             body = decode_body(row.body)
             match body:
-                case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
+                case ReportBody() if body.executed:
                     self._hold(filled(body.report, body.legs, row.cl_ord_id), row.ts_ns)
                 case CrossBody():
                     self._cross(body.cross, row.ts_ns)

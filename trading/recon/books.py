@@ -24,7 +24,7 @@ from trading.orders.journal_rows import (
     RowBody,
     decode_body,
 )
-from trading.orders.messages import ExecType, FundingPayment, InternalCross, OrderFilled
+from trading.orders.messages import FundingPayment, InternalCross, OrderFilled
 from trading.orders.order import filled
 from trading.recon.flows import Flows
 from trading.recon.invariants import Violation, violations
@@ -117,7 +117,7 @@ class Books:
             if seen is not None:
                 seen(row, body)
             match body:
-                case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
+                case ReportBody() if body.executed:
                     self.fold(filled(body.report, body.legs, row.cl_ord_id))
                 case FundingBody():
                     self.fold(body.funding)

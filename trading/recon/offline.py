@@ -24,7 +24,7 @@ from trading.orders.journal_rows import (
     RowBody,
     decode_body,
 )
-from trading.orders.messages import ExecType, FundingPayment, OrderFilled
+from trading.orders.messages import FundingPayment, OrderFilled
 from trading.orders.order import filled
 from trading.recon.books import Books, Snapshot
 from trading.recon.cash import CashHistory, balance_differences
@@ -88,7 +88,7 @@ class DayReader:
 
     def _fold(self, row: JournalRow, body: RowBody) -> None:
         match body:
-            case ReportBody() if body.report.exec_type is ExecType.TRADE and not body.from_status:
+            case ReportBody() if body.executed:
                 self._book(filled(body.report, body.legs, row.cl_ord_id), row)
                 self._fills[row.venue] += self._start_ns <= row.ts_ns < self._end_ns
             case FundingBody():

@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from trading.orders.journal_rows import JournalKind, PlaceBody, ReportBody
-from trading.orders.messages import ExecType
 from trading.telemetry.book import TraceBook
 from trading.telemetry.ids import trace_id_of
 from trading.telemetry.order_trace import TracedRow
@@ -95,7 +94,7 @@ class Lifecycle:
             counts.amended += row.kind is JournalKind.REPLACE
         elif row.kind is JournalKind.CANCEL:
             counts.cancels += 1
-        elif isinstance(body, ReportBody) and body.report.exec_type is ExecType.TRADE and not body.from_status:
+        elif isinstance(body, ReportBody) and body.executed:
             counts.executions += 1
         self._refused(traced, counts)
 

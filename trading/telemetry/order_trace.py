@@ -216,7 +216,7 @@ class OrderTrace(msgspec.Struct, kw_only=True):
                 if self.sent_ns:
                     samples.append((stage, mark.known_ns - self.sent_ns))
                 samples.append(("ack", mark.at_ns - mark.known_ns))
-        if report.exec_type is ExecType.TRADE and not body.from_status:
+        if body.executed:
             self.fills_count += 1
             if len(self.fills) < FILLS_KEPT:
                 words = f"{report.last_qty} at {report.last_px}, execution {report.exec_id}"
