@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from adapters.orders import reading as r
 from adapters.orders.news import Unread, UserEvent
 from adapters.orders.replies import ZERO
-from adapters.orders.terms import limited
+from adapters.orders.terms import waiting
 from adapters.orders.wire import WireKind, WireRequest, wire_request
 from trading.instruments import Instrument
 from trading.orders.messages import (
@@ -67,12 +67,7 @@ _TOLD = {
 
 def place(command: NewOrderSingle, instrument: Instrument, prefix: str, stp: tuple[str, str] | None) -> WireRequest:
     """A new order of the service; ``ValueError`` names what it cannot carry."""
-    trigger = command.trigger
-    priced = limited(command, instrument.kind)
-    if trigger is None:
-        raise ValueError(f"{command.cl_ord_id}: it waits for nothing")
-    instrument.lots(command.order_qty)
-    instrument.ticks(trigger.trigger_price)
+    trigger, price = waiting(command, instrument)
     fields = {
         "algoType": "CONDITIONAL",
         "symbol": instrument.symbol,
@@ -83,11 +78,10 @@ def place(command: NewOrderSingle, instrument: Instrument, prefix: str, stp: tup
         "workingType": _WORKING[trigger.trigger_price_type],
         "clientAlgoId": command.cl_ord_id,
     }
-    if priced and command.price is not None:
+    if price is not None:
         if command.time_in_force is TimeInForce.GTX:
             raise ValueError(f"{command.cl_ord_id}: the service takes GTC, IOC and FOK")
-        instrument.ticks(command.price)
-        fields |= {"price": r.plain(command.price), "timeInForce": command.time_in_force.name}
+        fields |= {"price": r.plain(price), "timeInForce": command.time_in_force.name}
     if command.reduce_only:
         fields["reduceOnly"] = "true"
     if stp is not None:

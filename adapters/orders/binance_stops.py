@@ -10,7 +10,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from adapters.orders import reading as r
-from adapters.orders.terms import limited
+from adapters.orders.terms import waiting
 from trading.instruments import Instrument
 from trading.orders.messages import NewOrderSingle, OrdType, TimeInForce
 
@@ -25,11 +25,7 @@ WAITING = frozenset(TYPES.values())
 
 def encode_spot_stop(command: NewOrderSingle, instrument: Instrument) -> bytes:
     """A new order with a trigger; ``ValueError`` names what it cannot carry."""
-    priced, trigger = limited(command, instrument.kind), command.trigger
-    if trigger is None:
-        raise ValueError(f"{command.cl_ord_id}: it waits for nothing")
-    instrument.lots(command.order_qty)
-    instrument.ticks(trigger.trigger_price)
+    trigger, price = waiting(command, instrument)
     fields = {
         "symbol": instrument.symbol,
         "side": command.side.name,
@@ -38,11 +34,10 @@ def encode_spot_stop(command: NewOrderSingle, instrument: Instrument) -> bytes:
         "stopPrice": r.plain(trigger.trigger_price),
         "newClientOrderId": command.cl_ord_id,
     }
-    if priced and command.price is not None:
+    if price is not None:
         if command.time_in_force is TimeInForce.GTX:
             raise ValueError(f"{command.cl_ord_id}: an order that waits is GTC, IOC or FOK here")
-        instrument.ticks(command.price)
-        fields |= {"price": r.plain(command.price), "timeInForce": command.time_in_force.name}
+        fields |= {"price": r.plain(price), "timeInForce": command.time_in_force.name}
     return urlencode(fields).encode("ascii")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.orders import reading as r
 from adapters.orders.replies import ZERO
-from adapters.orders.terms import limited
+from adapters.orders.terms import waiting
 from trading.instruments import Instrument, InstrumentKind
 from trading.orders.messages import (
     ExecType,
@@ -50,17 +50,9 @@ MARKET = "-1"
 
 def placement(command: NewOrderSingle, instrument: Instrument, sent_id: str, td_mode: str) -> dict[str, Any]:
     """The body of a new algo order; ``ValueError`` names what it cannot carry."""
-    priced, trigger = limited(command, instrument.kind), command.trigger
-    if trigger is None:
-        raise ValueError(f"{command.cl_ord_id}: it waits for nothing")
-    if priced and command.time_in_force is not TimeInForce.GTC:
+    trigger, price = waiting(command, instrument)
+    if price is not None and command.time_in_force is not TimeInForce.GTC:
         raise ValueError(f"{command.cl_ord_id}: an order that waits is good until it is canceled")
-    instrument.lots(command.order_qty)
-    instrument.ticks(trigger.trigger_price)
-    price = MARKET
-    if priced and command.price is not None:
-        instrument.ticks(command.price)
-        price = r.plain(command.price)
     spot = instrument.kind is InstrumentKind.SPOT
     kind = "sl" if command.ord_type in STOPS else "tp"
     fields: dict[str, Any] = {
@@ -72,7 +64,7 @@ def placement(command: NewOrderSingle, instrument: Instrument, sent_id: str, td_
         "algoClOrdId": sent_id,
         f"{kind}TriggerPx": r.plain(trigger.trigger_price),
         f"{kind}TriggerPxType": trigger.trigger_price_type.value,
-        f"{kind}OrdPx": price,
+        f"{kind}OrdPx": MARKET if price is None else r.plain(price),
     }
     if spot:
         fields["tgtCcy"] = "base_ccy"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TypeVar
 
-from trading.instruments import InstrumentKind
+from trading.instruments import Instrument, InstrumentKind
 from trading.orders import triggers
-from trading.orders.messages import NewOrderSingle, OrderCancelReplaceRequest, OrderCancelRequest, OrdType
+from trading.orders.messages import (
+    NewOrderSingle,
+    OrderCancelReplaceRequest,
+    OrderCancelRequest,
+    OrdType,
+    TriggeringInstructions,
+)
 
 Entry = TypeVar("Entry", NewOrderSingle, OrderCancelReplaceRequest)
 _PLAIN = frozenset({OrdType.LIMIT, OrdType.MARKET})
@@ -42,3 +49,19 @@ def limited(command: NewOrderSingle, kind: InstrumentKind) -> bool:
     if priced != (command.price is not None):
         raise ValueError(f"{command.cl_ord_id}: a limit order has a price, a market order has none")
     return priced
+
+
+def waiting(command: NewOrderSingle, instrument: Instrument) -> tuple[TriggeringInstructions, Decimal | None]:
+    """What an order waits for, and its limit from then on, None for a market order.
+
+    ``ValueError`` for one that waits for nothing or for what its venue does not hold, and for what is off the grid.
+    """
+    priced, trigger = limited(command, instrument.kind), command.trigger
+    if trigger is None:
+        raise ValueError(f"{command.cl_ord_id}: it waits for nothing")
+    instrument.lots(command.order_qty)
+    instrument.ticks(trigger.trigger_price)
+    if not priced or command.price is None:
+        return trigger, None
+    instrument.ticks(command.price)
+    return trigger, command.price
