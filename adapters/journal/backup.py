@@ -30,6 +30,9 @@ BESIDE = ("brakes.msgpack", "universe", "paper", "reports", "account-kind", "jou
 DROP_COPIES = "dropcopy"
 """The venues' own records as they were read, and what people accepted of them. Copied before the journal: one that had
 seen rows which the journal does not have would never look at those that come in their place."""
+OPERATIONS = "operations.db"
+"""The keys under which people and programs asked for something. Copied after the journal: what was asked before the
+backup ended is not done once more because it is asked again."""
 COPY_PAGES = 4_096
 Progress = Callable[[str], None]
 
@@ -90,11 +93,7 @@ def backup(
         target.mkdir(parents=True, exist_ok=True)
         try:
             for path in sorted((data / DROP_COPIES).glob("*.db")):
-                uri = f"{path.absolute().as_uri()}?mode=ro"
-                with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
-                    db.execute("BEGIN")
-                    db.execute("SELECT count(*) FROM sqlite_master").fetchall()  # the moment that is copied begins
-                    _copy_file(db, target / DROP_COPIES / path.name, f"drop copy of {path.stem}", say)
+                _copy_database(path, target / DROP_COPIES / path.name, f"drop copy of {path.stem}", say)
             with journal.snapshot():
                 if isinstance(journal, SqliteReader):
                     _copy_file(journal.db, target / JOURNAL, "journal", say)
@@ -108,6 +107,8 @@ def backup(
                 raise BackupRefused(f"the journal is broken ({report.text}): `propdesk journal verify` says where")
             for name in BESIDE:
                 _copy_beside(data / name, target / name)
+            if (data / OPERATIONS).exists():
+                _copy_database(data / OPERATIONS, target / OPERATIONS, "keys of what was asked", say)
             manifest = Manifest(
                 format=FORMAT,
                 taken_at=datetime.fromtimestamp(now_ns / 1e9, UTC).isoformat(timespec="seconds"),
@@ -182,6 +183,15 @@ def _facts(report: VerifyReport) -> JournalFacts:
         root_link=report.root_link.hex(),
         schema=SCHEMA_VERSION,
     )
+
+
+def _copy_database(path: Path, to: Path, name: str, say: Progress) -> None:
+    """One moment of a file that others may be writing."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM sqlite_master").fetchall()  # the moment that is copied begins
+        _copy_file(db, to, name, say)
 
 
 def _copy_file(db: sqlite3.Connection, to: Path, name: str, say: Progress) -> None:

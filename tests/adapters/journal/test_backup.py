@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from adapters.dropcopy.store import DropCopyStore, Entry
+from adapters.idempotency import IdempotencyStore
 from adapters.journal import store
 from adapters.journal.backup import JOURNAL, MANIFEST, BackupRefused, backup, check, restore
 from adapters.journal.pour import into_database
@@ -166,6 +167,19 @@ def test_the_venues_records_come_along_while_they_are_written(source, tmp_path):
         kept = back.load()
         assert (kept.listed, back.accepted()) == ((execution,), {"x-1": "alice"})
         assert kept.journal_seq <= manifest.journal.rows
+
+
+@pytest.mark.req("P-ORD-14")
+def test_what_was_asked_once_is_not_done_again_by_the_desk_that_was_restored(source, tmp_path):
+    with closing(IdempotencyStore(source / "operations.db")) as live:
+        assert live.check_and_store("flatten-1", now_ns=NOW_NS, digest="d") is None
+        live.keep_answer("flatten-1", b"flattened")
+        saved(source / JOURNAL, source, tmp_path / "saved")
+    restore(tmp_path / "saved", tmp_path / "new", check(tmp_path / "saved"))
+    with closing(IdempotencyStore(tmp_path / "new" / "operations.db")) as back:
+        asked = back.check_and_store("flatten-1", now_ns=NOW_NS + 1, digest="d")
+        assert asked is not None
+        assert asked.answer == b"flattened"
 
 
 @pytest.mark.req("P-ORD-14")
