@@ -43,7 +43,8 @@ _TRAP_S: Final = 10.0
 _RECOVERY_S: Final = 100.0
 """What a venue allows in a minute may be used up by so many restarts: then a minute has to pass."""
 _SLOW_S: Final = 10.0
-_WAIT_MAX_S: Final = 0.4
+_WAIT_MAX_S: Final = 2.0
+"""So many kills a minute that what each restart asks a venue still fits into the venue's minute."""
 _TOGETHER: Final = 0.25
 """How many of the random blows hit two cells at the same moment: their supervisor hears of both ends at once."""
 _BASIS: Final = 0.1
