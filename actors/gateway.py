@@ -78,6 +78,7 @@ class Gateway(Shell):
         self._recent: deque[int] = deque()
         self._scopes: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
         self._unproved: set[str] = set()
+        self._max_age_ns = setup.max_age_ms * 1_000_000
         self.sent = 0
         self.denied = 0
         self._publish_soon()
@@ -102,16 +103,16 @@ class Gateway(Shell):
             self.unknown(msg)
 
     def _order(self, msg: NewOrderSingle | OrderCancelReplaceRequest) -> None:
-        started = self.clock.wall_ns()
+        started = self.now_ns()
         instrument = self._setup.instruments.get(msg.instrument_id)
         refusal = self._refusal(msg, instrument, started)
         if refusal is not None:
             self._deny(msg, *refusal)
             return
         assert instrument is not None
-        permitted = self.clock.wall_ns()
+        permitted = self.now_ns()
         payload = self._encode(msg, instrument)
-        encoded = self.clock.wall_ns()
+        encoded = self.now_ns()
         if self._log is not None:
             self._log.append(self.mono_ns(), msg.cl_ord_id)
         self._write(payload, msg)
@@ -138,7 +139,7 @@ class Gateway(Shell):
                 return refusal
         setup, price = self._setup, msg.price
         age_ns = now - msg.ts_init_ns
-        if age_ns > setup.max_age_ms * 1_000_000:
+        if age_ns > self._max_age_ns:
             text = f"command is {age_ns / 1e6:.0f} ms old, limit {setup.max_age_ms} ms"
             return DenyReason.PERMIT_EXPIRED, text
         # Bound to closing the venue executes no more of it than is held.

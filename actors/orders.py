@@ -48,6 +48,7 @@ from trading.orders.messages import (
     ProposedCancel,
     VenueCommand,
 )
+from trading.orders.order import Order
 from trading.orders.triggers import WAITING
 from trading.recon.difference import AccountCompared
 from trading.telemetry.stages import StageTimes, decision_of
@@ -110,7 +111,9 @@ class Orders(Shell):
         self._held: dict[str, int] = {}
         self._gateways = {venue: f"gateway.{venue}" for venue in setup.venues}
         self._late_facts: list[OrderUpdated] = []
-        self._behind: list[Effect] = []
+        # What is said once an order is out; of an order alone, with the time of its release, nothing is made before.
+        self._behind: list[Effect | tuple[Order, int]] = []
+        self._alone: list[Order] = []
         self._durable_seq = self._kept_seq = 0
         self._keep_soon = False
         self.orders = 0
@@ -139,11 +142,27 @@ class Orders(Shell):
             # Its deadlines begin when its row is durable.
             if self._drain_to is None:
                 self.orders += 1
-                self._perform(core.on_approved(msg, now))
+                effects = core.on_approved(msg, now)
+                if len(effects) == 1 and type(written := effects[0]) is Journal:
+                    self.tell(self._setup.journal, AppendRows(written.commit_id, written.rows, self.name))
+                else:
+                    self._perform(effects)
             return
         if kind is RowsCommitted:
-            for commit_id in msg.commit_ids:
-                self._release(core.on_committed(commit_id, now))
+            commit_ids = msg.commit_ids
+            if len(commit_ids) == 1:
+                alone = self._alone
+                effects = core.on_committed(commit_ids[0], now, alone)
+                if alone:
+                    order = alone.pop()
+                    command = order.command(now)
+                    self.tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
+                    self._behind.append((order, now))
+                else:
+                    self._release(effects)
+            else:
+                for commit_id in commit_ids:
+                    self._release(core.on_committed(commit_id, now))
             self._durable_seq = msg.last_seq
             if self._behind:
                 # A message to ourselves comes after the gateway's turn: deadlines and news can wait for it.
@@ -388,7 +407,8 @@ class Orders(Shell):
     def _catch_up(self) -> None:
         """Say what had to wait for an order to leave, in the order in which it happened."""
         behind, self._behind = self._behind, []
-        self._perform(behind, late=True)
+        said = [Emit(item[0].updated(item[1])) if type(item) is tuple else item for item in behind]
+        self._perform(said, late=True)
 
     def _send(self, command: VenueCommand) -> None:
         if type(command) is NewOrderSingle or type(command) is OrderCancelReplaceRequest:

@@ -89,6 +89,7 @@ _BY_LEVEL: Final = (
     PermitVerdict.REFUSED_HOLD,
     PermitVerdict.REFUSED_KILL,
 )
+_GRANTED: Final = PermitVerdict.GRANTED
 
 
 class EpochFencedError(Exception):
@@ -200,7 +201,7 @@ class PermitReader:
                     return refusal
         modes = self._modes
         if not modes:
-            return PermitVerdict.GRANTED
+            return _GRANTED
         worst = modes.get(GLOBAL, 0)
         for scope in scopes:
             level = modes.get(scope, 0)

@@ -34,6 +34,8 @@ MAX_BODY_BYTES = 4096
 _CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 _is_plain = frozenset(string.ascii_letters + string.digits + "._-").issuperset
 _HOW = {word: f"LIMIT&timeInForce={word.name}" for word in TimeInForce}
+# Members of enums that every order is compared with: a look at their class is a call.
+_LIMIT, _BUY, _GTX = OrdType.LIMIT, Side.BUY, TimeInForce.GTX
 _limit_order = None if native.orders is None else native.orders.limit_order
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
@@ -85,11 +87,11 @@ def encode_new_order(order: NewOrderSingle, instrument: Instrument) -> bytes:
     no such word. ``ValueError`` when the order is off the instrument's grid or cannot be said in the venue's words.
     """
     price, time_in_force = order.price, order.time_in_force
-    if _limit_order is not None and price is not None and order.ord_type is OrdType.LIMIT and order.trigger is None:
+    if _limit_order is not None and price is not None and order.ord_type is _LIMIT and order.trigger is None:
         said = _limit_order(
             instrument.symbol,
-            "BUY" if order.side is Side.BUY else "SELL",
-            "LIMIT_MAKER" if time_in_force is TimeInForce.GTX and instrument.venue == SPOT else _HOW[time_in_force],
+            "BUY" if order.side is _BUY else "SELL",
+            "LIMIT_MAKER" if time_in_force is _GTX and instrument.venue == SPOT else _HOW[time_in_force],
             order.order_qty,
             instrument.lot_size,
             price,

@@ -161,6 +161,17 @@ class Keys:
             young |= fresh
         return None
 
+    def take_one(self, key: Key) -> Key | None:
+        """As `take`, of one key."""
+        young = self._young
+        if key in young or key in self._old:
+            return key
+        if len(young) < self._limit:
+            young.add(key)
+        else:
+            self.add(frozenset((key,)))
+        return None
+
     def suspects(self, fresh: frozenset[Key]) -> list[Key]:
         """Those of ``fresh`` that memory may have forgotten and the index may hold; it decides."""
         if self.complete:

@@ -14,7 +14,17 @@ from adapters.journal.base import (
     describe,
     keys_of,
 )
-from trading.orders.journal_rows import GENESIS_HASH, JournalRow, RowDraft, chain_hash, encode_group, numbered
+from trading.orders.journal_rows import (
+    GENESIS_HASH,
+    JournalKind,
+    JournalRow,
+    RowDraft,
+    chain_hash,
+    encode_group,
+    numbered,
+)
+
+_PLACE = JournalKind.PLACE
 
 
 class MemoryJournal:
@@ -34,14 +44,19 @@ class MemoryJournal:
 
     def append(self, rows: Sequence[RowDraft]) -> tuple[int, int]:
         """One group; (first seq, last seq)."""
-        keys = keys_of(rows)
-        if keys:
-            duplicate = self._known.take(keys)
-            if duplicate is not None:
-                raise JournalFailed(JournalFailure.DUPLICATE, describe(duplicate))
-        first = self._last_seq + 1
+        count = len(rows)
+        if count == 1 and (row := rows[0]).kind is _PLACE and row.exec_id is None:
+            # What `keys_of` would say of nearly every group, without a set for one key.
+            duplicate = self._known.take_one((row.venue, row.cl_ord_id, True))
+        else:
+            keys = keys_of(rows)
+            duplicate = self._known.take(keys) if keys else None
+        if duplicate is not None:
+            raise JournalFailed(JournalFailure.DUPLICATE, describe(duplicate))
+        last = self._last_seq
+        first = last + 1
         self._groups.append((first, tuple(rows)))
-        self._last_seq = last = self._last_seq + len(rows)
+        self._last_seq = last = last + count
         return first, last
 
     def read(self, from_seq: int = 1) -> Iterator[JournalRow]:

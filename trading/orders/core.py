@@ -61,6 +61,8 @@ from trading.orders.turn import PlaceHeld, Turn
 __all__ = ["Effect", "Emit", "Exposure", "Journal", "OrderCore", "OrderCoreConfig", "Reconciled", "SendToVenue"]
 
 _ZERO = Decimal(0)
+# Members of enums that the order path names for every order: a look at their class is a call.
+_PLACE, _RELEASED, _SPOT, _SELL = JournalKind.PLACE, OrderEvent.RELEASED, InstrumentKind.SPOT, Side.SELL
 REPLACEABLE = frozenset({OrdStatus.PENDING_NEW, OrdStatus.PENDING_TRIGGER, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
@@ -94,12 +96,12 @@ class OrderCore(Reconciliation):
             turn = Turn(now_ns)
             self._deny(m, *refusal, turn)
             return self._close(turn)
-        order = self._register(m)
+        order = self._register(m, key)
         order.story.append((now_ns, "approved", "proposed", "journaled", ""))
         if o.replaces is None:
             # What `_row` and `_close` would do with nothing else to say: nearly every order comes this way.
             parent, body = legs[0].intent_id if legs else "", encode_body(PlaceBody(m))
-            row = RowDraft(now_ns, JournalKind.PLACE, o.venue, o.cl_ord_id, None, parent, self._epoch, body)
+            row = RowDraft(now_ns, _PLACE, o.venue, o.cl_ord_id, None, parent, self._epoch, body)
             self._commit_id = commit_id = self._commit_id + 1
             self._held.append((commit_id, [PlaceHeld(key)]))
             return [Journal(commit_id, (row,))]
@@ -173,10 +175,24 @@ class OrderCore(Reconciliation):
 
     # What comes back
 
-    def on_committed(self, commit_id: int, now_ns: int) -> list[Effect]:
-        """The rows up to ``commit_id`` are durable: what waited for them is released, in order."""
-        said: list[Effect] = []
+    def on_committed(self, commit_id: int, now_ns: int, alone: list[Order] | None = None) -> list[Effect]:
+        """The rows up to ``commit_id`` are durable: what waited for them is released, in order.
+
+        ``alone``, where it is given, takes a new order that was all that waited, in place of its effects: the caller
+        sends its ``command(now_ns)`` and tells its ``updated(now_ns)``, both before it calls the core again.
+        """
         waiting = self._held
+        if alone is not None and waiting:
+            first_id, first = waiting[0]
+            if first_id == commit_id and len(first) == 1 and type(place := first[0]) is PlaceHeld:
+                order = self._open.get(place.key)
+                if order is not None and order.approved.order.replaces is None:
+                    waiting.popleft()
+                    order.apply(_RELEASED, now_ns)
+                    order.sent_ns = now_ns
+                    alone.append(order)
+                    return []
+        said: list[Effect] = []
         while waiting and waiting[0][0] <= commit_id:
             for held in waiting.popleft()[1]:
                 self._release(held, said, now_ns)
@@ -369,7 +385,7 @@ class OrderCore(Reconciliation):
 
     def _replay_place(self, body: PlaceBody, row: JournalRow) -> None:
         approved = body.approved
-        order = self._register(approved)
+        order = self._register(approved, (approved.order.venue, approved.order.cl_ord_id))
         if body.in_place is not None:
             self._follow(order, body.in_place)
         original = self._open.get((row.venue, approved.order.replaces or ""))
@@ -382,14 +398,15 @@ class OrderCore(Reconciliation):
 
     def _refusal(self, m: ApprovedOrder) -> tuple[DenyReason, str] | None:
         o = m.order
-        if o.instrument_id not in self._instruments:
+        instrument = self._instruments.get(o.instrument_id)
+        if instrument is None:
             return DenyReason.UNKNOWN_INSTRUMENT, o.instrument_id
         if m.epoch < self._epoch:
             return DenyReason.PERMIT_EPOCH, f"approved under epoch {m.epoch}, now {self._epoch}"
         if len(self._open) >= self._config.open_orders_max:
             return DenyReason.MAX_INFLIGHT, f"{len(self._open)} orders are open"
         if o.trigger is not None or o.ord_type in WAITING:
-            text = triggers.refusal(o, self._instruments[o.instrument_id].kind)
+            text = triggers.refusal(o, instrument.kind)
             if text is not None:
                 return DenyReason.TRIGGER, text
         if o.stp is not None:
@@ -397,7 +414,7 @@ class OrderCore(Reconciliation):
             if text is not None:
                 return DenyReason.STP_MODE, text
         if o.reduce_only:
-            text = self._flips(o)
+            text = None if instrument.kind is _SPOT else self._flips(o)
             if text is not None:
                 return DenyReason.REDUCE_ONLY, text
         if o.replaces is not None:
@@ -411,16 +428,14 @@ class OrderCore(Reconciliation):
     def _flips(self, o: ProposedOrder) -> str | None:
         """Why a reduce-only order could turn the position round if all that is on its way executed first.
 
-        The governor asks the same of what it was told; here are the executions and ends that are not told yet. A spot
-        account cannot be turned round, and what it held before us is not known here.
+        The governor asks the same of what it was told; here are the executions and ends that are not told yet. Not for
+        spot: such an account cannot be turned round, and what it held before us is not known here.
         """
-        if self._instruments[o.instrument_id].kind is InstrumentKind.SPOT:
-            return None
         position = self._account(o.venue).net.get(o.instrument_id, _ZERO)
         leaves = leaves_of(self._open.values(), o.venue, o.instrument_id, o.side) if self._open else _ZERO
         if o.replaces is not None:
             leaves -= self._leaves_besides(o)
-        if o.order_qty <= (position if o.side is Side.SELL else -position) - leaves:
+        if o.order_qty <= (position if o.side is _SELL else -position) - leaves:
             return None
         closable = room(position, o.side, leaves)
         return f"{o.side.value} {o.order_qty} could flip {position}: {leaves} are on their way, {closable} may go"

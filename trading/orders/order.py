@@ -28,9 +28,11 @@ from trading.orders.messages import (
 
 STORY_LINES = 48
 _ZERO = Decimal(0)
-# The value of an enum's member costs two calls; these cost one look-up.
-_WORD = {event: event.value for event in fsm.OrderEvent}
-_STATUS = {status: status.value for status in OrdStatus}
+# A row of the table with its words: the value of an enum's member costs two calls, this one look-up.
+_MOVES = {
+    (status, event): (after, event.value, status.value, after.value) for (status, event), after in fsm.TRANSITIONS.items()
+}
+_TERMINAL = fsm.TERMINAL
 EXTERNAL = "external"
 """The strategy that owns executions no strategy asked for: manual orders, liquidations, overfills."""
 
@@ -153,14 +155,14 @@ class Order(msgspec.Struct, kw_only=True):
 
     def apply(self, event: fsm.OrderEvent, now_ns: int, text: str = "") -> None:
         """Move by the table; ``InvalidOrderTransition`` when it has no row."""
-        status = fsm.TRANSITIONS.get((self.ord_status, event))
-        if status is None:
+        move = _MOVES.get((self.ord_status, event))
+        if move is None:
             raise fsm.InvalidOrderTransition(self.cl_ord_id, self.ord_status, event, self.told())
+        self.ord_status, what, before, after = move
         story = self.story
-        story.append((now_ns, _WORD[event], _STATUS[self.ord_status], _STATUS[status], text))
+        story.append((now_ns, what, before, after, text))
         if len(story) > STORY_LINES:
             del story[:-STORY_LINES]
-        self.ord_status = status
 
     @property
     def moved_ns(self) -> int:
@@ -200,7 +202,7 @@ class Order(msgspec.Struct, kw_only=True):
     def updated(self, now_ns: int, text: str = "") -> OrderUpdated:
         """The order's state for the rest of the desk."""
         o, cum_qty = self.approved.order, self.cum_qty
-        plain = not cum_qty and self.in_place is None and self.ord_status not in fsm.TERMINAL
+        plain = not cum_qty and self.in_place is None and self.ord_status not in _TERMINAL
         leaves_qty = o.order_qty if plain else self.leaves_qty
         return OrderUpdated(
             o.venue,

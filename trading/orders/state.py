@@ -230,9 +230,8 @@ class CoreState:
             account = self._accounts[venue] = VenueAccount()
         return account
 
-    def _register(self, m: ApprovedOrder) -> Order:
+    def _register(self, m: ApprovedOrder, key: tuple[str, str]) -> Order:
         o = m.order
-        key = (o.venue, o.cl_ord_id)
         order = self._open[key] = Order(approved=m)
         if o.reduce_only and may_rest_closing(o):
             self._closing[key] = None
