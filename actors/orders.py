@@ -114,6 +114,8 @@ class Orders(Shell):
         # What is said once an order is out; of an order alone, with the time of its release, nothing is made before.
         self._behind: list[Effect | tuple[Order, int]] = []
         self._alone: list[Order] = []
+        # Bound once: to find a method of an actor costs more than to call it.
+        self._utc_ns = self.now_ns
         self._durable_seq = self._kept_seq = 0
         self._keep_soon = False
         self.orders = 0
@@ -135,7 +137,7 @@ class Orders(Shell):
         if core is None:
             self._while_waking(msg)
             return
-        now = self.now_ns()
+        now = self._utc_ns()
         if self._behind:
             self._catch_up()
         if kind is ApprovedOrder:
@@ -156,10 +158,13 @@ class Orders(Shell):
                 if alone:
                     order = alone.pop()
                     command = order.command(now)
-                    self.tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
+                    tell = self.tell
+                    tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
                     self._behind.append((order, now))
-                else:
-                    self._release(effects)
+                    self._durable_seq = msg.last_seq
+                    tell(self.name, _BEHIND)  # as below
+                    return
+                self._release(effects)
             else:
                 for commit_id in commit_ids:
                     self._release(core.on_committed(commit_id, now))

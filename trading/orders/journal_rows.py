@@ -256,6 +256,10 @@ encode_body: Callable[[RowBody], bytes] = msgspec.msgpack.Encoder(order="determi
 """Canonical msgpack: equal bodies are equal bytes."""
 
 
+encode_body_into: Callable[[RowBody, bytearray], None] = msgspec.msgpack.Encoder(order="deterministic").encode_into
+"""As `encode_body`, into a buffer that its one owner keeps and that so need not grow; it is cut to the body's length."""
+
+
 def decode_body(raw: bytes) -> RowBody:
     """The body again; ``msgspec.DecodeError`` when the bytes are none."""
     return _BODY.decode(raw)

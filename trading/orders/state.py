@@ -39,6 +39,7 @@ from trading.orders.pace import Pace
 from trading.orders.turn import CancelHeld, Held, PlaceHeld, Turn
 
 MS = 1_000_000
+_BODY_BYTES = 4_096
 _IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 CANCEL_REFUSALS = frozenset(
     {OrderEvent.CANCEL_REFUSED, OrderEvent.CANCEL_REFUSED_PARTIAL, OrderEvent.CANCEL_REFUSED_HELD}
@@ -96,6 +97,7 @@ class CoreState:
         self._accounts: dict[str, VenueAccount] = {}
         self._held: deque[tuple[int, list[Held]]] = deque()
         self._commit_id = 0
+        self._body = bytearray(_BODY_BYTES)
         self._restoring = False
         self._no_amend: set[str] = set(config.amend_unsupported)
         # Reduce-only orders that may rest, in the order they came: a shrinking position may leave them without cause.
