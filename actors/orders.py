@@ -187,10 +187,6 @@ class Orders(Shell):
             self._sent(core, msg)
         elif kind is ProposedCancel:
             self._perform(core.on_cancel(msg, now))
-        elif kind is InternalCross:
-            self._perform(core.on_cross(msg, now))
-        elif kind is OrderDenied:
-            self._perform(core.on_gateway_denied(msg, now))
         else:
             self._on_rare(core, msg, now)
         self._arm(core, now)
@@ -198,6 +194,10 @@ class Orders(Shell):
     def _on_rare(self, core: OrderCore, msg: Any, now: int) -> None:
         """What comes less often than orders do."""
         match msg:
+            case InternalCross():
+                self._perform(core.on_cross(msg, now))
+            case OrderDenied():
+                self._perform(core.on_gateway_denied(msg, now))
             case VenueUp():
                 self._venue_up(core, msg)
             case ModesChanged():
@@ -412,7 +412,7 @@ class Orders(Shell):
     def _catch_up(self) -> None:
         """Say what had to wait for an order to leave, in the order in which it happened."""
         behind, self._behind = self._behind, []
-        said = [Emit(item[0].updated(item[1])) if type(item) is tuple else item for item in behind]
+        said = [Emit(item[0].updated(item[1])) if isinstance(item, tuple) else item for item in behind]
         self._perform(said, late=True)
 
     def _send(self, command: VenueCommand) -> None:

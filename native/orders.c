@@ -7,12 +7,15 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #define ID_MAX 36
 #define NUMBER_MAX 48
 #define WORD_MAX 64
 #define ORDER_MAX 512
+#define DIGITS_MAX 18 /* an int64_t holds any number of as many */
+#define STEPS_KEPT 16
 
 typedef struct {
     char bytes[ORDER_MAX];
@@ -60,17 +63,84 @@ static bool is_plain_id(PyObject *id)
     return true;
 }
 
-/* All digits of a number, without trailing zeros. */
-static int put_number(Words *words, PyObject *value, PyObject *step)
+/* A positive number as units * 10 ** -places. Above DIGITS_MAX digits in all it is none of these. */
+typedef struct {
+    int64_t units;
+    int digits, places;
+} Exact;
+
+/* 1 read, 0 not as usual: a sign, an exponent, no number. */
+static int read_exact(const char *text, size_t length, Exact *number)
 {
-    PyObject *rest = PyNumber_Remainder(value, step);
-    if (rest == NULL) {
+    bool point = false;
+    *number = (Exact){0, 0, 0};
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        if (c == '.' && !point && i > 0) {
+            point = true;
+            continue;
+        }
+        if (c < '0' || c > '9' || number->digits == DIGITS_MAX) {
+            return 0;
+        }
+        number->units = number->units * 10 + (c - '0');
+        number->digits++;
+        number->places += point;
+    }
+    return number->units > 0;
+}
+
+/* Steps that were read, by the object: instruments keep theirs, and a Decimal never changes. */
+static struct {
+    PyObject *step;
+    Exact exact;
+} known_steps[STEPS_KEPT];
+static size_t steps_known;
+
+/* 1 read, 0 not as usual, -1 an exception. */
+static int read_step(PyObject *step, Exact *exact)
+{
+    for (size_t i = 0; i < STEPS_KEPT; i++) {
+        if (known_steps[i].step == step) {
+            *exact = known_steps[i].exact;
+            return 1;
+        }
+    }
+    if (PyUnicode_Check(step)) {
+        return 0; /* it may look like a number, but nothing can be divided by it */
+    }
+    PyObject *text = PyObject_Str(step);
+    if (text == NULL) {
         return -1;
     }
-    int off_grid = PyObject_IsTrue(rest);
-    Py_DECREF(rest);
-    if (off_grid != 0) {
-        return off_grid < 0 ? -1 : 0;
+    int found = PyUnicode_IS_ASCII(text)
+                && read_exact((const char *)PyUnicode_1BYTE_DATA(text), (size_t)PyUnicode_GET_LENGTH(text), exact);
+    Py_DECREF(text);
+    if (found) {
+        size_t at = steps_known++ % STEPS_KEPT;
+        Py_XSETREF(known_steps[at].step, Py_NewRef(step));
+        known_steps[at].exact = *exact;
+    }
+    return found;
+}
+
+/* To as many places: false where that has too many digits. */
+static bool widen(Exact *number, int places)
+{
+    number->digits += places - number->places;
+    for (; number->digits <= DIGITS_MAX && number->places < places; number->places++) {
+        number->units *= 10;
+    }
+    return number->digits <= DIGITS_MAX;
+}
+
+/* All digits of a number that is a multiple of a step, without trailing zeros. */
+static int put_number(Words *words, PyObject *value, PyObject *step)
+{
+    Exact units, steps;
+    int found = read_step(step, &steps);
+    if (found != 1) {
+        return found;
     }
     PyObject *text = PyObject_Str(value);
     if (text == NULL) {
@@ -82,18 +152,13 @@ static int put_number(Words *words, PyObject *value, PyObject *step)
     if (said != 1) {
         return said;
     }
-    bool point = false, above_zero = false;
-    for (size_t i = before; i < words->length; i++) {
-        char c = words->bytes[i];
-        if (c == '.' && !point && i > before) {
-            point = true;
-        } else if (c < '0' || c > '9') {
-            return 0; /* a sign, an exponent, no number */
-        }
-        above_zero = above_zero || (c >= '1' && c <= '9');
-    }
-    if (!above_zero) {
+    if (!read_exact(words->bytes + before, words->length - before, &units)) {
         return 0;
+    }
+    int places = units.places > steps.places ? units.places : steps.places;
+    bool point = units.places > 0 || words->bytes[words->length - 1] == '.';
+    if (!widen(&units, places) || !widen(&steps, places) || units.units % steps.units != 0) {
+        return 0; /* off the grid, or more digits than are looked at here */
     }
     if (point) {
         while (words->bytes[words->length - 1] == '0') {

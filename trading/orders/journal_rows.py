@@ -257,7 +257,7 @@ encode_body: Callable[[RowBody], bytes] = msgspec.msgpack.Encoder(order="determi
 
 
 encode_body_into: Callable[[RowBody, bytearray], None] = msgspec.msgpack.Encoder(order="deterministic").encode_into
-"""As `encode_body`, into a buffer that its one owner keeps and that so need not grow; it is cut to the body's length."""
+"""As `encode_body`, into a buffer that its one owner keeps: it need not grow, and is cut to the body's length."""
 
 
 def decode_body(raw: bytes) -> RowBody:

@@ -30,7 +30,8 @@ STORY_LINES = 48
 _ZERO = Decimal(0)
 # A row of the table with its words: the value of an enum's member costs two calls, this one look-up.
 _MOVES = {
-    (status, event): (after, event.value, status.value, after.value) for (status, event), after in fsm.TRANSITIONS.items()
+    (status, event): (after, event.value, status.value, after.value)
+    for (status, event), after in fsm.TRANSITIONS.items()
 }
 _TERMINAL = fsm.TERMINAL
 EXTERNAL = "external"

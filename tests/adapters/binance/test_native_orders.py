@@ -143,10 +143,36 @@ def test_whatever_is_not_as_usual_is_left_to_python(what, value) -> None:
     assert orders.limit_order(*(PLAIN | {what: value}).values()) is None
 
 
-def test_what_cannot_be_divided_raises_as_in_python() -> None:
-    with pytest.raises(ArithmeticError):
-        orders.limit_order(*(PLAIN | {"lot_size": Decimal(0)}).values())
-    with pytest.raises(TypeError):
-        orders.limit_order(*(PLAIN | {"lot_size": "0.001"}).values())
+@pytest.mark.parametrize("step", [Decimal(0), Decimal("-0.001"), Decimal("1E-3"), Decimal("NaN"), "0.001", None])
+def test_a_step_that_is_not_as_usual_is_left_to_python(step) -> None:
+    assert orders.limit_order(*(PLAIN | {"lot_size": step}).values()) is None
+
+
+@pytest.mark.parametrize(
+    ("qty", "step"),
+    [
+        ("123456789012345678", "1"),
+        ("1234567890123456789", "1"),
+        ("99999999999999999.9", "0.1"),
+        ("99999999999999999.9", "0.01"),
+        ("12345678901", "0.00000001"),
+        ("0.004", "0.0000000000000000001"),
+    ],
+)
+def test_a_number_of_many_digits_is_exact_or_left_to_python(qty, step) -> None:
+    command, traded = order("a", qty, "61812.40"), instrument(USDM, "0.10", step)
+    assert said(encode_new_order, command, traded) == said(encode_new_order_in_python, command, traded)
+
+
+def test_each_step_is_its_own_however_many_there_were() -> None:
+    steps = [Decimal(text) for text in ("0.001", "0.01", "0.1", "1") for _ in range(10)]
+    for step in steps * 2:
+        on_grid = orders.limit_order(*(PLAIN | {"qty": step * 3, "lot_size": step}).values())
+        assert on_grid is not None
+        assert f"&quantity={step * 3}&".encode() in on_grid
+        assert orders.limit_order(*(PLAIN | {"qty": step * Decimal("3.5"), "lot_size": step}).values()) is None
+
+
+def test_a_wrong_call_raises() -> None:
     with pytest.raises(TypeError):
         orders.limit_order("BTCUSDT")
