@@ -143,7 +143,7 @@ def test_whatever_is_not_as_usual_is_left_to_python(what, value) -> None:
     assert orders.limit_order(*(PLAIN | {what: value}).values()) is None
 
 
-@pytest.mark.parametrize("step", [Decimal(0), Decimal("-0.001"), Decimal("1E-3"), Decimal("NaN"), "0.001", None])
+@pytest.mark.parametrize("step", [Decimal(0), Decimal("-0.001"), Decimal("1E-9"), Decimal("NaN"), "0.001", None])
 def test_a_step_that_is_not_as_usual_is_left_to_python(step) -> None:
     assert orders.limit_order(*(PLAIN | {"lot_size": step}).values()) is None
 
