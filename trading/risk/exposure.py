@@ -13,6 +13,7 @@ import msgspec
 from trading.instruments import Instrument
 from trading.market.events import BookTop
 from trading.orders.messages import OrdStatus, Side
+from trading.risk.bounds import Bounds, Corridor
 from trading.risk.rate import RateWindow
 
 TERMINAL = frozenset(
@@ -53,50 +54,81 @@ class Working(msgspec.Struct):
 
 
 class Exposure:
-    """Position, working orders, last proved top and order rate of one instrument."""
+    """Position, working orders, newest and last proved top and order rate of one instrument.
+
+    ``long`` and ``short`` are the position towards either side if all orders of that side filled, negative where it
+    stays on the other; they are counted anew whenever position or orders change.
+    """
 
     __slots__ = (
-        "_priced_at",
-        "buys",
+        "_half_tick",
+        "_mid_sum_ticks",
+        "_tick",
+        "bounds",
+        "corridor",
         "instrument",
+        "long",
         "mid",
-        "mid_sum_ticks",
+        "others",
         "position",
+        "proved",
         "rate",
         "scope",
-        "sells",
+        "short",
         "top",
+        "venue",
         "working",
     )
 
-    def __init__(self, instrument: Instrument, orders_per_min: int) -> None:
+    def __init__(self, instrument: Instrument, bounds: Bounds, orders_per_min: int) -> None:
         self.instrument = instrument
+        self.venue = instrument.venue
         self.scope = f"symbol:{instrument.instrument_id}"
+        self.bounds = bounds
         self.position = ZERO
-        self.buys = ZERO
-        self.sells = ZERO
+        self.long = ZERO
+        self.short = ZERO
         self.mid = ZERO
-        self.mid_sum_ticks = 0
-        self._priced_at = 0
+        self.corridor = Corridor(bounds, instrument, 0)
+        self.others: tuple[Exposure, ...] = ()
+        """The exposures of all other instruments."""
+        self._mid_sum_ticks = 0
+        self._tick = instrument.tick_size
+        self._half_tick = instrument.tick_size / 2
         self.top: BookTop | None = None
+        self.proved: BookTop | None = None
         self.working: dict[str, Working] = {}
         self.rate = RateWindow(orders_per_min, 60_000_000_000)
 
     def price(self) -> Decimal:
-        """The last proved mid; computed when asked for, because books change far more often than orders are made."""
-        if self.mid_sum_ticks != self._priced_at:
-            self._priced_at = self.mid_sum_ticks
-            self.mid = self.mid_sum_ticks * self.instrument.tick_size / 2
+        """The last proved mid; computed when asked for, because books change far more often than orders are made.
+
+        ``corridor`` is of this price from then on.
+        """
+        proved = self.proved
+        if proved is not None:
+            ticks = proved.bids[0][0] + proved.asks[0][0]
+            if ticks != self._mid_sum_ticks:
+                self._mid_sum_ticks = ticks
+                # As many digits as half the sum has, and a division saved.
+                self.mid = ticks * self._half_tick if ticks & 1 else (ticks >> 1) * self._tick
+                if not self.corridor.first <= ticks <= self.corridor.last:
+                    self.corridor = Corridor(self.bounds, self.instrument, ticks)
         return self.mid
+
+    def hold(self, position: Decimal) -> None:
+        """Take a position as known from elsewhere."""
+        self.position = position
+        self._recount()
 
     def add(self, order: Working) -> None:
         """Count a new order."""
         self.working[order.cl_ord_id] = order
         open_qty = order.order_qty if order.filled is ZERO else order.open_qty
         if order.side is _BUY:
-            self.buys += open_qty
+            self.long += open_qty
         else:
-            self.sells += open_qty
+            self.short += open_qty
 
     def update(self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal, leaves_qty: Decimal) -> None:
         """Take the order core's word on a known order; of an amendment it knows best what may still be executed."""
@@ -128,6 +160,8 @@ class Exposure:
         if order is not None:
             order.filled += qty
             self._settle(order)
+        else:
+            self._recount()
 
     def drop(self, cl_ord_id: str) -> None:
         """Forget an order that never left us."""
@@ -144,24 +178,27 @@ class Exposure:
         self._recount()
 
     def _recount(self) -> None:
+        buys, sells = self.open_qtys()
+        self.long, self.short = self.position + buys, sells - self.position
+
+    def open_qtys(self) -> tuple[Decimal, Decimal]:
+        """What working orders may still buy, and sell."""
         buys = sells = ZERO
         for order in self.working.values():
             if order.side is _BUY:
                 buys += order.open_qty
             else:
                 sells += order.open_qty
-        self.buys, self.sells = buys, sells
+        return buys, sells
 
     def worst(self, side: Side, extra: Decimal = ZERO) -> Decimal:
         """The position towards ``side`` if all its orders and ``extra`` filled; positive or 0."""
-        worst = self.position + self.buys + extra if side is _BUY else self.sells + extra - self.position
+        worst = (self.long if side is _BUY else self.short) + extra
         return worst if worst > ZERO else ZERO  # noqa: FURB136  # max() costs a call, at every order
 
-    def gross_notional(self, side: Side | None = None, extra: Decimal = ZERO) -> Decimal:
-        """Value of the worst case of either direction, ``extra`` more of ``side`` included."""
-        long = self.worst(_BUY, extra if side is _BUY else ZERO)
-        short = self.worst(Side.SELL, extra if side is Side.SELL else ZERO)
-        return self.value(max(long, short))
+    def gross_notional(self) -> Decimal:
+        """Value of the worst case of either direction."""
+        return self.value(max(ZERO, self.long, self.short))
 
     def value(self, qty: Decimal) -> Decimal:
         """Value of a quantity at the last proved mid."""
@@ -173,5 +210,4 @@ class Exposure:
 
     def reducible(self, side: Side) -> Decimal:
         """How much an order of ``side`` may still close without flipping the position."""
-        room = -self.position - self.buys if side is _BUY else self.position - self.sells
-        return max(ZERO, room)
+        return max(ZERO, -(self.long if side is _BUY else self.short))

@@ -7,7 +7,7 @@ and changes no order: it approves or denies.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from trading.brakes import ALLOWED, GLOBAL, Conduct, Level, Release, order_scopes
 from trading.instruments import Instrument, InstrumentKind
@@ -26,50 +26,19 @@ from trading.orders.messages import (
     TimeInForce,
 )
 from trading.orders.triggers import guards
-from trading.risk.checks import pack_limits
+from trading.risk.bounds import Bounds, own_limits, pick
 from trading.risk.exposure import TERMINAL, ZERO, Exposure, Working
 from trading.risk.filters import Refusal, check_grid, check_notional
-from trading.risk.limits import OPERATOR, BrakeRequest, InstrumentLimits, RiskLimits
+from trading.risk.limits import OPERATOR, BrakeRequest, RiskLimits
 from trading.risk.rate import RateWindow
 
 MS = 1_000_000
 BPS = Decimal(10_000)
 _REMEMBERED_IDS = 20_000
-_NO_OWN_LIMITS = InstrumentLimits()
 _UNBRAKED = (Level.RUN, GLOBAL)
 _SYNCED = BookState.SYNCED
 _BUY = Side.BUY  # a member of an enum costs a search of its class at every look
 _GTX = TimeInForce.GTX
-
-
-class _Bounds:
-    """One instrument's limits, its own or the general ones, and the same as words, see `RiskChecks`."""
-
-    __slots__ = ("band", "of_order", "order_notional", "order_qty", "position", "slip", "venue", "words")
-
-    def __init__(self, limits: RiskLimits, instrument: Instrument) -> None:
-        own = _own(limits, instrument.instrument_id)
-        self.order_qty = own.max_order_qty
-        self.order_notional = _pick(own.max_order_notional_usd, limits.max_order_notional_usd)
-        self.position = _pick(own.max_position_notional_usd, limits.max_position_notional_usd)
-        self.band = _pick(own.price_band_bps, limits.price_band_bps)
-        self.slip = _pick(own.max_slippage_bps, limits.max_slippage_bps)
-        self.venue = limits.by_venue_notional_usd.get(instrument.venue, limits.max_venue_notional_usd)
-        self.of_order = str(self.order_notional)
-        numbers = {
-            "daily_loss_usd": limits.daily_loss_cap_usd,
-            "book_age_ms": limits.stale_book_ms,
-            "price_band_bps": self.band,
-            "slippage_bps": self.slip,
-            "position_usd": self.position,
-            "venue_usd": self.venue,
-            "global_usd": limits.max_global_notional_usd,
-            "long_usd": limits.max_long_notional_usd,
-            "short_usd": limits.max_short_notional_usd,
-            "inflight": limits.max_inflight_orders,
-            "open_orders": limits.max_open_orders,
-        }
-        self.words = pack_limits(numbers)
 
 
 class RiskGovernor:
@@ -93,15 +62,16 @@ class RiskGovernor:
         self._best_pnl = ZERO
         self._loss = "0"
         self._lost = limits.daily_loss_cap_usd == 0
-        self._bounds = {i: _Bounds(limits, spec) for i, spec in instruments.items()}
         self._tripped: set[tuple[str, str]] = set()
         self._rate = RateWindow(limits.orders_per_sec, 1_000_000_000)
         # A dict keeps the order of insertion, so the oldest id is the one forgotten.
         self._seen: dict[str, None] = {}
         self._exposures = {
-            i: Exposure(spec, limits.orders_per_symbol_per_min if own is None else own)
-            for i, spec, own in ((i, spec, _own(limits, i).orders_per_min) for i, spec in instruments.items())
+            i: Exposure(spec, Bounds(limits, spec), limits.orders_per_symbol_per_min if own is None else own)
+            for i, spec, own in ((i, spec, own_limits(limits, i).orders_per_min) for i, spec in instruments.items())
         }
+        for exposure in self._exposures.values():
+            exposure.others = tuple(e for e in self._exposures.values() if e is not exposure)
 
     # --- facts -------------------------------------------------------------------------------------
 
@@ -111,14 +81,13 @@ class RiskGovernor:
         if exposure is None:
             return
         exposure.top = top
-        bids, asks = top.bids, top.asks
-        if top.state is _SYNCED and bids and asks:
-            exposure.mid_sum_ticks = bids[0][0] + asks[0][0]
+        if top.state is _SYNCED and top.bids and top.asks:
+            exposure.proved = top
 
     def on_mark(self, mark: MarkPrice) -> None:
         """The mark values an exposure whose book was never proved."""
         exposure = self._exposures.get(mark.instrument_id)
-        if exposure is not None and exposure.mid_sum_ticks == 0:
+        if exposure is not None and exposure.proved is None:
             exposure.mid = mark.mark_price
 
     def on_order(self, update: OrderUpdated) -> None:
@@ -173,7 +142,7 @@ class RiskGovernor:
     def restore(self, positions: Mapping[str, Decimal], open_orders: Iterable[OrderUpdated] = ()) -> None:
         """Take reconciled positions by instrument and the orders that are still open, after a restart."""
         for instrument_id, exposure in self._exposures.items():
-            exposure.position = positions.get(instrument_id, ZERO)
+            exposure.hold(positions.get(instrument_id, ZERO))
         for update in open_orders:
             self.on_order(update)
 
@@ -182,17 +151,20 @@ class RiskGovernor:
     def decide(self, order: ProposedOrder, now_ns: int) -> ApprovedOrder | OrderDenied:
         """Approve, and count the order's worst case from now on, or deny with the number, the limit and the scope."""
         exposure = self._exposures.get(order.instrument_id)
-        if exposure is None or exposure.instrument.venue != order.venue:
+        if exposure is None or exposure.venue != order.venue:
             text = f"{order.instrument_id} is not traded on {order.venue}"
             return self._deny(order, DenyReason.UNKNOWN_INSTRUMENT, text, now_ns)
-        bounds = self._bounds[order.instrument_id]
-        checks = RiskChecks(
-            bounds.words, bounds.of_order, self._loss, 0, None, ZERO, ZERO, None, None, None, None, 0, 0
-        )
-        refusal = self._refuse(order, exposure, bounds, now_ns, checks)
-        if refusal is not None:
-            return self._deny(order, *refusal, now_ns)
-        working = Working(order.cl_ord_id, order.side, order.order_qty, order.price)
+        checks = self._plainly_within(order, exposure, now_ns)
+        if checks is None:
+            bounds = exposure.bounds
+            checks = RiskChecks(
+                bounds.words, bounds.of_order, self._loss, 0, None, ZERO, ZERO, None, None, None, None, 0, 0
+            )
+            refusal = self._refuse(order, exposure, bounds, now_ns, checks)
+            if refusal is not None:
+                return self._deny(order, *refusal, now_ns)
+        cl_ord_id = order.cl_ord_id
+        working = Working(cl_ord_id, order.side, order.order_qty, order.price)
         if order.trigger is not None:
             working.order_qty = ZERO
         if order.replaces is not None and order.venue in self._in_place:
@@ -201,7 +173,10 @@ class RiskGovernor:
             exposure.add(working)
         exposure.rate.add(now_ns)
         self._rate.add(now_ns)
-        self._remember(order.cl_ord_id)
+        seen = self._seen
+        seen[cl_ord_id] = None
+        if len(seen) > _REMEMBERED_IDS:
+            del seen[next(iter(seen))]
         self.approved += 1
         return ApprovedOrder(order, self.epoch, checks, now_ns)
 
@@ -218,8 +193,105 @@ class RiskGovernor:
             ts_init_ns=now_ns,
         )
 
+    def _plainly_within(self, order: ProposedOrder, exposure: Exposure, now_ns: int) -> RiskChecks | None:
+        """The record of an order that is within every limit at first sight.
+
+        None is no refusal: `_refuse` decides then, check by check. What passes here would pass there with the same
+        record, while something of what passes there may be doubted here.
+        """
+        cl_ord_id, working, bounds, top = order.cl_ord_id, exposure.working, exposure.bounds, exposure.top
+        if (
+            self._lost
+            or order.trigger is not None
+            or cl_ord_id in self._seen
+            or cl_ord_id in working
+            or (self.modes and self._level(order)[0])
+            or top is None
+            or top is not exposure.proved
+        ):
+            return None
+        price, qty, buys, post_only = order.price, order.order_qty, order.side is _BUY, order.time_in_force is _GTX
+        age_ns = now_ns - top.ts_recv_ns
+        if price is None or age_ns > (bounds.post_only_age_ns if post_only else bounds.age_ns):
+            return None
+        instrument, mid, corridor = exposure.instrument, exposure.price(), exposure.corridor
+        low = corridor.low if buys or post_only else corridor.sell_low
+        high = corridor.buy_high if buys and not post_only else corridor.high
+        try:
+            if (
+                not low <= price <= high
+                or price % instrument.tick_size
+                or not bounds.least_qty <= qty <= bounds.most_qty
+                or qty % instrument.lot_size
+            ):
+                return None
+        except InvalidOperation:  # not a number
+            return None
+        if working and self._check_own(order, price, exposure) is not None:
+            return None
+        notional = qty * price if bounds.plain else instrument.notional(qty, price)
+        if notional > bounds.order_notional:
+            return None
+        opened = inflight = 1
+        alone = True
+        if working:
+            opened += len(working)
+            inflight += exposure.unanswered()
+        for other in exposure.others:
+            if other.working or other.position:
+                alone = False
+                opened += len(other.working)
+                inflight += other.unanswered()
+        limits = self.limits
+        if (
+            inflight > limits.max_inflight_orders
+            or opened > limits.max_open_orders
+            or now_ns < self._rate.full_until_ns
+            or now_ns < exposure.rate.full_until_ns
+        ):
+            return None
+        room: Decimal | None = None
+        worst: Decimal | None = None
+        worst_qty = ZERO
+        if order.reduce_only:
+            room = -(exposure.long if buys else exposure.short)
+            if qty > room:
+                return None
+        else:
+            if notional < instrument.min_notional:
+                return None
+            if order.replaces is not None and order.venue in self._in_place:
+                qty = exposure.beyond(order.replaces, qty)
+            worst_qty = (exposure.long if buys else exposure.short) + qty
+            if worst_qty > ZERO:
+                worst = worst_qty * mid if bounds.plain else instrument.notional(worst_qty, mid)
+                if worst > (bounds.growth_long if buys else bounds.growth_short):
+                    return None
+        checks = RiskChecks(
+            bounds.words,
+            bounds.of_order,
+            self._loss,
+            age_ns,
+            room,
+            notional,
+            mid,
+            worst,
+            None,
+            None,
+            None,
+            inflight,
+            opened,
+        )
+        if (
+            worst is not None
+            and not (alone and worst_qty >= (exposure.short if buys else exposure.long))
+            and self._check_sums(order, exposure, worst, worst_qty, checks) is not None
+        ):
+            return None
+        return checks
+
     def _refuse(
-        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, now_ns: int, checks: RiskChecks
+        self, order: ProposedOrder, exposure: Exposure, bounds: Bounds, now_ns: int, checks: RiskChecks
     ) -> Refusal | None:
         """The first check that fails. What each found is put into ``checks``, for the record."""
         if order.cl_ord_id in self._seen or order.cl_ord_id in exposure.working:
@@ -271,7 +343,7 @@ class RiskGovernor:
         return None
 
     def _check_order(
-        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, level: Level, checks: RiskChecks
+        self, order: ProposedOrder, exposure: Exposure, bounds: Bounds, level: Level, checks: RiskChecks
     ) -> Refusal | None:
         instrument, price, qty = exposure.instrument, order.price, order.order_qty
         if price is None:
@@ -299,7 +371,7 @@ class RiskGovernor:
         return None
 
     def _check_price(
-        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, checks: RiskChecks
+        self, order: ProposedOrder, exposure: Exposure, bounds: Bounds, checks: RiskChecks
     ) -> Refusal | None:
         price = order.price
         assert price is not None
@@ -314,6 +386,9 @@ class RiskGovernor:
             if given > bounds.slip * mid:
                 text = f"price {price} gives away {given / mid:.1f} bps to mid {mid}, limit {bounds.slip} bps"
                 return DenyReason.PRICE_BAND, f"{text} ({exposure.scope})"
+        return self._check_own(order, price, exposure)
+
+    def _check_own(self, order: ProposedOrder, price: Decimal, exposure: Exposure) -> Refusal | None:
         for other in exposure.working.values():
             if other.side is not order.side and other.price is not None and (other.open_qty or other.amends):
                 crosses = price >= other.price if order.side is _BUY else price <= other.price
@@ -323,11 +398,11 @@ class RiskGovernor:
         return None
 
     def _check_exposure(
-        self, order: ProposedOrder, exposure: Exposure, bounds: _Bounds, checks: RiskChecks
+        self, order: ProposedOrder, exposure: Exposure, bounds: Bounds, checks: RiskChecks
     ) -> Refusal | None:
         if order.reduce_only:
             return None
-        limits, side, qty = self.limits, order.side, order.order_qty
+        side, qty = order.side, order.order_qty
         if order.replaces is not None and order.venue in self._in_place:
             qty = exposure.beyond(order.replaces, qty)
         worst_qty = exposure.worst(side, qty)
@@ -339,16 +414,23 @@ class RiskGovernor:
         if worst > limit:
             text = f"worst case {side.value} {worst:.2f} USD, limit {limit} USD ({exposure.scope})"
             return DenyReason.MAX_POSITION, text
+        return self._check_sums(order, exposure, worst, worst_qty, checks)
+
+    def _check_sums(
+        self, order: ProposedOrder, exposure: Exposure, worst: Decimal, worst_qty: Decimal, checks: RiskChecks
+    ) -> Refusal | None:
+        """The limits over several instruments, ``worst`` being this one's worst case towards the order's side."""
+        limits, side, bounds = self.limits, order.side, exposure.bounds
         against = exposure.worst(side.opposite)
         venue_sum = total = worst if worst_qty >= against else exposure.value(against)
         side_sum = worst
         held = 1
-        for other in self._exposures.values():
-            if other is exposure or not (other.position or other.working):
+        for other in exposure.others:
+            if not (other.position or other.working):
                 continue
             gross = other.gross_notional()
             total += gross
-            if other.instrument.venue == order.venue:
+            if other.venue == order.venue:
                 venue_sum += gross
             side_sum += other.value(other.worst(side))
             held += 1
@@ -396,11 +478,6 @@ class RiskGovernor:
         checks.inflight, checks.open_orders = inflight + 1, opened + 1
         return None
 
-    def _remember(self, cl_ord_id: str) -> None:
-        self._seen[cl_ord_id] = None
-        if len(self._seen) > _REMEMBERED_IDS:
-            del self._seen[next(iter(self._seen))]
-
     # --- trips and views -------------------------------------------------------------------------------
 
     def trips(self, now_ns: int) -> list[BrakeRequest]:
@@ -439,8 +516,8 @@ class RiskGovernor:
 
     def _position_limit(self, exposure: Exposure) -> Decimal:
         limits = self.limits
-        own = _own(limits, exposure.instrument.instrument_id).max_position_notional_usd
-        return _pick(own, limits.max_position_notional_usd)
+        own = own_limits(limits, exposure.instrument.instrument_id).max_position_notional_usd
+        return pick(own, limits.max_position_notional_usd)
 
     def _is_breached(self, exposure: Exposure) -> bool:
         # A price that moved is no breach; 10 % beyond the limit did not come from our own orders.
@@ -450,6 +527,7 @@ class RiskGovernor:
         """Use of every limit, modes and counts, JSON-able."""
         limits = self.limits
         gross = {i: e.gross_notional() for i, e in self._exposures.items()}
+        open_qtys = {i: e.open_qtys() for i, e in self._exposures.items()}
         return {
             "epoch": self.epoch,
             "modes": dict(self.modes),
@@ -463,8 +541,8 @@ class RiskGovernor:
             "instruments": {
                 i: {
                     "position": str(e.position),
-                    "open_buy_qty": str(e.buys),
-                    "open_sell_qty": str(e.sells),
+                    "open_buy_qty": str(open_qtys[i][0]),
+                    "open_sell_qty": str(open_qtys[i][1]),
                     "working": len(e.working),
                     "unanswered": e.unanswered(),
                     "worst_case_usd": f"{gross[i]:.2f}",
@@ -481,21 +559,13 @@ class RiskGovernor:
         for instrument_id, e in self._exposures.items():
             gross = e.gross_notional()
             venues[e.instrument.venue] = venues.get(e.instrument.venue, ZERO) + gross
-            own = _pick(_own(limits, instrument_id).max_position_notional_usd, limits.max_position_notional_usd)
+            own = pick(own_limits(limits, instrument_id).max_position_notional_usd, limits.max_position_notional_usd)
             out[e.scope] = _share(gross, own)
         for venue, used in venues.items():
             out[f"venue:{venue}"] = _share(used, limits.by_venue_notional_usd.get(venue, limits.max_venue_notional_usd))
         out["global"] = _share(sum(venues.values(), ZERO), limits.max_global_notional_usd)
         out["daily_loss"] = _share(max(ZERO, -self.day_pnl), limits.daily_loss_cap_usd)
         return out
-
-
-def _own(limits: RiskLimits, instrument_id: str) -> InstrumentLimits:
-    return limits.by_instrument.get(instrument_id, _NO_OWN_LIMITS)
-
-
-def _pick(own: Decimal | None, general: Decimal) -> Decimal:
-    return general if own is None else own
 
 
 def _share(used: Decimal, limit: Decimal) -> Decimal:

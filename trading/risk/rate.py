@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
+_NEVER_NS = 1 << 63
+
 
 class RateWindow:
     """At most ``limit`` events in any ``period_ns``; a limit of 0 allows none."""
 
-    __slots__ = ("_at_ns", "limit", "period_ns")
+    __slots__ = ("_at_ns", "full_until_ns", "limit", "period_ns")
 
     def __init__(self, limit: int, period_ns: int) -> None:
         if limit < 0 or period_ns <= 0:
@@ -16,6 +18,8 @@ class RateWindow:
         self.limit = limit
         self.period_ns = period_ns
         self._at_ns: deque[int] = deque(maxlen=max(1, limit))
+        self.full_until_ns = -_NEVER_NS if limit else _NEVER_NS
+        """When one more event may happen, as `allows` would say."""
 
     def allows(self, now_ns: int, spare: int = 0) -> bool:
         """Whether one more event may happen now, leaving room for ``spare`` others."""
@@ -27,7 +31,10 @@ class RateWindow:
 
     def add(self, now_ns: int) -> None:
         """Count an event."""
-        self._at_ns.append(now_ns)
+        at = self._at_ns
+        at.append(now_ns)
+        if len(at) == self.limit:
+            self.full_until_ns = at[0] + self.period_ns
 
     def used(self, now_ns: int) -> int:
         """Events within the last period."""
