@@ -6,7 +6,7 @@ the fills that word speaks of; UNKNOWN is not a terminal word, and age frees not
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 
@@ -62,7 +62,9 @@ class Exposure:
 
     __slots__ = (
         "_half_tick",
+        "_lot",
         "_mid_sum_ticks",
+        "_sound_qty",
         "_tick",
         "bounds",
         "corridor",
@@ -95,6 +97,8 @@ class Exposure:
         self._mid_sum_ticks = 0
         self._tick = instrument.tick_size
         self._half_tick = instrument.tick_size / 2
+        self._lot = instrument.lot_size
+        self._sound_qty: Decimal | None = None
         self.top: BookTop | None = None
         self.proved: BookTop | None = None
         self.working: dict[str, Working] = {}
@@ -115,6 +119,26 @@ class Exposure:
                 if not self.corridor.first <= ticks <= self.corridor.last:
                     self.corridor = Corridor(self.bounds, self.instrument, ticks)
         return self.mid
+
+    def is_sound(self, price: Decimal, qty: Decimal, *, buys: bool, takes: bool) -> bool:
+        """Whether ``price`` is on the grid and in the corridor of the last `price`, ``qty`` of whole lots and allowed.
+
+        True leaves nothing to check of each alone; False may be caution.
+        """
+        corridor = self.corridor
+        low = corridor.sell_low if takes and not buys else corridor.low
+        high = corridor.buy_high if takes and buys else corridor.high
+        try:
+            if not low <= price <= high or price % self._tick:
+                return False
+            # What bounds a quantity alone never changes, and the next one is mostly the same.
+            if qty != self._sound_qty:
+                if not self.bounds.least_qty <= qty <= self.bounds.most_qty or qty % self._lot:
+                    return False
+                self._sound_qty = qty
+        except InvalidOperation:  # not a number
+            return False
+        return True
 
     def hold(self, position: Decimal) -> None:
         """Take a position as known from elsewhere."""

@@ -7,7 +7,7 @@ and changes no order: it approves or denies.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from trading.brakes import ALLOWED, GLOBAL, Conduct, Level, Release, order_scopes
 from trading.instruments import Instrument, InstrumentKind
@@ -199,7 +199,8 @@ class RiskGovernor:
         None is no refusal: `_refuse` decides then, check by check. What passes here would pass there with the same
         record, while something of what passes there may be doubted here.
         """
-        cl_ord_id, working, bounds, top = order.cl_ord_id, exposure.working, exposure.bounds, exposure.top
+        cl_ord_id, working = order.cl_ord_id, exposure.working
+        bounds, top = exposure.bounds, exposure.top
         if (
             self._lost
             or order.trigger is not None
@@ -210,22 +211,13 @@ class RiskGovernor:
             or top is not exposure.proved
         ):
             return None
-        price, qty, buys, post_only = order.price, order.order_qty, order.side is _BUY, order.time_in_force is _GTX
+        price, qty = order.price, order.order_qty
+        buys, post_only = order.side is _BUY, order.time_in_force is _GTX
         age_ns = now_ns - top.ts_recv_ns
         if price is None or age_ns > (bounds.post_only_age_ns if post_only else bounds.age_ns):
             return None
-        instrument, mid, corridor = exposure.instrument, exposure.price(), exposure.corridor
-        low = corridor.low if buys or post_only else corridor.sell_low
-        high = corridor.buy_high if buys and not post_only else corridor.high
-        try:
-            if (
-                not low <= price <= high
-                or price % instrument.tick_size
-                or not bounds.least_qty <= qty <= bounds.most_qty
-                or qty % instrument.lot_size
-            ):
-                return None
-        except InvalidOperation:  # not a number
+        instrument, mid = exposure.instrument, exposure.price()
+        if not exposure.is_sound(price, qty, buys=buys, takes=not post_only):
             return None
         if working and self._check_own(order, price, exposure) is not None:
             return None
