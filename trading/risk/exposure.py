@@ -120,14 +120,11 @@ class Exposure:
                     self.corridor = Corridor(self.bounds, self.instrument, ticks)
         return self.mid
 
-    def is_sound(self, price: Decimal, qty: Decimal, *, buys: bool, takes: bool) -> bool:
-        """Whether ``price`` is on the grid and in the corridor of the last `price`, ``qty`` of whole lots and allowed.
+    def is_sound(self, price: Decimal, qty: Decimal, low: Decimal, high: Decimal) -> bool:
+        """Whether ``price`` is on the grid from ``low`` to ``high``, ``qty`` of whole lots and within its limits.
 
-        True leaves nothing to check of each alone; False may be caution.
+        True, for a positive ``low``, leaves nothing to check of each alone.
         """
-        corridor = self.corridor
-        low = corridor.sell_low if takes and not buys else corridor.low
-        high = corridor.buy_high if takes and buys else corridor.high
         try:
             if not low <= price <= high or price % self._tick:
                 return False

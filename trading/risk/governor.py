@@ -217,7 +217,10 @@ class RiskGovernor:
         if price is None or age_ns > (bounds.post_only_age_ns if post_only else bounds.age_ns):
             return None
         instrument, mid = exposure.instrument, exposure.price()
-        if not exposure.is_sound(price, qty, buys=buys, takes=not post_only):
+        corridor = exposure.corridor
+        low = corridor.low if buys or post_only else corridor.sell_low
+        high = corridor.buy_high if buys and not post_only else corridor.high
+        if not exposure.is_sound(price, qty, low, high):
             return None
         if working and self._check_own(order, price, exposure) is not None:
             return None

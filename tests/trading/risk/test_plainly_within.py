@@ -291,6 +291,13 @@ def test_it_is_enough_for_an_ordinary_order_of_either_kind(kit):
         assert governor.within == i
 
 
+def test_a_fill_of_an_order_that_is_not_known_moves_what_may_be_held(kit):
+    desk = kit.desk(max_position_notional_usd=D(150))
+    desk.fill(desk.order(), "0.002")
+    assert desk.decide(desk.order()).reason is DenyReason.MAX_POSITION
+    assert isinstance(desk.decide(desk.order(side=Side.SELL, reduce_only=True)), ApprovedOrder)
+
+
 def test_the_corridor_follows_the_book(kit):
     desk = kit.desk()
     assert isinstance(desk.decide(desk.order(price="50000")), ApprovedOrder)
