@@ -278,12 +278,9 @@ class Connector(ConnectorReports):
                 self._want_snapshot(market)
             return
         if book.state is _SYNCED:
-            at_venue, sim = market.at_venue, self._sim
-            if (
-                at_venue is not None
-                and sim is not None
-                and (at_venue.busy or self._sim_due is not None or at_venue.book is not book)
-            ):
+            at_venue = market.at_venue
+            if at_venue is not None and (at_venue.busy or self._sim_due is not None or at_venue.book is not book):
+                sim = self.sim
                 sim.on_book(book, now)
                 self._sim_due = sim.next_due_ns()
         else:
@@ -313,8 +310,10 @@ class Connector(ConnectorReports):
             return  # A quiet book is not a stale one: now and then the desk must see that data still comes.
         market.last_top = top
         market.told_ns = now
-        for change in market.gates.on_top(top, now):
-            self._gate(change)
+        gates = market.gates
+        if not gates.is_calm(top.bids, top.asks, now) or gates.closed[0]:
+            for change in gates.judge_top(top, now):
+                self._gate(change)
         if now >= market.anchors_ns:
             self._check_anchors(market, now)
         if self._offset_ns:

@@ -102,14 +102,15 @@ class ConnectorGates(ConnectorBase):
     def _gates_early_ns(self) -> int:
         """While data keep coming nothing shows by its absence: how long `_check_gates` has nothing to look at."""
         now = self.now_ns() - self._offset_ns
-        due = self._looked_ns + _LOOK_NS
-        if due <= now or self._gates.is_any_tripped():
+        due, fresh_ns = self._looked_ns + _LOOK_NS, self._fresh_ns
+        if due <= now or self._gates.closed[0]:
             return 0
         for market in self._markets.values():
-            at = market.last_ns + self._fresh_ns
-            if at < now or market.book.state is not _SYNCED or market.gates.is_any_tripped():
+            at = market.last_ns + fresh_ns
+            if at < now or market.book.state is not _SYNCED or market.gates.closed[0]:
                 return 0
-            due = min(due, at)
+            if at < due:  # noqa: PLR1730 - asked again and again, where a call would cost
+                due = at
         return due - now + 1
 
     def _see_to_snapshot(self, market: VenueMarket, now: int) -> None:

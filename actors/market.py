@@ -39,13 +39,15 @@ class Market(Shell):
         """Fan out."""
         kind = type(msg)
         if kind is BookTop:
-            instrument_id = msg.instrument_id
-            tell = self.tell
-            if msg.ts_recv_ns >= self._sample_at.get(instrument_id, 0):
+            tell, instrument_id = self.tell, msg.instrument_id
+            if instrument_id not in self._sample_at:
+                self._tops.setdefault(instrument_id, self._always)
+                self._sample_at[instrument_id] = 0
+            if msg.ts_recv_ns >= self._sample_at[instrument_id]:
                 self._sample_at[instrument_id] = msg.ts_recv_ns + self._sample_ns
                 for name in self._sampled:
                     tell(name, msg)
-            for name in self._tops.get(instrument_id) or self._always:
+            for name in self._tops[instrument_id]:
                 tell(name, msg)
         elif kind is Trade:
             for name in self._trades.get(msg.instrument_id, ()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-REVISION = 4
+REVISION = 5
 """What this Python expects of the extensions: one built from other sources is worse than none."""
 
 why_not = ""

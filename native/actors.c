@@ -37,6 +37,21 @@ static PyObject *take_exception(void)
 #endif
 }
 
+static int kinds_traverse(Kinds *kinds, visitproc visit, void *arg)
+{
+    for (int i = 0; i < KINDS; i++) {
+        Py_VISIT(kinds->types[i]);
+    }
+    return 0;
+}
+
+static void kinds_clear(Kinds *kinds)
+{
+    for (int i = 0; i < KINDS; i++) {
+        Py_CLEAR(kinds->types[i]);
+    }
+}
+
 /* --- Party --------------------------------------------------------------------------------------- */
 
 static int party_traverse(Party *self, visitproc visit, void *arg)
@@ -144,7 +159,8 @@ static int ready_traverse(Ready *self, visitproc visit, void *arg)
         Py_VISIT(entry->msg);
         Py_VISIT(entry->sender);
     }
-    return 0;
+    Py_VISIT(self->special);
+    return kinds_traverse(&self->usual, visit, arg);
 }
 
 static int ready_clear(Ready *self)
@@ -152,6 +168,8 @@ static int ready_clear(Ready *self)
     while (self->count > 0) {
         entry_drop(ready_pop(self));
     }
+    Py_CLEAR(self->special);
+    kinds_clear(&self->usual);
     return 0;
 }
 
@@ -193,24 +211,43 @@ static PyObject *ready_append(Ready *self, PyObject *const *args, Py_ssize_t cou
 static PyObject *inbox_receive(PyObject *self, PyObject *msg, PyObject *sender);
 static PyTypeObject Inbox_Type;
 
-/* 1 done, 0 an exception that is nobody's to handle here, as set. */
-static int ready_deliver(Entry entry, PyObject *special, PyObject *deliver_special, PyObject *retry)
+/* Whether messages of `kind` are none that `special` knows as special: 1, 0, or -1 with an exception set. */
+static int ready_is_usual(Ready *self, PyTypeObject *kind, PyObject *special)
 {
-    PyObject *kind = (PyObject *)Py_TYPE(entry.msg);
-    PyObject *known = PyDict_GetItemWithError(special, kind);
+    if (kinds_has(&self->usual, kind) && self->special == special) {
+        return 1;
+    }
+    PyObject *known = PyDict_GetItemWithError(special, (PyObject *)kind);
     PyObject *found = NULL;
     if (known == NULL) {
         if (PyErr_Occurred()) {
-            return 0;
+            return -1;
         }
-        found = known = PyObject_GetItem(special, kind); /* a first message of its type is classified */
+        found = known = PyObject_GetItem(special, (PyObject *)kind); /* a first message of its type is classified */
         if (known == NULL) {
-            return 0;
+            return -1;
         }
     }
-    bool usual = known == Py_None;
+    int usual = known == Py_None;
     Py_XDECREF(found);
+    if (usual) {
+        if (self->special != special) {
+            kinds_clear(&self->usual);
+            Py_XSETREF(self->special, Py_NewRef(special));
+        }
+        kinds_add(&self->usual, kind);
+    }
+    return usual;
+}
+
+/* 1 done, 0 an exception that is nobody's to handle here, as set. */
+static int ready_deliver(Ready *self, Entry entry, PyObject *special, PyObject *deliver_special, PyObject *retry)
+{
+    int usual = ready_is_usual(self, Py_TYPE(entry.msg), special);
     PyObject *result;
+    if (usual < 0) {
+        return 0;
+    }
     if (!usual) {
         result = PyObject_CallFunctionObjArgs(deliver_special, entry.target, entry.msg, entry.sender, NULL);
         Py_XDECREF(result);
@@ -251,7 +288,7 @@ Py_ssize_t ready_run(Ready *self, Py_ssize_t limit, PyObject *special, PyObject 
     while (delivered < limit && self->count > 0) {
         Entry entry = ready_pop(self);
         delivered++;
-        int done = ready_deliver(entry, special, deliver_special, retry);
+        int done = ready_deliver(self, entry, special, deliver_special, retry);
         entry_drop(entry);
         if (!done) {
             return -1;
@@ -426,6 +463,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *actor;
     PyObject *rare; /* frozenset of types that go the long way */
+    Kinds usual;    /* that are none of them */
     char direct;
     vectorcallfunc call;
 } Inbox;
@@ -434,13 +472,14 @@ static int inbox_traverse(Inbox *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->actor);
     Py_VISIT(self->rare);
-    return 0;
+    return kinds_traverse(&self->usual, visit, arg);
 }
 
 static int inbox_clear(Inbox *self)
 {
     Py_CLEAR(self->actor);
     Py_CLEAR(self->rare);
+    kinds_clear(&self->usual);
     return 0;
 }
 
@@ -454,7 +493,14 @@ static void inbox_dealloc(Inbox *self)
 static PyObject *inbox_receive(PyObject *object, PyObject *msg, PyObject *sender)
 {
     Inbox *self = (Inbox *)object;
-    int rare = self->direct ? PySet_Contains(self->rare, (PyObject *)Py_TYPE(msg)) : 1;
+    PyTypeObject *kind = Py_TYPE(msg);
+    int rare = !self->direct;
+    if (!rare && !kinds_has(&self->usual, kind)) {
+        rare = PySet_Contains(self->rare, (PyObject *)kind);
+        if (rare == 0) {
+            kinds_add(&self->usual, kind);
+        }
+    }
     if (rare != 0) {
         PyObject *args[] = {self->actor, msg, sender};
         return rare < 0 ? NULL : PyObject_VectorcallMethod(name_receive_message, args, 3, NULL);
@@ -519,7 +565,7 @@ static PyTypeObject Inbox_Type = {
 
 /* --- Module -------------------------------------------------------------------------------------- */
 
-#define REVISION 4 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 5 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

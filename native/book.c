@@ -12,12 +12,14 @@ typedef struct {
     Side bids, asks;
     Telling told_bids, told_asks;
     long long bid_horizon, ask_horizon, update_id, ts_event_ns, ts_recv_ns;
-    Py_ssize_t max_levels, max_entries;
+    long long left_edge;
+    Py_ssize_t max_levels, max_entries, followed;
     char partial;
 } Book;
 
 /* Interned when the first book is made. */
 static PyObject *name_bids, *name_asks, *name_final_update_id, *name_last_update_id, *name_update_id;
+static PyObject *name_prev_final_update_id, *name_first_update_id;
 static PyObject *name_ts_event_ns, *name_ts_recv_ns, *name_bid_ticks, *name_bid_lots, *name_ask_ticks, *name_ask_lots;
 static PyObject *top_names;
 
@@ -32,6 +34,8 @@ static bool intern_names(void)
         {&name_final_update_id, "final_update_id"},
         {&name_last_update_id, "last_update_id"},
         {&name_update_id, "update_id"},
+        {&name_prev_final_update_id, "prev_final_update_id"},
+        {&name_first_update_id, "first_update_id"},
         {&name_ts_event_ns, "ts_event_ns"},
         {&name_ts_recv_ns, "ts_recv_ns"},
         {&name_bid_ticks, "bid_ticks"},
@@ -101,6 +105,8 @@ static int book_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->max_levels = max_levels;
     self->max_entries = 2 * max_levels;
     self->partial = 0;
+    self->left_edge = -1;
+    self->followed = 0;
     book_forget(self);
     return 0;
 }
@@ -149,6 +155,14 @@ static PyObject *book_sizeof(PyObject *object, PyObject *ignored)
 
 static Fields update_fields = {
     .count = 5, .names = {&name_final_update_id, &name_ts_event_ns, &name_ts_recv_ns, &name_bids, &name_asks}};
+static Fields chained_fields = {
+    .count = 6,
+    .names = {&name_final_update_id, &name_ts_event_ns, &name_ts_recv_ns, &name_bids, &name_asks,
+              &name_prev_final_update_id}};
+static Fields counted_fields = {
+    .count = 6,
+    .names = {&name_final_update_id, &name_ts_event_ns, &name_ts_recv_ns, &name_bids, &name_asks,
+              &name_first_update_id}};
 static Fields snapshot_fields = {
     .count = 5, .names = {&name_last_update_id, &name_ts_event_ns, &name_ts_recv_ns, &name_bids, &name_asks}};
 static Fields ticker_fields = {
@@ -171,13 +185,10 @@ static void message_free(Message *m)
     Py_CLEAR(m->asks);
 }
 
-static bool message_read(PyObject *object, Fields *fields, Message *m)
+/* The references of the five `values` go over. */
+static bool message_of(PyObject *const *values, Message *m)
 {
     *m = (Message){0};
-    PyObject *values[FIELDS_MAX];
-    if (!fields_read(fields, object, values)) {
-        return false;
-    }
     m->bids = values[3];
     m->asks = values[4];
     bool read = number_of(values[0], &m->update_id) && number_of(values[1], &m->ts_event_ns) &&
@@ -191,6 +202,12 @@ static bool message_read(PyObject *object, Fields *fields, Message *m)
     return read;
 }
 
+static bool message_read(PyObject *object, Fields *fields, Message *m)
+{
+    PyObject *values[FIELDS_MAX];
+    return fields_read(fields, object, values) && message_of(values, m);
+}
+
 static void book_compact(Book *self)
 {
     if (side_compact(&self->bids, self->max_levels)) {
@@ -201,35 +218,85 @@ static void book_compact(Book *self)
     }
 }
 
-static PyObject *book_apply(PyObject *object, PyObject *update)
+/* Sets the levels of `m`, which is freed: whether the touch is then sound, or -1 with an exception set. */
+static int book_set(Book *self, Message *m)
 {
-    Book *self = (Book *)object;
-    Message m;
-    if (!message_read(update, &update_fields, &m)) {
-        return NULL;
-    }
     /* From here to the answer no Python code runs. */
-    if (!levels_view_distinct(&m.bid) || !levels_view_distinct(&m.ask) || !side_reserve(&self->bids, 2 * m.bid.count) ||
-        !side_reserve(&self->asks, 2 * m.ask.count)) {
-        message_free(&m);
-        return NULL;
+    if (!levels_view_distinct(&m->bid) || !levels_view_distinct(&m->ask) ||
+        !side_reserve(&self->bids, 2 * m->bid.count) || !side_reserve(&self->asks, 2 * m->ask.count)) {
+        message_free(m);
+        return -1;
     }
-    if (m.bid.count > 0) {
-        side_apply(&self->bids, &m.bid, 1);
+    if (m->bid.count > 0) {
+        side_apply(&self->bids, &m->bid, 1);
     }
-    if (m.ask.count > 0) {
-        side_apply(&self->asks, &m.ask, -1);
+    if (m->ask.count > 0) {
+        side_apply(&self->asks, &m->ask, -1);
     }
-    self->update_id = m.update_id;
-    self->ts_event_ns = m.ts_event_ns;
-    self->ts_recv_ns = m.ts_recv_ns;
+    self->update_id = m->update_id;
+    self->ts_event_ns = m->ts_event_ns;
+    self->ts_recv_ns = m->ts_recv_ns;
     if (self->bids.count > self->max_entries || self->asks.count > self->max_entries) {
         book_compact(self);
     }
     const Level *bid = side_best(&self->bids), *ask = side_best(&self->asks);
     bool sound = bid != NULL && ask != NULL && self->bid_horizon <= bid->tick && bid->tick < -ask->tick &&
                  -ask->tick <= self->ask_horizon;
-    message_free(&m);
+    message_free(m);
+    return sound;
+}
+
+static PyObject *book_apply(PyObject *object, PyObject *update)
+{
+    Message m;
+    if (!message_read(update, &update_fields, &m)) {
+        return NULL;
+    }
+    int sound = book_set((Book *)object, &m);
+    return sound < 0 ? NULL : PyBool_FromLong(sound);
+}
+
+/* An int as it is compared with an update id: what is beyond every id is at the end of the numbers. */
+static bool id_of(PyObject *object, int64_t *id)
+{
+    if (!PyLong_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "an int is needed, not %.80s", Py_TYPE(object)->tp_name);
+        return false;
+    }
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
+    *id = overflow > 0 ? INT64_MAX : overflow < 0 ? INT64_MIN : value;
+    return true;
+}
+
+static PyObject *book_follow(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    Book *self = (Book *)object;
+    if (count != 2 || !PyBool_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "follow(update, chained)");
+        return NULL;
+    }
+    bool chained = args[1] == Py_True;
+    PyObject *values[FIELDS_MAX];
+    if (!fields_read(chained ? &chained_fields : &counted_fields, args[0], values)) {
+        return NULL;
+    }
+    int64_t expected = self->update_id + !chained, edge, final;
+    bool read = id_of(values[5], &edge) && id_of(values[0], &final);
+    Py_DECREF(values[5]);
+    if (!read || edge != expected || final <= self->update_id) {
+        for (int i = 0; i < 5; i++) {
+            Py_DECREF(values[i]);
+        }
+        return read ? Py_NewRef(Py_None) : NULL;
+    }
+    Message m;
+    int sound = message_of(values, &m) ? book_set(self, &m) : -1;
+    if (sound < 0) {
+        return NULL;
+    }
+    self->left_edge = edge;
+    self->followed++;
     return PyBool_FromLong(sound);
 }
 
@@ -498,6 +565,8 @@ static PyObject *book_to_top(PyObject *object, PyObject *const *args, Py_ssize_t
 
 static PyMethodDef book_methods[] = {
     {"apply", book_apply, METH_O, PyDoc_STR("Set every level of an update; whether the touch is plainly sound.")},
+    {"follow", TAKES_KEYWORDS(book_follow), METH_FASTCALL,
+     PyDoc_STR("follow(update, chained): apply a diff that meets the update id, as apply does; None for any other.")},
     {"apply_snapshot", TAKES_KEYWORDS(book_apply_snapshot), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("Replace everything by a snapshot.")},
     {"apply_ticker", book_apply_ticker, METH_O, PyDoc_STR("Replace everything by a venue's best prices; whether they are two and not crossed.")},
@@ -519,6 +588,8 @@ static PyMethodDef book_methods[] = {
 static PyMemberDef book_members[] = {
     {"instrument_id", T_OBJECT_EX, offsetof(Book, instrument_id), READONLY, NULL},
     {"state", T_OBJECT_EX, offsetof(Book, state), 0, NULL},
+    {"left_edge", T_LONGLONG, offsetof(Book, left_edge), 0, NULL},
+    {"followed", T_PYSSIZET, offsetof(Book, followed), 0, NULL},
     {"max_levels", T_PYSSIZET, offsetof(Book, max_levels), READONLY, NULL},
     {"partial", T_BOOL, offsetof(Book, partial), 0, NULL},
     {"bid_horizon", T_LONGLONG, offsetof(Book, bid_horizon), 0, NULL},

@@ -125,13 +125,18 @@ static bool strictly_ordered(const Level *items, Py_ssize_t count)
     if (count < 2) {
         return true;
     }
-    bool rising = items[1].tick > items[0].tick;
-    for (Py_ssize_t i = 1; i < count; i++) {
-        if (rising ? items[i].tick <= items[i - 1].tick : items[i].tick >= items[i - 1].tick) {
-            return false;
+    Py_ssize_t i = 1;
+    if (items[1].tick > items[0].tick) {
+        while (i < count && items[i].tick > items[i - 1].tick) {
+            i++;
         }
     }
-    return true;
+    else {
+        while (i < count && items[i].tick < items[i - 1].tick) {
+            i++;
+        }
+    }
+    return i == count;
 }
 
 bool levels_view_distinct(LevelsView *view)

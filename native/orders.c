@@ -230,7 +230,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define REVISION 4 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 5 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

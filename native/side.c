@@ -62,6 +62,29 @@ int64_t side_lots(const Side *side, int64_t key)
     return low < side->count && side->items[low].tick == key ? side->items[low].lots : 0;
 }
 
+/* A level of the side: its key and its place. */
+typedef struct {
+    int64_t key;
+    Py_ssize_t place;
+} Anchor;
+
+/* Near the touch most ticks have a level, so that one lies as far from the one before as their prices are apart. True with
+ * the places of `n` keys when that is so for all of them; `anchor` is then the last. */
+static bool side_guess(const Side *side, const int64_t *keys, Py_ssize_t n, Py_ssize_t *places, Anchor *anchor)
+{
+    Anchor from = *anchor;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        uint64_t place = (uint64_t)from.place + (uint64_t)(keys[i] - from.key);
+        if (place >= (uint64_t)side->count || side->items[place].tick != keys[i]) {
+            return false;
+        }
+        places[i] = (Py_ssize_t)place;
+        from = (Anchor){keys[i], places[i]};
+    }
+    *anchor = from;
+    return true;
+}
+
 /* Levels that are new go in together, so that what lies above them moves once. */
 typedef Level Pending; /* place in the side, and number among the changed */
 
@@ -86,13 +109,20 @@ void side_apply(Side *side, const LevelsView *changed, int sign)
     Pending *pending = side->items + side->count + n; /* beyond what can become levels now */
     int64_t keys[TOGETHER] = {0};
     Py_ssize_t places[TOGETHER];
+    Anchor anchor = {0};
+    if (side->count > 0) {
+        anchor = (Anchor){side->items[side->count - 1].tick, side->count - 1};
+    }
     for (Py_ssize_t i = 0; i < n; i++) {
         Py_ssize_t number = rising ? i : n - 1 - i;
         if (i % TOGETHER == 0) {
-            for (Py_ssize_t j = 0; j < TOGETHER && i + j < n; j++) {
+            Py_ssize_t together = Py_MIN(TOGETHER, n - i);
+            for (Py_ssize_t j = 0; j < together; j++) {
                 keys[j] = sign * changed->items[rising ? i + j : n - 1 - i - j].tick;
             }
-            side_places(side, keys, places);
+            if (!side_guess(side, keys, together, places, &anchor)) {
+                side_places(side, keys, places);
+            }
         }
         int64_t key = keys[i % TOGETHER], lots = changed->items[number].lots;
         Py_ssize_t place = places[i % TOGETHER];

@@ -46,11 +46,13 @@ static inline bool take_string(Cursor *c, Slice *found)
     if (!take(c, '"')) {
         return false;
     }
-    found->text = c->at;
-    while (c->at < c->end && *c->at >= ' ' && *c->at <= '~' && *c->at != '"' && *c->at != '\\') {
-        c->at++;
+    const char *at = c->at, *const end = c->end;
+    found->text = at;
+    while (at < end && *at >= ' ' && *at <= '~' && *at != '"' && *at != '\\') {
+        at++;
     }
-    found->length = c->at - found->text;
+    found->length = at - found->text;
+    c->at = at;
     return take(c, '"');
 }
 
@@ -59,34 +61,47 @@ static inline bool is(Slice slice, const char *text, Py_ssize_t length)
     return slice.length == length && memcmp(slice.text, text, (size_t)length) == 0;
 }
 
+/* The digits from `at`, at most `limit` of them, after those that `value` is of; `at` is then behind them. */
+static inline int64_t digits_of(const char **at, const char *limit, int64_t value)
+{
+    const char *next = *at;
+    for (; next < limit; next++) {
+        unsigned digit = (unsigned char)*next - (unsigned)'0';
+        if (digit > 9) {
+            break;
+        }
+        value = value * 10 + (int64_t)digit;
+    }
+    *at = next;
+    return value;
+}
+
+static inline const char *nearer(const char *end, const char *at, Py_ssize_t most)
+{
+    return end - at < most ? end : at + most;
+}
+
 /* A quoted plain decimal number, in whole steps of `scale`; false when it is off the grid. */
 static inline bool take_units(Cursor *c, const Scale *scale, int64_t *units)
 {
-    if (!take(c, '"')) {
+    const char *at = c->at, *const end = c->end;
+    if (at >= end || *at++ != '"') {
         return false;
     }
-    const char *start = c->at;
-    int64_t value = 0;
-    while (at_digit(c)) {
-        if (c->at - start == DIGITS_MAX) {
-            return false;
-        }
-        value = value * 10 + (*c->at++ - '0');
-    }
-    Py_ssize_t whole = c->at - start, decimals = 0;
+    const char *start = at;
+    int64_t value = digits_of(&at, nearer(end, at, DIGITS_MAX), 0);
+    Py_ssize_t whole = at - start, decimals = 0;
     if (whole + scale->decimals > DIGITS_MAX) {
         return false;
     }
-    if (take(c, '.')) {
-        start = c->at;
-        while (at_digit(c) && c->at - start < scale->decimals) {
-            value = value * 10 + (*c->at++ - '0');
+    if (at < end && *at == '.') {
+        start = ++at;
+        value = digits_of(&at, nearer(end, at, scale->decimals), value);
+        decimals = at - start;
+        while (at < end && *at == '0') {
+            at++;
         }
-        decimals = c->at - start;
-        while (c->at < c->end && *c->at == '0') {
-            c->at++;
-        }
-        if (whole + (c->at - start) == 0 || whole + (c->at - start) > PLAIN_MAX) {
+        if (whole + (at - start) == 0 || whole + (at - start) > PLAIN_MAX) {
             return false;
         }
     }
@@ -103,6 +118,7 @@ static inline bool take_units(Cursor *c, const Scale *scale, int64_t *units)
         value /= scale->multiple;
     }
     *units = value;
+    c->at = at;
     return take(c, '"');
 }
 

@@ -40,7 +40,9 @@ class PyBook:
         "_max_entries",
         "ask_horizon",
         "bid_horizon",
+        "followed",
         "instrument_id",
+        "left_edge",
         "max_levels",
         "partial",
         "state",
@@ -54,6 +56,10 @@ class PyBook:
         self.max_levels = max_levels
         self.state = BookState.RESYNC
         self.partial = False
+        self.left_edge = -1
+        """Where the newest diff that its owner let in began: a diff within it contradicts it."""
+        self.followed = 0
+        """How many diffs `follow` applied; its owner counts them and begins anew."""
         self._max_entries = 2 * max_levels
         self.clear()
 
@@ -133,6 +139,20 @@ class PyBook:
         if not bid_keys or not ask_keys:
             return False
         return self.bid_horizon <= bid_keys[-1] < -ask_keys[-1] <= self.ask_horizon
+
+    def follow(self, update: DepthUpdate, chained: bool, /) -> bool | None:
+        """`apply` a diff that meets the update id and goes beyond it; None, and nothing done, for any other.
+
+        ``chained`` diffs name the update before them, others begin with the number after it.
+        """
+        last = self.update_id
+        edge = update.prev_final_update_id if chained else update.first_update_id
+        if edge != (last if chained else last + 1) or update.final_update_id <= last:
+            return None
+        sound = self.apply(update)
+        self.left_edge = edge
+        self.followed += 1
+        return sound
 
     def apply_ticker(self, ticker: BookTicker) -> bool:
         """Replace everything by the venue's best bid and ask; the book holds nothing else and is ``partial``.

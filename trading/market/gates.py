@@ -64,17 +64,20 @@ _CROSSED, _ZERO_PRICE, _FLIP_FLOP = GateCode.BOOK_CROSSED, GateCode.ZERO_PRICE, 
 class SymbolGates:
     """The gates of one instrument. Every method returns the gates that changed; all times are ours (``ts_recv``)."""
 
-    __slots__ = ("_closed", "_funding_ns", "_gates", "_settled_ns", "_top_gates", "_touch",
-                 "instrument_id", "limits", "prints", "second", "sides")  # fmt: skip
+    __slots__ = ("_funding_ns", "_gates", "_settled_ns", "_top_gates", "_touch", "closed",
+                 "instrument_id", "is_calm", "limits", "prints", "second", "sides")  # fmt: skip
 
     def __init__(self, instrument_id: str, limits: GateLimits | None = None) -> None:
         self.instrument_id = instrument_id
         self.limits = limits or GateLimits()
         codes = [code for code, rule in RULES.items() if rule.scope is GateScope.SYMBOL]
-        self._closed = [0]
-        self._gates = {code: Gate(code, instrument_id, self._closed) for code in codes}
+        self.closed = [0]
+        """How many are closed, kept by the gates themselves."""
+        self._gates = {code: Gate(code, instrument_id, self.closed) for code in codes}
         self._top_gates = (self._gates[_CROSSED], self._gates[_ZERO_PRICE], self._gates[_FLIP_FLOP])
         self._touch = TouchWatch(self.limits.flip_flop_window_ms * MS, self.limits.flip_flops)
+        self.is_calm = self._touch.is_calm
+        """(bids, asks, now_ns): count a new top of book; whether `judge_top` can be spared while no gate is closed."""
         of = self.limits
         self.prints = PrintFilter(
             mads=of.outlier_mads,
@@ -95,13 +98,13 @@ class SymbolGates:
 
     def is_any_tripped(self) -> bool:
         """Whether a gate is closed."""
-        return self._closed[0] > 0
+        return self.closed[0] > 0
 
     def on_age(self, last_recv_ns: int, now_ns: int) -> list[GateEvent]:
         """The age of the newest data. ``last_recv_ns`` 0 means that there never was any, which is stale."""
         limits = self.limits
         fresh = last_recv_ns and now_ns - last_recv_ns <= limits.book_freshness_ms * MS
-        if fresh and not self._closed[0]:
+        if fresh and not self.closed[0]:
             return []
         age_ms = (now_ns - last_recv_ns) / MS if last_recv_ns else float("inf")
         cause = f"newest book data is {age_ms:.0f} ms old" if last_recv_ns else "no book data yet"
@@ -113,15 +116,19 @@ class SymbolGates:
 
     def on_top(self, top: BookTop, now_ns: int) -> list[GateEvent]:
         """A new top of book: crossed or locked, a price that is not one, or a touch that jumps back and forth."""
-        bids, asks = top.bids, top.asks
-        if self._touch.is_calm(bids, asks, now_ns) and not self._closed[0]:
+        if self.is_calm(top.bids, top.asks, now_ns) and not self.closed[0]:
             return []
+        return self.judge_top(top, now_ns)
+
+    def judge_top(self, top: BookTop, now_ns: int) -> list[GateEvent]:
+        """`on_top` for a top that `is_calm` has counted: what it does not find calm, or any while a gate is closed."""
+        bids, asks = top.bids, top.asks
         if bids and asks:
             bid, ask = bids[0][0], asks[0][0]
             flips = self._touch.flips
             jumpy = flips >= self.limits.flip_flops
             a, b, c = self._top_gates
-            if jumpy and c.is_tripped and self._closed[0] == 1 and 0 < bid < ask:
+            if jumpy and c.is_tripped and self.closed[0] == 1 and 0 < bid < ask:
                 c.judge(True, "", now_ns)  # It jumps on, and nothing else is wrong.
                 return []
             crossed = bid >= ask
@@ -152,7 +159,7 @@ class SymbolGates:
 
     def on_anchors(self, mid: float, mark: float | None, last: float | None, now_ns: int) -> list[GateEvent]:
         """Mid against mark and last price (None: not known). A price of zero or less, or NaN, closes ZERO_PRICE."""
-        if not self._closed[0]:
+        if not self.closed[0]:
             a, b = mid if mark is None else mark, mid if last is None else last
             low, high = min(mid, a, b), max(mid, a, b)
             if low > 0 and isfinite(mid + a + b) and (high - low) / low * 10_000 <= self.limits.anchor_divergence_bps:
@@ -189,14 +196,14 @@ class SymbolGates:
     def on_price(self, name: str, price: float, now_ns: int) -> list[GateEvent]:
         """Any price that the venue states (mark, index, last): zero, below, NaN or infinite closes ZERO_PRICE."""
         sound = 0.0 < price < inf
-        if sound and not self._closed[0]:
+        if sound and not self.closed[0]:
             return []
         return self._judge((GateCode.ZERO_PRICE, not sound, f"not a price: {name} {price}"), now_ns=now_ns)
 
     def on_print(self, price: float, ts_event_ns: int, now_ns: int) -> list[GateEvent]:
         """A trade's price, in the unit of all the others: `prints` says afterwards which one is believed."""
         belief = self.prints.on_print(price, ts_event_ns, now_ns)
-        if belief is Belief.BELIEVED and not self._closed[0]:
+        if belief is Belief.BELIEVED and not self.closed[0]:
             return []
         broken = belief is Belief.BROKEN
         return self._judge(
@@ -209,7 +216,7 @@ class SymbolGates:
         """Mid against the venue's index price."""
         bps = divergence_bps(mid, index) if isfinite(mid + index) else inf
         limit = self.limits.index_divergence_bps
-        if bps <= limit and not self._closed[0]:
+        if bps <= limit and not self.closed[0]:
             return []
         cause = f"mid {mid} is {bps:.1f} bps from index {index}, limit {limit} bps"
         return self._judge((GateCode.INDEX_DIVERGENCE, bps > limit, cause), now_ns=now_ns)
@@ -223,7 +230,7 @@ class SymbolGates:
         bps = 0.0
         if other is not None and 0.0 < other < inf:  # What is wrong with the other book is that book's matter.
             bps = abs(self.second.apart_bps(mid, other, now_ns))
-        if bps <= limit and not self._closed[0]:
+        if bps <= limit and not self.closed[0]:
             return []
         cause = f"mid {mid} is {bps:.1f} bps from {other} of {source} beyond the usual, limit {limit} bps"
         return self._judge((GateCode.SECOND_SOURCE, bps > limit, cause), now_ns=now_ns)
@@ -240,7 +247,7 @@ class SymbolGates:
 
     def on_rules(self, told: str, built: str, now_ns: int) -> list[GateEvent]:
         """Which version of the instrument's rules the venue told and on which the book was built: held until equal."""
-        if told == built and not self._closed[0]:
+        if told == built and not self.closed[0]:
             return []
         cause = f"rules {told} hold, but the book was built on {built}"
         return self._judge((GateCode.RULES_CHANGED, told != built, cause), now_ns=now_ns)
@@ -259,11 +266,11 @@ class SymbolGates:
 
         To be called every now and then.
         """
-        if not (self._funding_ns or self._closed[0]):
+        if not (self._funding_ns or self.closed[0]):
             return []  # Nothing that time could change.
         before_ns, after_ns = self.limits.funding_before_ms * MS, self.limits.funding_after_ms * MS
         rolling = any(ns - before_ns <= now_ns <= ns + after_ns for ns in (self._funding_ns, self._settled_ns) if ns)
-        if not rolling and not self._closed[0]:
+        if not rolling and not self.closed[0]:
             return []
         left_s = (self._funding_ns - now_ns) / (1000 * MS)
         soon = 0 < left_s <= self.limits.funding_before_ms / 1000
@@ -279,7 +286,7 @@ class SymbolGates:
 
     def _judge_sides(self, now_ns: int) -> list[GateEvent]:
         frozen = self.sides.is_frozen
-        if not frozen and not self._closed[0]:
+        if not frozen and not self.closed[0]:
             return []
         return self._judge((GateCode.FROZEN_SIDE, frozen, self.sides.frozen()), now_ns=now_ns)
 
@@ -314,7 +321,7 @@ class VenueGates:
     the times of ordinary messages do, which hold the delay on the way too.
     """
 
-    __slots__ = ("_clock", "_closed", "_gates", "_skew_ms", "_slips_ns", "limits", "on_message", "stream", "venue")
+    __slots__ = ("_clock", "_gates", "_skew_ms", "_slips_ns", "closed", "limits", "on_message", "stream", "venue")
 
     def __init__(self, venue: str, limits: GateLimits | None = None) -> None:
         self.venue = venue
@@ -329,8 +336,9 @@ class VenueGates:
         self.on_message = self.stream.on_message
         """(ts_event_ns, ts_recv_ns): any message of the venue, cheap enough for each; `check` draws the conclusions."""
         codes = [code for code, rule in RULES.items() if rule.scope is GateScope.VENUE]
-        self._closed = [0]
-        self._gates = {code: Gate(code, venue, self._closed) for code in codes}
+        self.closed = [0]
+        """How many are closed, kept by the gates themselves."""
+        self._gates = {code: Gate(code, venue, self.closed) for code in codes}
         self._skew_ms = min(self.limits.notice_clock_skew_ms, self.limits.max_clock_skew_ms)
         self._clock: ClockVerdict | None = None
         self._slips_ns: deque[int] = deque(maxlen=self.limits.unit_slips)
@@ -342,7 +350,7 @@ class VenueGates:
 
     def is_any_tripped(self) -> bool:
         """Whether a gate is closed."""
-        return self._closed[0] > 0
+        return self.closed[0] > 0
 
     def check(self, now_ns: int) -> list[GateEvent]:
         """The gates that changed; to be called every now and then."""
@@ -354,7 +362,7 @@ class VenueGates:
         # The 95th percentile exceeds the limit when too few gaps are within it: no sorting needed.
         holey = n >= _GAPS_MIN and n - stream.wide <= n * 95 // 100
         gates = self._gates
-        if not (holey or size >= self._skew_ms or stepped) and not self._closed[0]:
+        if not (holey or size >= self._skew_ms or stepped) and not self.closed[0]:
             return []
         side = "behind" if skew is not None and skew < 0 else "ahead of"
         cause = f"our clock is {size:.0f} ms {side} {self.venue}'s"

@@ -172,18 +172,16 @@ class BookSync:
         "_audited_at",
         "_bbo",
         "_buffer",
-        "_edge",
+        "_counters",
         "_futures",
         "_max_unaudited",
         "_pending",
         "_refreshing",
         "_snapshot_depth",
-        "_step",
         "_synced_once",
         "_ticker",
         "_ticker_id",
         "book",
-        "counters",
         "mode",
         "reasons",
         "wants_snapshot",
@@ -205,14 +203,12 @@ class BookSync:
         if rule not in self.RULES:
             raise ValueError(f"{type(self).__name__} does not keep books by the rule {rule.value!r}")
         self.book = Book(instrument_id, max_levels)
-        self.counters = SyncCounters()
+        self._counters = SyncCounters()
         self.reasons: deque[SyncReason] = deque(maxlen=32)
         self.mode = mode
         self.wants_snapshot = mode == "depth"
         self._bbo = mode == "bbo"
         self._futures = rule is SequenceRule.FUTURES
-        # How far the left edge of the next diff lies from the last id: pu == u, but U == u + 1.
-        self._step = 0 if self._futures else 1
         self._snapshot_depth = snapshot_depth
         self._max_unaudited = max_unaudited
         self._audited_at = -max_unaudited
@@ -221,8 +217,6 @@ class BookSync:
         self._buffer: deque[DepthUpdate] = deque(maxlen=max_buffer)
         self._pending: DepthSnapshot | None = None
         self._synced_once = False
-        # The left edge (U, or pu on futures) of the newest applied diff: a diff inside it contradicts it.
-        self._edge = -1
         self._ticker: BookTicker | None = None
         self._ticker_id = -1
 
@@ -230,6 +224,17 @@ class BookSync:
     def state(self) -> BookState:
         """SYNCED, or the book may not be used."""
         return self.book.state
+
+    @property
+    def counters(self) -> SyncCounters:
+        """What was done with the messages so far; read it anew for what is done later."""
+        counters, book = self._counters, self.book
+        followed = book.followed
+        if followed:
+            book.followed = 0
+            counters.messages += followed
+            counters.applied += followed
+        return counters
 
     @property
     def reason(self) -> str:
@@ -240,29 +245,23 @@ class BookSync:
 
     def on_update(self, update: DepthUpdate) -> SyncResult:
         """One diff. Applied only when it provably follows the book."""
-        counters = self.counters
-        counters.messages += 1
         book = self.book
         if book.state is not _SYNCED or self._bbo:
+            self._counters.messages += 1
             return self._update_unsynced(update)
-        last = book.update_id
-        final = update.final_update_id
-        edge = update.prev_final_update_id if self._futures else update.first_update_id
-        if edge == last + self._step and final > last:
-            sound = book.apply(update)
-            self._edge = edge
-            counters.applied += 1
-            if not sound and book.crossed():
-                return self._crossed(update.ts_recv_ns)
-            if final == self._ticker_id and self._audit(SyncResult.APPLIED) is SyncResult.MISMATCH:
-                return SyncResult.MISMATCH
-            if self._refreshing or (not sound and book.beyond_horizon()):
-                return self._applied_beyond_horizon(update)
+        # A diff that follows is counted by the book, until somebody asks for the counters.
+        sound = book.follow(update, self._futures)
+        if sound and update.final_update_id != self._ticker_id and not self._refreshing:
             return _APPLIED
-        if final <= last and edge <= self._edge:
-            counters.dropped_old += 1
-            return SyncResult.DROPPED_OLD
-        return self._gap(update, f"diff {edge}..{final} does not follow update {last}")
+        if sound is None:
+            return self._not_following(update)
+        if not sound and book.crossed():
+            return self._crossed(update.ts_recv_ns)
+        if update.final_update_id == self._ticker_id and self._audit(SyncResult.APPLIED) is SyncResult.MISMATCH:
+            return SyncResult.MISMATCH
+        if self._refreshing or (not sound and book.beyond_horizon()):
+            return self._applied_beyond_horizon(update)
+        return _APPLIED
 
     def on_snapshot(self, snapshot: DepthSnapshot) -> SyncResult:
         """A snapshot, asked for or not: audits a SYNCED book, and replaces it only when it wanted a fresh one."""
@@ -343,6 +342,15 @@ class BookSync:
 
     # --- The machine ---------------------------------------------------------------------------------
 
+    def _not_following(self, update: DepthUpdate) -> SyncResult:
+        """What is inside of what the book holds is old; anything else is a hole."""
+        book, edge, final = self.book, self._left(update), update.final_update_id
+        self._counters.messages += 1
+        if final <= book.update_id and edge <= book.left_edge:
+            self._counters.dropped_old += 1
+            return SyncResult.DROPPED_OLD
+        return self._gap(update, f"diff {edge}..{final} does not follow update {book.update_id}")
+
     def _update_unsynced(self, update: DepthUpdate) -> SyncResult:
         if self._bbo or self.book.state is BookState.HALT:
             self.counters.ignored += 1
@@ -394,7 +402,7 @@ class BookSync:
             book.apply(update)
         if book.state is not BookState.SYNCED:
             self.counters.applied += len(self._buffer)
-        self._edge = self._left(self._buffer[-1])
+        book.left_edge = self._left(self._buffer[-1])
         self._buffer.clear()
         self._pending = None
         if book.crossed():

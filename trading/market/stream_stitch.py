@@ -122,7 +122,7 @@ class StreamSync(BookSync):
         book.partial = False
         self._restart()
         self.wants_snapshot = False
-        self._edge = snapshot.last_update_id
+        book.left_edge = snapshot.last_update_id
         self._seq = snapshot.seq
         if book.crossed():
             return self._crossed(snapshot.ts_recv_ns)

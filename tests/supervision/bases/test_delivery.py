@@ -117,6 +117,41 @@ def test_what_is_no_address_goes_back_to_the_base(to):
 
 
 @needs_native
+def test_what_is_special_is_so_by_the_table_of_the_day_however_many_types_there_are():
+    kinds = [type(f"Kind{n}", (), {}) for n in range(60)]
+    for kit in (python_kit(), native_kit()):
+        for rare in (7, 3):
+            kit.special = {kind: "special" if n % rare == 0 else None for n, kind in enumerate(kinds)}
+            for _ in range(2):
+                kit.seen.clear()
+                for kind in kinds:
+                    kit.send("x")(ActorAddress("a"), kind())
+                kit.drain(100)
+                found = [type(entry[1]) for entry in kit.seen if entry[0] == "special"]
+                assert found == [kind for n, kind in enumerate(kinds) if n % rare == 0]
+
+
+@needs_native
+def test_rare_types_go_the_long_way_however_many_others_came_before():
+    kinds = [type(f"Kind{n}", (), {}) for n in range(60)]
+    long_way, usual = [], []
+
+    class Receiver:
+        def on(self, msg):
+            usual.append(type(msg))
+
+        def receiveMessage(self, msg, sender):
+            long_way.append(type(msg))
+
+    inbox = native.actors.Inbox(Receiver(), frozenset(kinds[::4]))
+    for _ in range(3):
+        for kind in kinds:
+            inbox(kind(), "x")
+    assert long_way == kinds[::4] * 3
+    assert usual == [kind for n, kind in enumerate(kinds) if n % 4] * 3
+
+
+@needs_native
 def test_a_special_type_is_classified_once_and_what_nobody_may_catch_is_not_caught():
     class Learning(dict):
         asked = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import subprocess
 import sys
 import weakref
@@ -73,6 +74,7 @@ def everything(book):
         "horizons": (book.bid_horizon, book.ask_horizon),
         "hash": (book.depth_hash(), book.depth_hash(3)),
         "told": [book.to_top(), book.to_top(20, synthetic=True, seen_ns=7), book.to_top(2), book.to_top(0)],
+        "edge": (book.left_edge, book.followed),
         "ids": (book.update_id, book.ts_event_ns, book.ts_recv_ns, book.state, book.partial, book.instrument_id),
         "bid_lots": [book.bid_lots(tick) for tick in range(-1, 42)],
         "ask_lots": [book.ask_lots(tick) for tick in range(-1, 42)],
@@ -107,6 +109,18 @@ class BothBooks(RuleBasedStateMachine):
         if ordered:
             bids, asks = sorted(dict(bids).items(), reverse=True), sorted(dict(asks).items())
         self.both(lambda book: book.apply(update(shape(bids), shape(asks), self.number)))
+
+    @rule(bids=LEVELS, asks=LEVELS, chained=st.booleans(), back=st.integers(-2, 2), width=st.integers(-1, 2))
+    def follow(self, bids, asks, chained, back, width):
+        last = self.books[0].update_id
+        one = update(bids, asks, last + width)
+        one = msgspec.structs.replace(one, prev_final_update_id=last + back, first_update_id=last + 1 + back)
+        self.both(lambda book: book.follow(one, chained))
+
+    @rule()
+    def owner_counts(self):
+        for book in self.books:
+            book.followed = 0
 
     @rule(bid=ONE, ask=ONE, ts=st.integers(0, 2))
     def ticker(self, bid, ask, ts):
@@ -246,6 +260,36 @@ def test_what_is_not_a_level_is_refused_and_leaves_the_book_as_it_was(levels, er
     with pytest.raises(error):
         book.apply(update(levels, [(101, 0)]))
     assert everything(book) == before
+
+
+@pytest.mark.parametrize("number", [1 << 62, 1 << 70, -(1 << 70)])
+def test_a_diff_of_impossible_numbers_does_not_follow(number):
+    for book in (PyBook(ID), NativeBook(ID)):
+        book.apply_snapshot(snapshot([(100, 5)], [(101, 5)], 7))
+        one = update([(100, 1)], [], 8)
+        for wrong in ({"prev_final_update_id": number}, {"prev_final_update_id": 7, "final_update_id": -(1 << 70)}):
+            assert book.follow(msgspec.structs.replace(one, **wrong), True) is None
+        assert book.follow(msgspec.structs.replace(one, first_update_id=number), False) is None
+        assert (book.update_id, book.followed, book.best_bid()) == (7, 0, (100, 5))
+
+
+@pytest.mark.parametrize("gaps", [(1,), (1, 1, 1, 2), (1, 3, 5)])
+def test_levels_are_found_in_dense_books_and_in_books_with_holes(gaps):
+    ticks, tick = [], 1000
+    for n in range(60):
+        ticks.append(tick)
+        tick += gaps[n % len(gaps)]
+    books = [PyBook(ID), NativeBook(ID)]
+    for book in books:
+        book.apply_snapshot(snapshot([(one - 5000, 1) for one in ticks], [(one, 1) for one in ticks]))
+    chance = random.Random(len(gaps))
+    for number in range(300):
+        n = chance.randint(1, 30)
+        bids = [(one - 5000, chance.randint(0, 3)) for one in sorted(chance.sample(ticks, n), reverse=True)]
+        asks = [(one + chance.randint(0, 1), chance.randint(0, 3)) for one in chance.sample(ticks, n)]
+        told = [book.apply(update(bids, asks, number)) for book in books]
+        assert told[0] is told[1]
+        assert books[0].top(1000) == books[1].top(1000)
 
 
 def test_an_argument_that_it_does_not_know_is_refused():

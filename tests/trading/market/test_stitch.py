@@ -494,3 +494,17 @@ SpotWireFaults.TestCase.settings = settings(max_examples=100, stateful_step_coun
 FuturesWireFaults.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 TestSpotNeverWrongWhileSynced = pytest.mark.req("P-MD-2")(SpotWireFaults.TestCase)
 TestFuturesNeverWrongWhileSynced = pytest.mark.req("P-MD-2")(FuturesWireFaults.TestCase)
+
+
+def test_what_the_book_has_followed_is_in_the_counters_whenever_they_are_read():
+    sync = synced_spot()
+    known = (sync.counters.messages, sync.counters.applied)
+    last = sync.book.update_id
+    for number in range(last + 1, last + 4):
+        assert sync.on_update(diff(number, number, bids=[(99, number)])) is SyncResult.APPLIED
+    assert (sync.counters.messages, sync.counters.applied) == (known[0] + 3, known[1] + 3)
+    assert sync.on_update(diff(last + 3, last + 3)) is SyncResult.DROPPED_OLD
+    assert sync.on_update(diff(last + 4, last + 4, bids=[(102, 1)])) is SyncResult.CROSSED
+    counters = sync.counters
+    assert (counters.messages, counters.applied, counters.dropped_old) == (known[0] + 5, known[1] + 4, 1)
+    assert (sync.book.followed, sync.book.left_edge) == (0, last + 4)
