@@ -125,7 +125,7 @@ class Connector(ConnectorReports):
         """A frame from the venue or bytes for it."""
         kind = type(msg)
         if kind is RawFrame:
-            self._frame(msg.payload, msg.ts_recv_ns)
+            self._take_frame(msg.payload, msg.ts_recv_ns)
         elif kind is FramesReady:
             self._read_source()
         elif kind is WireOut:
@@ -151,7 +151,7 @@ class Connector(ConnectorReports):
         kind = type(event)
         now = ts_recv_ns + self._offset_ns
         if kind is DepthUpdate:
-            self._depth(event, ts_recv_ns, now)  # type: ignore[arg-type]
+            self._take_depth(event, ts_recv_ns, now)  # type: ignore[arg-type]
         elif kind is BookTicker:
             self._ticked(self._markets[event.instrument_id], event, now)  # type: ignore[union-attr,arg-type]
         elif kind is tuple or kind is list:
@@ -288,7 +288,7 @@ class Connector(ConnectorReports):
                 self._sim.on_book_lost(market.instrument.instrument_id)
             if market.sync.wants_snapshot:
                 self._want_snapshot(market)
-        self._publish_top(market)
+        self._tell_top(market)
 
     def _publish_top(self, market: VenueMarket) -> None:
         book = market.book

@@ -24,6 +24,7 @@ from adapters.venue_codecs import open_codec, open_sync
 from trading.brakes import Level
 from trading.instruments import Instrument
 from trading.market.clock_offset import ClockOffset
+from trading.market.events import DepthUpdate
 from trading.market.gate_levels import BRAKE_LEVELS
 from trading.market.gates import GateCleared, GateCode, GateEvent, GateLevel, GateLimits, GateTripped, VenueGates
 from trading.market.stitch import SyncResult
@@ -101,6 +102,9 @@ class ConnectorBase(Shell):
         "_sim",
         "_sim_due",
         "_synthetic",
+        "_take_depth",
+        "_take_frame",
+        "_tell_top",
         "_top_levels",
         "_watchers",
         "frames",
@@ -111,6 +115,8 @@ class ConnectorBase(Shell):
         self._setup = setup
         self._top_levels, self._synthetic, self._market = setup.top_levels, setup.synthetic, setup.market
         self._watchers = setup.watchers
+        # Bound once: to find a method of an object with many attributes costs as much as a short method.
+        self._take_frame, self._take_depth, self._tell_top = self._frame, self._depth, self._publish_top
         self._gateway = setup.gateway or f"gateway.{setup.venue}"
         self._clock_offset = ClockOffset(setup.venue)
         self._closed_gates = ClosedGates()
@@ -236,6 +242,14 @@ class ConnectorBase(Shell):
 
     def _open(self, spec: SourceSpec) -> None:
         """Open the source."""
+        raise NotImplementedError
+
+    def _frame(self, payload: bytes, ts_recv_ns: int) -> None:
+        """Bytes of the venue."""
+        raise NotImplementedError
+
+    def _depth(self, event: DepthUpdate, ts_recv_ns: int, now: int) -> None:
+        """A diff of a book."""
         raise NotImplementedError
 
     def _publish_top(self, market: VenueMarket) -> None:
