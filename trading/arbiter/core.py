@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
 from trading.arbiter.desk import FAR_FUTURE_NS, MS, InstrumentDesk
+from trading.arbiter.lone import lone_round
 from trading.arbiter.round import Round, Shared
 from trading.arbiter.slots import Slot, WorkingOrder
 from trading.arbiter.story import tell_view
@@ -89,8 +90,8 @@ class Arbiter:
 
     def on_intent(self, intent: Intent, now_ns: int) -> list[ArbiterOut]:
         """A strategy's word replaces its earlier one of the same kind on the instrument."""
-        desk = self._desks.get(intent.instrument_id)
-        if desk is None or intent.strategy_id not in self.config.budgets:
+        desk, strategy_id = self._desks.get(intent.instrument_id), intent.strategy_id
+        if desk is None or strategy_id not in desk.budget_reach:
             self._shared.conflicts += 1
             return [
                 ConflictResolved(
@@ -104,12 +105,15 @@ class Arbiter:
                     ts_init_ns=now_ns,
                 )
             ]
-        if (desk.flattening.asked or intent.strategy_id == OPERATOR) and desk.flattening.concerns(intent.strategy_id):
+        if (desk.flattening.asked or strategy_id == OPERATOR) and desk.flattening.concerns(strategy_id):
             return []
         if type(intent) is TargetIntent:
-            desk.targets[intent.strategy_id] = intent
+            desk.targets[strategy_id] = intent
+            outs = lone_round(self._shared, desk, intent, now_ns)
+            if outs is not None:
+                return outs
         elif type(intent) is QuoteIntent:
-            desk.quotes[intent.strategy_id] = intent
+            desk.quotes[strategy_id] = intent
         return Round(self._shared, desk, now_ns).run()
 
     def on_order(self, update: OrderUpdated, now_ns: int) -> list[ArbiterOut]:
@@ -181,18 +185,19 @@ class Arbiter:
 
         ``instrument_id`` asks for one instrument only.
         """
-        due = FAR_FUTURE_NS
         one = None if instrument_id is None else self._desks.get(instrument_id)
+        due = FAR_FUTURE_NS
         for desk in self._desks.values() if one is None else (one,):
             if desk.dirty or desk.orphans or desk.flattening.asked:
                 return soon_ns
-            if desk.wake_ns < due:  # noqa: PLR1730  # min() costs a call, after every message
-                due = desk.wake_ns
+            due_ns = desk.wake_ns
+            if due_ns < due:
+                due = due_ns
             if desk.orders:
                 top = desk.top
-                stale_ns = soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1
-                if stale_ns < due:  # noqa: PLR1730
-                    due = stale_ns
+                due_ns = soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1
+                if due_ns < due:
+                    due = due_ns
         return None if due == FAR_FUTURE_NS else due
 
     def on_timer(self, now_ns: int) -> list[ArbiterOut]:

@@ -61,9 +61,10 @@ class InstrumentDesk:
     """
 
     __slots__ = (
+        "_half_lot",
+        "_half_tick",
         "_inverse",
         "_least_usd",
-        "_lot_base",
         "_tick",
         "ask",
         "bid",
@@ -128,9 +129,11 @@ class InstrumentDesk:
         self.level = Level.RUN
         self.flattening = Flattening()
         i = instrument
-        self._lot_base = float(i.lot_size * i.multiplier)
-        self._tick = float(i.tick_size)
         self._inverse = i.kind is InstrumentKind.INVERSE
+        # The value of a lot is these and `lot_reach` multiplied; the half is exact, in floats as in the mid.
+        lot_value = float(i.lot_size * i.multiplier)
+        self._half_lot, self._tick = (lot_value, 1.0) if self._inverse else (lot_value * 0.5, float(i.tick_size))
+        self._half_tick = i.tick_size / 2
         # What limits of the configuration come to, see `reach`; set once by whoever knows them.
         self.lot_reach = 1
         self.budget_reach: dict[str, int] = {}
@@ -174,10 +177,12 @@ class InstrumentDesk:
 
     def large_enough(self, lots: int) -> bool:
         """Whether the venue would take an order of this size at the mid."""
-        lot_usd = self._lot_base
-        if not self._inverse:
-            lot_usd = lot_usd * (self.bid + self.ask) * 0.5 * self._tick
-        return lots >= self.min_lots and lots * lot_usd >= self._least_usd
+        return lots >= self.min_lots and lots * (self._half_lot * self.lot_reach * self._tick) >= self._least_usd
+
+    def mid(self) -> Decimal:
+        """The price between the touch, with no more digits than it needs beyond the tick's own."""
+        doubled = self.bid + self.ask
+        return self._half_tick * doubled if doubled & 1 else self.instrument.tick_size * (doubled >> 1)
 
     def slot(self, owner: str, side: Side) -> Slot:
         """The slot of an owner and side, made when first asked for."""

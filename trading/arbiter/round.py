@@ -54,9 +54,11 @@ class Shared:
         "crosses",
         "epoch",
         "levels",
+        "min_order_interval_ns",
         "orders",
         "post_only_stale_ns",
         "rate",
+        "slippage",
         "stale_ns",
     )
 
@@ -71,6 +73,8 @@ class Shared:
         self.rate = RateWindow(config.max_orders_per_sec, _SECOND_NS)
         self.stale_ns = config.stale_book_ms * MS
         self.post_only_stale_ns = config.post_only_staleness_ms * MS
+        self.min_order_interval_ns = config.min_order_interval_ms * MS
+        self.slippage = config.aggressive_slippage_bps * 1e-4
 
     def set_levels(self, modes: Mapping[str, int]) -> None:
         """Take the levels by scope; ``levels`` are those of strategies, by their ids."""
@@ -219,7 +223,7 @@ class Round(msgspec.Struct, gc=False):
         crossed, _ = cross(free, desk.bid + desk.ask)
         if not crossed:
             return needs, ""
-        mid = desk.instrument.tick_size * (desk.bid + desk.ask) / 2
+        mid = desk.mid()
         left = {n.strategy_id: n.lots for n in needs}
         words: list[str] = []
         for pair in crossed:
@@ -333,8 +337,8 @@ class Round(msgspec.Struct, gc=False):
             same, most = self._restrain(same, side)
             if not same:
                 return None
-        now_ns, config = self.now_ns, self.shared.config
-        limit = self.limit_ticks(side, same, config.aggressive_slippage_bps)
+        now_ns, shared = self.now_ns, self.shared
+        limit = self.limit_ticks(side, same, shared.config.aggressive_slippage_bps)
         blocked = resting and self.make_way(side, limit)
         own = desk.own_best(side.opposite) if resting else None
         if not blocked and own is not None and own - side.sign == limit:
@@ -360,7 +364,7 @@ class Round(msgspec.Struct, gc=False):
             lots = abs(sum([n.lots for n in legs]))
         if not desk.large_enough(lots) or not self.pace(0):
             return None
-        desk.next_aggressive_ns = now_ns + config.min_order_interval_ms * MS
+        desk.next_aggressive_ns = now_ns + shared.min_order_interval_ns
         self.propose(slot, limit, legs, _IOC, crossing=crossing)
         return side, limit
 
@@ -566,7 +570,7 @@ class Round(msgspec.Struct, gc=False):
                 reduce_only,
                 legs,
                 original,
-                tick_size * (desk.bid + desk.ask) / 2,
+                desk.mid(),
                 top.update_id,
                 top.ts_recv_ns,
                 story,
