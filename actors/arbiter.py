@@ -82,14 +82,10 @@ class ArbiterActor(Shell):
 
     def on(self, msg: Any) -> None:
         """Feed the core; carry out what it says."""
-        kind = type(msg)
-        core = self._core
-        if kind is Epoch:
-            self._core = Arbiter(self._setup.instruments, self._setup.config, msg.epoch)
-            self.tell(self._setup.portfolio, AskPositions(reply_to=self.name))
-            self.tell(self._setup.orders, AskOpenOrders(reply_to=self.name))
-            return
-        if core is None:
+        kind, core = type(msg), self._core
+        if core is None or kind is Epoch:
+            if kind is Epoch:
+                self._begin(msg)
             return
         now = self.now_ns()
         touched: str | None = None
@@ -133,6 +129,12 @@ class ArbiterActor(Shell):
             self.unknown(msg)
         if self._whole:
             self._arm(core, now, touched)
+
+    def _begin(self, epoch: Epoch) -> None:
+        """Build the core, and ask what is held and what is open."""
+        self._core = Arbiter(self._setup.instruments, self._setup.config, epoch.epoch)
+        self.tell(self._setup.portfolio, AskPositions(reply_to=self.name))
+        self.tell(self._setup.orders, AskOpenOrders(reply_to=self.name))
 
     def _arm(self, core: Arbiter, now: int, instrument_id: str | None = None) -> None:
         """Wake when the core next has something to look at; nothing pending, no timer.

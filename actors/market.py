@@ -26,6 +26,9 @@ class MarketSetup(msgspec.Struct, frozen=True, kw_only=True):
 class Market(Shell):
     """Order matters: risk and arbitration see a top before the strategies that act on it."""
 
+    # What every message looks at, see `ConnectorBase`.
+    __slots__ = ("_always", "_sample_at", "_sampled", "_tops", "_trades")
+
     def start(self, setup: MarketSetup) -> None:
         """Take the table."""
         self._always = setup.always

@@ -45,9 +45,13 @@ class StrategySetup(msgspec.Struct, frozen=True, kw_only=True):
 class StrategyActor(Shell):
     """Silent until it knows its epoch and what it already holds."""
 
+    # What every message looks at, see `ConnectorBase`.
+    __slots__ = ("_arbiter", "_core", "_minimum", "_whole")
+
     def start(self, setup: StrategySetup) -> None:
         """Ask for the epoch; the strategy is built when it comes."""
         self._setup = setup
+        self._arbiter = setup.arbiter
         self._core: Strategy | None = None
         self._minimum: OrderMinimum | None = None
         self._refused = ""
@@ -73,7 +77,7 @@ class StrategyActor(Shell):
                 self._say(core.on_book(msg, self.now_ns()))
                 return
             for intent in core.on_book(msg, self.now_ns()):
-                self.tell(self._setup.arbiter, intent)
+                self.tell(self._arbiter, intent)
             return
         if kind is Epoch:
             if core is not None:

@@ -80,11 +80,7 @@ class Arbiter:
     def on_top(self, top: BookTop, now_ns: int) -> Sequence[ArbiterOut]:
         """A book changed; most of the time there is nothing to do about it, which is `QUIET`."""
         desk = self._desks.get(top.instrument_id)
-        if desk is None:
-            return QUIET
-        was_tradable = desk.tradable
-        moved = desk.set_top(top)
-        if desk.dirty or now_ns >= desk.wake_ns or (moved and (desk.follows_touch or was_tradable != desk.tradable)):
+        if desk is not None and (desk.set_top(top) or desk.dirty or now_ns >= desk.wake_ns):
             return Round(self._shared, desk, now_ns).run()
         return QUIET
 
@@ -185,19 +181,18 @@ class Arbiter:
 
         ``instrument_id`` asks for one instrument only.
         """
-        one = None if instrument_id is None else self._desks.get(instrument_id)
         due = FAR_FUTURE_NS
+        one = None if instrument_id is None else self._desks.get(instrument_id)
         for desk in self._desks.values() if one is None else (one,):
             if desk.dirty or desk.orphans or desk.flattening.asked:
                 return soon_ns
-            due_ns = desk.wake_ns
-            if due_ns < due:
-                due = due_ns
+            if desk.wake_ns < due:  # noqa: PLR1730  # min() costs a call, after every message
+                due = desk.wake_ns
             if desk.orders:
                 top = desk.top
-                due_ns = soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1
-                if due_ns < due:
-                    due = due_ns
+                stale_ns = soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1
+                if stale_ns < due:  # noqa: PLR1730
+                    due = stale_ns
         return None if due == FAR_FUTURE_NS else due
 
     def on_timer(self, now_ns: int) -> list[ArbiterOut]:

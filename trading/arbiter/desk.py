@@ -144,7 +144,7 @@ class InstrumentDesk:
         self._least_usd = float(i.min_notional) * 1.0005
 
     def set_top(self, top: BookTop) -> bool:
-        """Take a book; True when the touch moved or the book became usable or unusable."""
+        """Take a book; True when it became usable or unusable, or the touch moved and somebody follows it."""
         self.top = top
         bids, asks = top.bids, top.asks
         if not (bids and asks and top.state is _SYNCED):
@@ -152,12 +152,16 @@ class InstrumentDesk:
             self.tradable = False
             return changed
         bid, ask = bids[0][0], asks[0][0]
-        if bid == self.bid and ask == self.ask and self.tradable:
+        if not self.tradable:
+            self.tradable = changed = True
+        elif bid == self.bid and ask == self.ask:
             return False
-        self.bid, self.ask, self.tradable = bid, ask, True
+        else:
+            changed = self.follows_touch
+        self.bid, self.ask = bid, ask
         if not self._inverse:
             self.lot_reach = bid + ask
-        return True
+        return changed
 
     def reach(self, notional_usd: Decimal) -> int:
         """An amount as lots times doubled mid ticks, or as lots where the price has no part.

@@ -43,7 +43,7 @@ def lone_round(shared: Shared, desk: InstrumentDesk, target: TargetIntent, now_n
         or target.urgency is not _AGGRESSIVE
         or target.limit_ticks is not None
         or not desk.tradable
-        or (OPERATOR in desk.position_lots and desk.position_lots[OPERATOR])
+        or desk.position_lots.get(OPERATOR)
     ):
         return None
     top, strategy_id, wanted = desk.top, target.strategy_id, target.target_lots
@@ -73,8 +73,8 @@ def lone_round(shared: Shared, desk: InstrumentDesk, target: TargetIntent, now_n
         or now_ns < slot.next_ns
         or now_ns < desk.next_aggressive_ns
         or not desk.large_enough(size)
-        or not shared.rate.allows(now_ns)
-        or not desk.rate.allows(now_ns)
+        or now_ns < shared.rate.full_until_ns
+        or now_ns < desk.rate.full_until_ns
     ):
         return None
     desk.dirty = desk.follows_touch = False
@@ -84,9 +84,7 @@ def lone_round(shared: Shared, desk: InstrumentDesk, target: TargetIntent, now_n
     desk.rate.add(now_ns)
     shared.orders += 1
     cl_ord_id = f"{desk.id_prefix}{shared.orders:x}"
-    desk.orders[cl_ord_id] = slot.current = WorkingOrder(
-        cl_ord_id, NET_OWNER, side, limit, size, None, (strategy_id,)
-    )
+    desk.orders[cl_ord_id] = slot.current = WorkingOrder(cl_ord_id, NET_OWNER, side, limit, size, None, (strategy_id,))
     instrument = desk.instrument
     qty = instrument.lot_size * size
     return [

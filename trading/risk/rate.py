@@ -23,11 +23,8 @@ class RateWindow:
 
     def allows(self, now_ns: int, spare: int = 0) -> bool:
         """Whether one more event may happen now, leaving room for ``spare`` others."""
-        limit = self.limit - spare
-        if limit <= 0:
-            return False
-        at = self._at_ns
-        return len(at) < limit or now_ns - at[-limit] >= self.period_ns
+        limit, at = self.limit - spare, self._at_ns
+        return len(at) < limit or (limit > 0 and now_ns - at[-limit] >= self.period_ns)
 
     def add(self, now_ns: int) -> None:
         """Count an event."""
