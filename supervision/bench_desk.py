@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ from trading.orders.journal_rows import JournalKind, RowDraft
 from trading.orders.messages import NewOrderSingle
 
 _COMMIT_NS = 450_000
+_PEER_ROW = "tick->order at exec client (Python strategy, market order)"
 
 
 class _Marks:
@@ -85,14 +87,35 @@ def tick_to_order(*, quick: bool, peers_python: str | None, peers_dir: Path | No
         with asyncio.Runner(loop_factory=new_loop) as runner:
             out = runner.run(_tick_to_order(Path(directory), rounds))
         # The marks of ten stages cost microseconds of their own: the whole is measured without them, then its parts.
-        out["without_commit"] = _hot(Path(directory) / "whole", rounds, staged=False)
+        out.update(_beside_the_peer(Path(directory), rounds, 1 if quick else 5, peers_python, peers_dir))
         out["without_commit"]["stages"] = _hot(Path(directory) / "stages", rounds, staged=True)["stages"]
-    if peers_python and peers_dir is not None:
-        out["nautilus"] = peer_results(peers_python, peers_dir / "nautilus_bt.py", "latency")
-        peer = out["nautilus"].get("tick->order at exec client (Python strategy, market order)")
-        if peer:
-            out["without_commit_vs_nautilus_p50"] = round(out["without_commit"]["p50_us"] / peer["p50_us"], 3)
     return out
+
+
+def _beside_the_peer(
+    directory: Path, rounds: int, repeats: int, peers_python: str | None, peers_dir: Path | None
+) -> dict[str, Any]:
+    """Tick to order without the commit, ours and the peer's in turn: the run with the median of each, and of ratios."""
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    for number in range(repeats):
+        ours.append(_hot(directory / f"whole-{number}", rounds, staged=False))
+        if peers_python and peers_dir is not None:
+            peer = peer_results(peers_python, peers_dir / "nautilus_bt.py", "latency").get(_PEER_ROW)
+            if peer:
+                theirs.append(peer)
+    out: dict[str, Any] = {"without_commit": _median_run(ours)}
+    if theirs:
+        out["nautilus"] = {_PEER_ROW: _median_run(theirs)}
+        ratios = [us["p50_us"] / them["p50_us"] for us, them in zip(ours, theirs, strict=False)]
+        out["without_commit_vs_nautilus_p50"] = round(statistics.median(ratios), 3)
+    return out
+
+
+def _median_run(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The run in the middle, and what the others came to."""
+    ordered = sorted(runs, key=lambda run: run["p50_us"])
+    return {**ordered[len(ordered) // 2], "runs_p50_us": [run["p50_us"] for run in runs]}
 
 
 async def _tick_to_order(directory: Path, rounds: int) -> dict[str, Any]:
