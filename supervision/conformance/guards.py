@@ -222,7 +222,7 @@ def _scope(rig: Rig) -> None:
         if market is hurt and was and not market.proved:
             lose(others)
 
-    vars(connector)["_publish_top"] = publish_top
+    connector._tell_top = publish_top  # noqa: SLF001
 
 
 # --- Gates and limits --------------------------------------------------------------------------------------------

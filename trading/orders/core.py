@@ -49,6 +49,7 @@ from trading.orders.messages import (
     ProposedCancel,
     ProposedOrder,
     Side,
+    VenueCommand,
     VenueEvent,
 )
 from trading.orders.order import Order
@@ -176,11 +177,13 @@ class OrderCore(Reconciliation):
 
     # What comes back
 
-    def on_committed(self, commit_id: int, now_ns: int, alone: list[Order] | None = None) -> list[Effect]:
+    def on_committed(
+        self, commit_id: int, now_ns: int, alone: list[tuple[Order, VenueCommand]] | None = None
+    ) -> list[Effect]:
         """The rows up to ``commit_id`` are durable: what waited for them is released, in order.
 
         ``alone``, where it is given, takes a new order that was all that waited, in place of its effects: the caller
-        sends its ``command(now_ns)`` and tells its ``updated(now_ns)``, both before it calls the core again.
+        sends the command and tells the order's ``updated(now_ns)``, both before it calls the core again.
         """
         waiting = self._held
         if alone is not None and waiting:
@@ -191,7 +194,7 @@ class OrderCore(Reconciliation):
                     waiting.popleft()
                     order.apply(_RELEASED, now_ns)
                     order.sent_ns = now_ns
-                    alone.append(order)
+                    alone.append((order, order.command(now_ns)))
                     return []
         said: list[Effect] = []
         while waiting and waiting[0][0] <= commit_id:

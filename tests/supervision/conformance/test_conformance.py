@@ -110,9 +110,8 @@ async def test_cases_of_views_and_symbols_turn_red_without_their_guards(one_tria
 
 @pytest.mark.req("P-MD-4")
 async def test_a_fault_of_one_symbol_stops_the_other_without_the_guard_of_scope(one_trial):
-    for _ in range(5):  # a busy machine makes it red for being late alone, which shows nothing
+    for _ in range(8):  # on a busy machine it may be red for being late alone, or the fault over before an order is due
         outcome = await run_errand(Errand("MD-H-01", "okx", guards.SCOPE.name))
-        assert outcome.green
         if "over a fault of another symbol" in outcome.reason:
             return
     pytest.fail(outcome.reason)

@@ -9,7 +9,7 @@ import pytest
 
 from trading.orders.core import Emit, Journal, OrderCore, OrderCoreConfig, SendToVenue
 from trading.orders.journal_rows import PlaceBody, decode_body, encode_body
-from trading.orders.messages import ExecType, ProposedCancel, Side
+from trading.orders.messages import ExecType, ProposedCancel, Side, VenueCommand
 from trading.orders.order import Order
 
 from .conftest import INSTRUMENT_ID, MS, T0, VENUE
@@ -25,12 +25,12 @@ def _done(core: OrderCore, commit_id: int, now: int, *, alone: bool) -> list[obj
     """What a caller says after a commit; one that asks for orders alone makes the words itself."""
     if not alone:
         return list(core.on_committed(commit_id, now))
-    orders: list[Order] = []
+    orders: list[tuple[Order, VenueCommand]] = []
     said = core.on_committed(commit_id, now, orders)
     if orders:
         assert said == []
-        (order,) = orders
-        return [SendToVenue(order.command(now)), Emit(order.updated(now))]
+        ((order, command),) = orders
+        return [SendToVenue(command), Emit(order.updated(now))]
     return list(said)
 
 
