@@ -206,6 +206,9 @@ class Rig:
                 self.oracle.watch(self.server.feed.markets[key])
         self._probe = asyncio.get_running_loop().create_task(self._feel(), name="loop probe")
         await self.server.start()
+        # What actors of this process connect with from now on, when they begin anew too: the cases before this one are
+        # desks on other hosts.
+        FeedSource._budget = ConnectionBudget()  # noqa: SLF001
         wiring = self.wiring_class(self._config, self._paths, sim_ports={self.venue: self.server.port})
         self.base = base = LoopBase.standalone(name=f"rig-{self.name}", clock=self.clock)
         base.set_router(self.oracle.on_message)
