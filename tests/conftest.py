@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -25,6 +26,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # `PROPDESK_...` is a key of the configuration to whatever a test starts: `tests/effort.py` reads another name.
 if os.environ.pop("PROPDESK_THOROUGH", "") == "1":
     os.environ["TESTS_ARE_THOROUGH"] = "1"
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 PROJECT = Path(__file__).resolve().parents[1]
 TABLE = PROJECT / "tests" / "requirements.tsv"
