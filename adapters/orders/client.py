@@ -21,6 +21,7 @@ from adapters.orders.account_reader import AccountReader
 from adapters.orders.dialect import BatchCommand, OrderDialect
 from adapters.orders.entry_road import EntryChanged, EntryRoad
 from adapters.orders.exchange import ClockMoved, Exchange, jittered, words_of
+from adapters.orders.waiting import Tasks, end
 from adapters.orders.wire import (
     ALWAYS_ALLOWED,
     ENTRIES,
@@ -136,7 +137,6 @@ class OrderClient:
         """
         self.dialect = dialect
         self.limits = limits or ClientLimits()
-        self.faults: list[BaseException] = []
         self._exchange = Exchange(
             dialect,
             credentials,
@@ -151,7 +151,8 @@ class OrderClient:
         self._clock = clock
         self._put = put
         self._bars = barred
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self.faults = self._tasks.faults
         self._flights: set[asyncio.Task[HttpAnswer | str]] = set()
         self._placed: OrderedDict[str, None] = OrderedDict()
         self._in_flight = 0
@@ -169,11 +170,8 @@ class OrderClient:
 
     async def close(self) -> None:
         """End all tasks and the session. What is in flight stays unknown, as it is."""
-        ending = (*self._tasks, *self._flights)
-        for task in ending:
-            task.cancel()
-        if ending:
-            await asyncio.wait(ending, timeout=2)
+        await self._tasks.close()
+        await end(self._flights)
         await self._exchange.close()
 
     def submit(self, command: WireCommand) -> NotSent | None:
@@ -187,7 +185,7 @@ class OrderClient:
         if refusal is None:
             self._remember(command)
             self._in_flight += 1
-            self._spawn(self._carry(command, request), counted=True)
+            self._spawn(self._carry(command, request))
         return refusal
 
     def submit_batch(self, commands: Sequence[BatchCommand]) -> list[NotSent]:
@@ -225,7 +223,7 @@ class OrderClient:
     def status(self) -> ClientStatus:
         """As it is now."""
         road = self._exchange.road
-        faults = self.faults if road is None else [*self.faults, *road.faults]
+        faults = [*self.faults, *(() if road is None else road.faults)]
         return ClientStatus(
             venue=self.dialect.venue,
             in_flight=self._in_flight,
@@ -342,7 +340,7 @@ class OrderClient:
             self._tell(command, self._reply(command, request, flight.result()), attempt, sent, final=True, late=True)
 
         self._in_flight += 1
-        self._spawn(wait(), counted=True)
+        self._spawn(wait())
 
     def _reply(self, command: WireCommand, request: WireRequest, answer: HttpAnswer | str) -> Reply:
         if isinstance(answer, str):
@@ -412,7 +410,7 @@ class OrderClient:
         for command in group:
             self._remember(command)
         self._in_flight += 1
-        self._spawn(self._carry_group(tuple(group), request), counted=True)
+        self._spawn(self._carry_group(tuple(group), request))
         return True
 
     async def _carry_group(self, group: tuple[BatchCommand, ...], request: WireRequest) -> None:
@@ -457,18 +455,11 @@ class OrderClient:
 
     # --- Tasks -----------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[object, object, None], *, counted: bool) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(done, counted=counted))
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        self._tasks.spawn(work).add_done_callback(self._landed)
 
-    def _ended(self, task: asyncio.Task[None], *, counted: bool) -> None:
-        self._tasks.discard(task)
-        if counted:
-            self._in_flight -= 1
-        error = None if task.cancelled() else task.exception()
-        if error is not None and error not in self.faults:
-            self.faults.append(error)
+    def _landed(self, _task: asyncio.Task[None]) -> None:
+        self._in_flight -= 1
 
 
 def _repeatable(request: WireRequest, reply: Reply) -> bool:

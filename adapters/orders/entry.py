@@ -110,3 +110,16 @@ class EntryDialect(Protocol):
     def read(self, payload: bytes, ts_ns: int) -> tuple[EntryWord, ...]:
         """What a frame of the venue says; ``ts_ns`` is when it was here, UTC."""
         ...
+
+
+class NothingToAsk:
+    """The part of an `EntryDialect` that needs nothing from REST before its first frame."""
+
+    def preparation(self) -> tuple[WireRequest, ...]:
+        """Nothing."""
+        return ()
+
+    def prepare(self, answer: HttpAnswer) -> str:
+        """Nothing is asked."""
+        del answer
+        return ""

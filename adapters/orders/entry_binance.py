@@ -28,6 +28,7 @@ from adapters.orders.entry import (
     EntryPlan,
     EntryUnread,
     EntryWord,
+    NothingToAsk,
 )
 from adapters.orders.replies import Verdict, said
 from adapters.orders.wire import MS_NS, SECOND_NS, Credentials, HttpAnswer, WireRequest
@@ -47,7 +48,7 @@ _PATHS = {SPOT: "/ws-api/v3", USDM: "/ws-fapi/v1", COINM: "/ws-dapi/v1"}
 _INTERVALS = {"SECOND": "S", "MINUTE": "M", "HOUR": "H", "DAY": "D"}
 
 
-class BinanceEntry:
+class BinanceEntry(NothingToAsk):
     """The entry codec of one account at one of `adapters.binance.instruments.VENUES`."""
 
     def __init__(self, venue: str) -> None:
@@ -59,15 +60,6 @@ class BinanceEntry:
             ping_every_ns=20 * SECOND_NS,
             life_ns=23 * 3600 * SECOND_NS,
         )
-
-    def preparation(self) -> tuple[WireRequest, ...]:
-        """Nothing."""
-        return ()
-
-    def prepare(self, answer: HttpAnswer) -> str:
-        """Nothing is asked."""
-        del answer
-        return ""
 
     def login(self, credentials: Credentials, ts_ms: int) -> bytes:
         """None: each request is signed."""

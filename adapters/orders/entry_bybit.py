@@ -26,6 +26,7 @@ from adapters.orders.entry import (
     EntryRefused,
     EntryUnread,
     EntryWord,
+    NothingToAsk,
 )
 from adapters.orders.logins import bybit_login
 from adapters.orders.replies import Verdict, said
@@ -43,7 +44,7 @@ OPS = {
 _RESTARTING = 10019
 
 
-class BybitEntry:
+class BybitEntry(NothingToAsk):
     """The entry codec of one account."""
 
     venue = BYBIT
@@ -54,15 +55,6 @@ class BybitEntry:
         ping_every_ns=20 * SECOND_NS,
         life_ns=23 * 3600 * SECOND_NS,
     )
-
-    def preparation(self) -> tuple[WireRequest, ...]:
-        """Nothing."""
-        return ()
-
-    def prepare(self, answer: HttpAnswer) -> str:
-        """Nothing is asked."""
-        del answer
-        return ""
 
     def login(self, credentials: Credentials, ts_ms: int) -> bytes:
         """``GET/realtime`` and when it ends to be good, signed."""

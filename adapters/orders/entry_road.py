@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 import aiohttp
@@ -20,7 +20,7 @@ from adapters.clock import Clock
 from adapters.orders.entry import EntryDialect, EntryMode, EntryUnread
 from adapters.orders.entry_line import EntryLine
 from adapters.orders.entry_session import EntryLimits
-from adapters.orders.waiting import first
+from adapters.orders.waiting import Tasks, first
 from adapters.orders.wire import ENTRIES, MS_NS, Credentials, HttpAnswer, OrderEndpoints, WireKind, WireRequest
 
 _BY_SOCKET = ENTRIES | {WireKind.CANCEL}
@@ -73,7 +73,6 @@ class EntryRoad:
         self.mode = mode
         self.limits = limits or EntryLimits()
         self.counters = EntryCounters()
-        self.faults: list[BaseException] = []
         self.route = self._other
         self.reason = "not connected yet"
         self._dialect = dialect
@@ -83,7 +82,8 @@ class EntryRoad:
         self._put = put
         self._lines: list[EntryLine] = []
         self._line: EntryLine | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._failed)
+        self.faults = self._tasks.faults
         self._again = asyncio.Event()
         self._post: Post | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -99,15 +99,11 @@ class EntryRoad:
         """Begin to connect, on the running loop. ``post`` asks over REST what frames need to know."""
         if self._http is None:
             self._http, self._post, self._venue_ms = http, post, venue_ms
-            self._spawn(self._run())
+            self._tasks.spawn(self._run())
 
     async def close(self) -> None:
         """End all lines; of what is in flight nothing is known."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=2)
+        await self._tasks.close()
         for line in tuple(self._lines):
             await self._drop(line, "closed")
 
@@ -178,7 +174,7 @@ class EntryRoad:
             if before is not None:
                 self.counters.replaced += 1
                 before.leave("replaced")
-                self._spawn(self._drain(before))
+                self._tasks.spawn(self._drain(before))
             await first(line.ended, line.leaving)
             following = None if line.session.refused else await self._following(line)
             if following is None:
@@ -266,16 +262,7 @@ class EntryRoad:
         if changed or lost:
             self._put(EntryChanged(route=route, reason=reason, lost=lost))
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            # A bug of ours: REST is left, and it is said.
-            self.faults.append(error)
-            self._line = None
-            self._judge(f"internal: {error!r}"[:200])
+    def _failed(self, error: BaseException) -> None:
+        """A bug of ours: REST is left, and it is said."""
+        self._line = None
+        self._judge(f"internal: {error!r}"[:200])

@@ -8,7 +8,7 @@ the venue's own timer armed for as long as somebody vouches for the desk. Decide
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import TypeVar
@@ -33,6 +33,7 @@ from adapters.orders.okx import OkxOrders
 from adapters.orders.outbox import Outbox
 from adapters.orders.polled_account import PolledAccount
 from adapters.orders.user_stream import StreamChanged, StreamItem, StreamStatus, UserStream
+from adapters.orders.waiting import Tasks
 from adapters.orders.wire import (
     MS_NS,
     SECOND_NS,
@@ -159,7 +160,6 @@ class OrderLink:
         self.spec = spec
         self.state = LinkState.CHECKING
         self.reason = "not started"
-        self.faults: list[BaseException] = []
         self.timers_armed = 0
         self._clock = clock
         self._vouched = vouched
@@ -183,7 +183,8 @@ class OrderLink:
             self._stream = PolledAccount(self._client, clock, put=self._from_stream, cursor=cursor)
         else:
             self._stream = UserStream(self._client, spec.credentials, clock, put=self._from_stream, cursor=cursor)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._failed)
+        self.faults = self._tasks.faults
         self._wanted: AccountStateRequest | None = None
         self._reading = False
         self._unlocked = asyncio.Event()
@@ -195,7 +196,7 @@ class OrderLink:
     def start(self) -> None:
         """Begin, on the running loop."""
         self._client.start()
-        self._spawn(self._run())
+        self._tasks.spawn(self._run())
 
     def submit(self, command: WireCommand) -> NotSent | None:
         """Send a command; every outcome comes out of `drain`, that it was not sent too."""
@@ -206,7 +207,7 @@ class OrderLink:
         self._wanted = request
         if not self._reading:
             self._reading = True
-            self._spawn(self._read())
+            self._tasks.spawn(self._read())
 
     def drain(self) -> Sequence[LinkItem]:
         """What has come."""
@@ -239,11 +240,7 @@ class OrderLink:
     async def close(self) -> None:
         """End it all. The venue's timer is left armed: what is open then goes by itself."""
         self._state(LinkState.CLOSED, "closed")
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=2)
+        await self._tasks.close()
         await self._stream.close()
         await self._client.close()
         await self._limiter.close()
@@ -274,7 +271,7 @@ class OrderLink:
         self._stream.start()
         self._client.open_road()
         if self.spec.countdown_ms:
-            self._spawn(self._keep_timers())
+            self._tasks.spawn(self._keep_timers())
         await self._keep_checking()
 
     async def _checked(self) -> str:
@@ -439,18 +436,9 @@ class OrderLink:
             self.state, self.reason = state, reason
             self._outbox.put(LinkStated(state=state, reason=reason))
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            # A bug of ours: what is not looked after any more is not live.
-            self.faults.append(error)
-            self._state(LinkState.LOCKED, f"internal: {error!r}"[:200])
+    def _failed(self, error: BaseException) -> None:
+        """A bug of ours: what is not looked after any more is not live."""
+        self._state(LinkState.LOCKED, f"internal: {error!r}"[:200])
 
 
 def _fact(reply: Reply, kind: type[_Fact]) -> _Fact | None:

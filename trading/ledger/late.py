@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import Decimal
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +27,26 @@ Order = tuple[int, int]
 def venue_order(m: OrderFilled | ExecutionReport) -> Order:
     """Where an execution stands among those of its instrument: the venue's time, then its number of that moment."""
     return m.ts_event_ns, m.trade_seq or m.exec_seq
+
+
+class Placed(Protocol):
+    """Something that was booked and knows its place."""
+
+    @property
+    def at(self) -> Order:
+        """Where it stands among those of its instrument."""
+        ...
+
+
+T = TypeVar("T", bound=Placed)
+
+
+def take_newer(steps: deque[T], at: Order) -> list[T]:
+    """Take what was booked after ``at`` out of ``steps``; newest first, so the last of it says what was before all."""
+    newer: list[T] = []
+    while steps and steps[-1].at > at:
+        newer.append(steps.pop())
+    return newer
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -74,9 +95,7 @@ class Course:
         if not steps or steps[-1].at <= at:
             step = self._step(at, qty, px, eaten, instrument)
             return Booked(step.realized, step.consumed)
-        newer = []
-        while steps and steps[-1].at > at:
-            newer.append(steps.pop())
+        newer = take_newer(steps, at)
         self.holding.qty, self.holding.cost = newer[-1].held, newer[-1].cost
         step = self._step(at, qty, px, eaten, instrument)
         realized, consumed = step.realized, step.consumed

@@ -15,7 +15,7 @@ import msgspec
 
 from trading.instruments import Instrument, InstrumentKind
 from trading.ledger.accounts import ZERO, eaten, pnl_asset, value_of
-from trading.ledger.late import LATE_MAX, Order, venue_order
+from trading.ledger.late import LATE_MAX, Order, take_newer, venue_order
 from trading.orders.messages import FundingPayment, InternalCross, OrderFilled
 
 
@@ -137,10 +137,9 @@ class Flows:
 
     def _inverse(self, traded: Traded, m: OrderFilled, qty: Decimal, instrument: Instrument) -> None:
         """Where a holding turns over is where its value is rounded twice, so the venue's order counts."""
-        at, newer = venue_order(m), []
+        at = venue_order(m)
         steps = self._rounded.setdefault(m.instrument_id, deque(maxlen=LATE_MAX))
-        while steps and steps[-1].at > at:
-            newer.append(steps.pop())
+        newer = take_newer(steps, at)
         if newer:
             traded.qty, traded.value = newer[-1].held, newer[-1].value
         for step in (_Rounded(at, qty, m.last_px, ZERO, ZERO), *reversed(newer)):

@@ -32,13 +32,16 @@ METHODS: dict[str, dict[str, tuple[str, str]]] = {
 _encode = msgspec.json.encode
 
 
-class _Request(msgspec.Struct):
+class SocketRequest(msgspec.Struct):
+    """A frame of a client; ``id`` comes back in its answer."""
+
     method: str
     params: dict[str, str | int | float | bool | None] = {}
     id: str | int | None = None
 
 
-_request = msgspec.json.Decoder(_Request).decode
+read_request = msgspec.json.Decoder(SocketRequest).decode
+"""``msgspec.MsgspecError``, ``ValueError`` or ``RecursionError`` for what is no request."""
 
 
 class BinanceSocket:
@@ -59,7 +62,7 @@ class BinanceSocket:
     def asked(self, text: str) -> SocketAsk | None:
         """The request that a frame stands for; None for a frame that is none of orders."""
         try:
-            request = _request(text)
+            request = read_request(text)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         found = METHODS[self._venue].get(request.method)
@@ -73,7 +76,7 @@ class BinanceSocket:
     def _serve(self, asked: TradeRequest) -> TradeReply:
         return self._routes[asked.method, asked.path](asked)
 
-    def _frame(self, request: _Request, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+    def _frame(self, request: SocketRequest, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
         said: Any = msgspec.json.decode(body)
         answer: dict[str, Any] = {"id": request.id, "status": status, "rateLimits": self._limits(headers)}
         if status < 400:

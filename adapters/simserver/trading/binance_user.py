@@ -19,22 +19,13 @@ from adapters.simserver.trading.account import Fill, TradingAccount
 from adapters.simserver.trading.binance_algo import AlgoOrders
 from adapters.simserver.trading.binance_gate import BinanceGate
 from adapters.simserver.trading.binance_rows import Row, Rows
-from adapters.simserver.trading.binance_socket import ENTRY_PATHS
+from adapters.simserver.trading.binance_socket import ENTRY_PATHS, SocketRequest, read_request
 from adapters.simserver.trading.holdings import balances, holdings
 from trading.orders.messages import ExecType, ExecutionReport, FundingPayment, VenueEvent
 
 KEY_NS = 3_600 * 1_000_000_000
 KEYS_MAX = 64
 _encode = msgspec.json.encode
-
-
-class _Request(msgspec.Struct):
-    method: str
-    params: dict[str, str | int | float | bool | None] = {}
-    id: str | int | None = None
-
-
-_request = msgspec.json.Decoder(_Request).decode
 
 
 class _Subscriber:
@@ -135,7 +126,7 @@ class UserStreams:
         """The WebSocket API of spot; futures' user streams take no requests but these."""
         client = self._clients[connection.id]
         try:
-            request = _request(text)
+            request = read_request(text)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             error = {"code": -1000, "msg": "Invalid request."}
             connection.push(_encode({"id": None, "status": 400, "error": error}))
@@ -156,7 +147,7 @@ class UserStreams:
             case _:
                 self._refuse(connection, request, 400, -1000, f"'{request.method[:60]}' is not supported here.")
 
-    def _subscribe(self, client: _Subscriber, request: _Request) -> None:
+    def _subscribe(self, client: _Subscriber, request: SocketRequest) -> None:
         try:
             self._gate.prove_fields({name: _plain(value) for name, value in request.params.items()})
         except RestRefused as refused:
@@ -167,10 +158,10 @@ class UserStreams:
         client.connection.topics[f"{USER}*"] = None
         self._reply(client.connection, request, {"subscriptionId": 0})
 
-    def _reply(self, connection: Connection, request: _Request, result: object) -> None:
+    def _reply(self, connection: Connection, request: SocketRequest, result: object) -> None:
         connection.push(_encode({"id": request.id, "status": 200, "result": result, "rateLimits": []}))
 
-    def _refuse(self, connection: Connection, request: _Request, status: int, code: int, msg: str) -> None:
+    def _refuse(self, connection: Connection, request: SocketRequest, status: int, code: int, msg: str) -> None:
         connection.push(_encode({"id": request.id, "status": status, "error": {"code": code, "msg": msg}}))
 
     # --- Events --------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ async def wired(venue, *, faults=(), account=None, **spec):
             yield wire
         finally:
             await wire.link.close()
-            assert wire.link.faults == []
+            assert not wire.link.faults
 
 
 @pytest.mark.req("P-SAFE-1")
