@@ -116,6 +116,8 @@ def _canceled(rig: OrderRig, _began_ns: int) -> str:
 
 async def _wanted_gone(rig: OrderRig) -> int | None:
     """It is canceled where the desk does not see it, questions are lost, and whoever may asks for its cancel again."""
+    # Some venues take ten cancels a second: those of before are not to hold back the storm that the case is about.
+    await asyncio.sleep(1.1)
     send, acted = rig.exchange.send, rig.clock.mono_ns()
     until_ns = acted + int(STORM_MS * 1e6)
 
