@@ -59,6 +59,27 @@ def _usdm(base: str, tick: str, lot: str, max_qty: str, min_notional: str) -> In
     )
 
 
+def _coinm(base: str, tick: str, contract_usd: str) -> Instrument:
+    return Instrument(
+        instrument_id=f"BINANCECOINM:PERP:{base}-USD:INVERSE",
+        venue=COINM,
+        symbol=f"{base}USD_PERP",
+        kind=InstrumentKind.INVERSE,
+        base=base,
+        quote="USD",
+        settle=base,
+        tick_size=Decimal(tick),
+        lot_size=Decimal(1),
+        min_qty=Decimal(1),
+        max_qty=Decimal(1000000),
+        min_notional=Decimal(0),  # COIN-M has no notional filter: one contract is the least
+        multiplier=Decimal(contract_usd),
+        maker_fee=Decimal("0.0001"),
+        taker_fee=Decimal("0.0005"),
+        rules_version=_RULES,
+    )
+
+
 INSTRUMENTS: tuple[Instrument, ...] = (
     _spot("BTC", "0.01", "0.00001", "9000"),
     _spot("ETH", "0.01", "0.0001", "9000"),
@@ -66,24 +87,8 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     # MIN_NOTIONAL of BTCUSDT was 100 USDT from late 2023 and is 50 in the bundled exchangeInfo.
     _usdm("BTC", "0.10", "0.001", "1000", "50"),
     _usdm("ETH", "0.01", "0.001", "10000", "20"),
-    Instrument(
-        instrument_id="BINANCECOINM:PERP:BTC-USD:INVERSE",
-        venue=COINM,
-        symbol="BTCUSD_PERP",
-        kind=InstrumentKind.INVERSE,
-        base="BTC",
-        quote="USD",
-        settle="BTC",
-        tick_size=Decimal("0.1"),
-        lot_size=Decimal(1),
-        min_qty=Decimal(1),
-        max_qty=Decimal(1000000),
-        min_notional=Decimal(0),  # COIN-M has no notional filter: one contract is 100 USD
-        multiplier=Decimal(100),
-        maker_fee=Decimal("0.0001"),
-        taker_fee=Decimal("0.0005"),
-        rules_version=_RULES,
-    ),
+    _coinm("BTC", "0.1", "100"),
+    _coinm("ETH", "0.01", "10"),
 )
 
 

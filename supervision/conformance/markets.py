@@ -23,9 +23,9 @@ class Market(msgspec.Struct, frozen=True):
 
 
 MARKETS = {
-    "binance": Market("binance", "BINANCE:SPOT:BTC-USDT"),
+    "binance": Market("binance", "BINANCE:SPOT:BTC-USDT", "BINANCE:SPOT:ETH-USDT"),
     "binanceusdm": Market("binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR", "BINANCEUSDM:PERP:ETH-USDT:LINEAR"),
-    "binancecoinm": Market("binancecoinm", "BINANCECOINM:PERP:BTC-USD:INVERSE"),
+    "binancecoinm": Market("binancecoinm", "BINANCECOINM:PERP:BTC-USD:INVERSE", "BINANCECOINM:PERP:ETH-USD:INVERSE"),
     "okx": Market("okx", "OKX:PERP:BTC-USDT:LINEAR", "OKX:PERP:ETH-USDT:LINEAR"),
     "bybit": Market("bybit", "BYBIT:PERP:BTC-USDT:LINEAR", "BYBIT:PERP:ETH-USDT:LINEAR"),
     "okx-spot": Market("okx", "OKX:SPOT:BTC-USDT"),

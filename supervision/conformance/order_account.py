@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from actors.messages import DrainDesk
 from adapters.simserver import faults as f
 from adapters.simserver import order_faults as o
 from supervision.conformance import order_guards as g
+from supervision.conformance import order_life_guards as life
 from supervision.conformance.order_case import (
     CONTRACTS,
     PLACES,
@@ -112,6 +114,27 @@ def _nothing_invented(rig: OrderRig, began_ns: int) -> str:
     return "" if held else f"the position is {held}"
 
 
+async def _shut_down(rig: OrderRig) -> int | None:
+    """As Ctrl-C does, while strategies go on wanting."""
+    await rig.until(lambda: len(rig.truth.ours()) > 2, "orders at the venue", 5.0)
+    acted = rig.clock.mono_ns()
+    rig.base.inject("orders", DrainDesk(reply_to="oracle"))
+    # What had left before is heard by the venue a moment later.
+    await rig.until(rig.is_settled, "nothing open", 5.0)
+    rig.noted_count = len(rig.truth.ours())
+    return acted
+
+
+def _next_life(rig: OrderRig) -> None:
+    """Only a new life of the core takes orders again."""
+    rig.noted_count = len(rig.truth.ours()) - rig.noted_count
+    rig.drill("orders")
+
+
+def _closed_first(rig: OrderRig, _began_ns: int) -> str:
+    return "" if not rig.noted_count else f"{rig.noted_count} orders were placed after the intake was closed"
+
+
 CASES = (
     OrderCase(
         id="ORD-C-01",
@@ -132,7 +155,7 @@ CASES = (
     OrderCase(
         id="ORD-C-02",
         title="the order gateway dies while the desk trades",
-        faults=("F06", "F07", "F17"),
+        faults=("F06", "F17"),
         spec=("P-ORD-2", "P-ORD-3", "P-VEN-3"),
         expects="what was on its way is UNKNOWN until there is evidence; HOLD until the account was compared",
         strike=OrderStrike(
@@ -153,6 +176,7 @@ CASES = (
             within_ms=300,
             resolve_ms=6_000,
         ),
+        mutants=(life.NO_MEMORY,),
     ),
     OrderCase(
         id="ORD-C-04",
@@ -161,6 +185,7 @@ CASES = (
         spec=("P-ORD-1", "P-ORD-3", "P-VEN-3"),
         expects="as before; what was executed meanwhile is taken in once",
         strike=OrderStrike(act=_kills("orders"), signs=("ACTOR_FAILED",), within_ms=500, resolve_ms=6_000),
+        mutants=(life.NO_MEMORY,),
     ),
     OrderCase(
         id="ORD-C-05",
@@ -183,6 +208,7 @@ CASES = (
             hold_ms=1_500,
             resolve_ms=8_000,
         ),
+        mutants=(life.NO_MEMORY,),
     ),
     OrderCase(
         id="ORD-C-06",
@@ -194,6 +220,7 @@ CASES = (
             act=_venue_away, signs=("BRAKE:ORDER_LINK", "DISCONNECTED"), within_ms=500, resolve_ms=9_000
         ),
         kept=True,
+        mutants=(life.ONE_SESSION,),
     ),
     OrderCase(
         id="ORD-C-07",
@@ -318,5 +345,20 @@ CASES = (
         venues=CONTRACTS,
         audit_ms=AUDIT_MS,
         mutants=(g.FLAT_IS_FLAT,),
+    ),
+    OrderCase(
+        id="ORD-C-14",
+        title="the desk is told to shut down while it trades",
+        faults=("F07",),
+        spec=("P-ORD-1", "P-VEN-3"),
+        expects="intake is closed first, then what is open is canceled; nothing that was decided meanwhile leaves",
+        strike=OrderStrike(
+            act=_shut_down,
+            hold_ms=1_500,
+            mend=_next_life,
+            resolve_ms=6_000,
+            after=_closed_first,
+        ),
+        mutants=(life.INTAKE_OPEN,),
     ),
 )

@@ -11,6 +11,7 @@ from adapters.simserver import faults as f
 from adapters.simserver import order_faults as o
 from adapters.simserver.connection import DROPPED
 from supervision.conformance import order_guards as g
+from supervision.conformance import order_life_guards as life
 from supervision.conformance.order_case import CANCELS, PLACES, USER, OrderCase, has, rest, resting, status, take
 from supervision.conformance.order_rig import OrderRig
 from supervision.conformance.order_trial import ORDER, OrderStrike
@@ -374,5 +375,6 @@ CASES = (
             resolve_ms=1_500,
             after=_canceled,
         ),
+        mutants=(life.CANCEL_FORGOTTEN,),
     ),
 )

@@ -7,6 +7,7 @@ import asyncio
 from adapters.simserver import faults as f
 from adapters.simserver import order_faults as o
 from supervision.conformance import order_guards as g
+from supervision.conformance import order_life_guards as life
 from supervision.conformance.order_case import (
     CANCELS,
     CHANGES,
@@ -287,6 +288,7 @@ CASES = (
             resolve_ms=1_500,
             after=_partly,
         ),
+        mutants=(life.WHOLE_ORDERS,),
     ),
     OrderCase(
         id="ORD-B-10",

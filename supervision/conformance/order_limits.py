@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from adapters.orders.user_stream import UserStream
 from adapters.simserver import faults as f
 from adapters.simserver import order_faults as o
 from supervision.conformance import order_guards as g
+from supervision.conformance import order_life_guards as life
 from supervision.conformance.order_case import (
+    AWAY_BPS,
     PLACES,
     OrderCase,
     resting,
@@ -119,6 +123,25 @@ async def _cancel_under_limit(rig: OrderRig) -> int | None:
 def _no_ban(rig: OrderRig, began_ns: int) -> str:
     banned = [n.text for n in rig.oracle.notices_since(began_ns) if n.code == "BRAKE:VENUE_BANNED"]
     return f"banned: {banned[0]}" if banned else ""
+
+
+async def _off_the_grid(rig: OrderRig) -> int | None:
+    """An order of half a lot, as a strategy might ask for whose filters are of yesterday."""
+    acted = rig.clock.mono_ns()
+    order = rig.order(Side.BUY, away_ticks=rig.top().bids[0][0] * AWAY_BPS // 10_000)
+    rig.noted_name, rig.noted_count = order.cl_ord_id, rig.entries
+    qty = order.order_qty + rig.instrument.lot_size / 2
+    (leg,) = order.legs
+    legs = (msgspec.structs.replace(leg, qty=qty),)
+    rig.base.inject("governor", msgspec.structs.replace(order, order_qty=qty, legs=legs))
+    return acted
+
+
+def _refused_here(rig: OrderRig, _began_ns: int) -> str:
+    words = [w for w in rig.words if w.cl_ord_id == rig.noted_name]
+    if rig.entries != rig.noted_count or [w.ord_status for w in words] != ["denied"]:
+        return f"{rig.entries - rig.noted_count} requests left; of the order was told {[w.ord_status for w in words]}"
+    return "" if words[0].text.startswith("filter_lot") else f"it was denied for {words[0].text}"
 
 
 def _went_on_beside(rig: OrderRig, began_ns: int) -> str:
@@ -281,6 +304,7 @@ CASES = (
             resolve_ms=5_000,
             after=_listened_anew,
         ),
+        mutants=(life.ONE_SESSION,),
     ),
     OrderCase(
         id="ORD-F-10",
@@ -297,6 +321,7 @@ CASES = (
         ),
         venues=("binanceusdm", "binancecoinm"),
         audit_ms=1_500,
+        mutants=(life.KEY_IS_GOOD,),
     ),
     OrderCase(
         id="ORD-F-11",
@@ -330,8 +355,8 @@ CASES = (
             resolve_ms=4_000,
             after=_went_on_beside,
         ),
-        venues=("binanceusdm", "okx", "bybit"),
         beside=True,
+        mutants=(life.STOP_AT_REFUSALS,),
     ),
     OrderCase(
         id="ORD-G-02",
@@ -358,5 +383,23 @@ CASES = (
             quiet=True, act=_bought, signs=(f"{ORDER}filled",), within_ms=500, resolve_ms=1_500, after=_fee_in_base
         ),
         venues=("binance",),
+        mutants=(life.FEE_ASIDE,),
+    ),
+    OrderCase(
+        id="ORD-G-04",
+        title="an order breaks a filter of its instrument: half a lot too much",
+        faults=("F77",),
+        spec=("P-VEN-3",),
+        expects="denied here, and the filter is named; the venue hears nothing of it",
+        strike=OrderStrike(
+            quiet=True,
+            act=_off_the_grid,
+            signs=(f"{ORDER}denied",),
+            within_ms=300,
+            entries_max=0,
+            resolve_ms=1_000,
+            after=_refused_here,
+        ),
+        mutants=(life.FILTERS_OFF,),
     ),
 )

@@ -111,7 +111,7 @@ def errands(venues: Sequence[str], case_ids: Sequence[str], *, mutate: bool) -> 
     for case in chosen:
         there = [venue for venue in MUTATED_ON if venue in case.venues and venue in wanted]
         if mutate:
-            found += [(case, Errand(case.id, venue, m.name)) for m in case.mutants for venue in there[:1]]
+            found += [(case, Errand(case.id, venue, m.name)) for m in case.mutants for venue in there]
         else:
             found += [(case, Errand(case.id, venue)) for venue in there]
     return [errand for _, errand in sorted(found, key=lambda one: -one[0].strike.hold_ms - one[0].strike.resolve_ms)]

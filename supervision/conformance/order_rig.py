@@ -376,13 +376,42 @@ class OrderRig(Rig):
         trigger: TriggeringInstructions | None = None,
     ) -> str:
         """Have an order placed that is so many ticks worse than the best price of its own side; its ClOrdID."""
+        order = self.order(
+            side,
+            away_ticks=away_ticks,
+            lots=lots,
+            time_in_force=time_in_force,
+            reduce_only=reduce_only,
+            replaces=replaces,
+            ord_type=ord_type,
+            trigger=trigger,
+        )
+        core = self.core
+        assert core is not None
+        approved = ApprovedOrder(order=order, epoch=core.epoch, checks={}, ts_init_ns=order.ts_init_ns)
+        self.base.inject("orders", approved)
+        return order.cl_ord_id
+
+    def order(
+        self,
+        side: Side,
+        *,
+        away_ticks: int,
+        lots: int = 0,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        reduce_only: bool = False,
+        replaces: str | None = None,
+        ord_type: OrdType = OrdType.LIMIT,
+        trigger: TriggeringInstructions | None = None,
+    ) -> ProposedOrder:
+        """The order that `place` has placed, which nobody has seen yet."""
         core = self.core
         assert core is not None
         top, one, number = self.top(), self.instrument, next(self._numbers)
         best = top.bids[0][0] if side is Side.BUY else top.asks[0][0]
         now = self.clock.wall_ns()
         qty = one.qty(lots or self.lots())
-        order = ProposedOrder(
+        return ProposedOrder(
             cl_ord_id=f"pd{core.epoch:x}-case-{number}",
             venue=self.venue,
             instrument_id=one.instrument_id,
@@ -402,8 +431,6 @@ class OrderRig(Rig):
             ts_init_ns=now,
             trigger=trigger,
         )
-        self.base.inject("orders", ApprovedOrder(order=order, epoch=core.epoch, checks={}, ts_init_ns=now))
-        return order.cl_ord_id
 
     def trade_at(self, cl_ord_id: str, lots: int) -> None:
         """Let the public trade so many lots at a resting order's price, with nobody before it in the queue."""

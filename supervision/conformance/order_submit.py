@@ -8,6 +8,7 @@ from adapters.orders.wire import HttpAnswer, WireKind, WireRequest
 from adapters.simserver import faults as f
 from adapters.simserver import order_faults as o
 from supervision.conformance import order_guards as g
+from supervision.conformance import order_life_guards as life
 from supervision.conformance.order_case import CHANGES, PLACES, USER, OrderCase, has, rest, status, take
 from supervision.conformance.order_rig import OrderRig
 from supervision.conformance.order_trial import ORDER, OrderStrike
@@ -319,6 +320,7 @@ CASES = (
             resolve_ms=1_000,
             after=_canceled,
         ),
+        mutants=(life.CANCEL_FORGOTTEN,),
     ),
     OrderCase(
         id="ORD-A-15",
