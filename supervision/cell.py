@@ -7,10 +7,8 @@ it takes the permit along and exits. It never outlives its supervisor.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -53,7 +51,6 @@ from trading.orders.messages import (
     OrderStatusRequest,
 )
 
-_PR_SET_PDEATHSIG = 1
 _PERISHABLE = frozenset(
     {NewOrderSingle, OrderCancelReplaceRequest, OrderCancelRequest, OrderStatusRequest, AccountStateRequest}
 )
@@ -335,9 +332,3 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def die_with_parent() -> None:
-    """Let the kernel end this process when its parent dies: the belt to the heartbeat's braces (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

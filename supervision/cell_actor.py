@@ -8,7 +8,8 @@ from typing import Any
 
 from thespian.actors import Actor, ActorAddress, ActorExitRequest, WakeupMessage
 
-from supervision.cell import CellRuntime, die_with_parent
+from supervision.cell import CellRuntime
+from supervision.parent import die_with_parent
 from supervision.plan import decode_cell_plan
 from supervision.root import CellDrained, DrainCell, StartCell
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from adapters.clock import SystemClock
+from supervision.parent import die_with_parent
 
 RIGS_AT_ONCE = 6
 """In one loop: a desk and its venue wait most of the time."""
@@ -145,7 +147,10 @@ def over_processes(
     if jobs == 1:
         outcomes = [outcome for share in shares for outcome in work(share)]
     else:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)
+        ) as pool:
             futures = [pool.submit(work, share) for share in shares]
             outcomes = [outcome for future in futures for outcome in future.result()]
     places = {case.id: number for number, case in enumerate(cases)}

@@ -6,6 +6,7 @@ Owns the sum and its verdict; a world is `ambiguous`'s. A world is named by its 
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ import msgspec
 
 from adapters.binance.instruments import INSTRUMENTS
 from adapters.clock import SystemClock
+from supervision.parent import die_with_parent
 from supervision.simulation.ambiguous import World, WorldResult, WorldSpec
 from trading.instruments import Instrument
 
@@ -111,7 +113,7 @@ def _worlds(seed: int, jobs: int, intents: int) -> Iterator[WorldResult]:
             yield run_world(seed, intents)
             seed += 1
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)) as pool:
         waiting = deque(pool.submit(run_world, one, intents) for one in range(seed, seed + jobs * 2))
         seed += jobs * 2
         try:
