@@ -176,7 +176,6 @@ CASES = (
             within_ms=300,
             resolve_ms=6_000,
         ),
-        mutants=(life.NO_MEMORY,),
     ),
     OrderCase(
         id="ORD-C-04",
@@ -185,7 +184,6 @@ CASES = (
         spec=("P-ORD-1", "P-ORD-3", "P-VEN-3"),
         expects="as before; what was executed meanwhile is taken in once",
         strike=OrderStrike(act=_kills("orders"), signs=("ACTOR_FAILED",), within_ms=500, resolve_ms=6_000),
-        mutants=(life.NO_MEMORY,),
     ),
     OrderCase(
         id="ORD-C-05",

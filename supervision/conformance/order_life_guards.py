@@ -44,20 +44,16 @@ def _executions(rig: OrderRig, change: Callable[[ExecutionReport, Any], Executio
 
 
 def _of_the_next_life(rig: OrderRig, name: str, alter: Callable[[Any], None]) -> None:
-    """Have ``alter`` see the actor that takes the place of one that is killed, before it hears anything."""
-    drill = rig.drill
+    """Have ``alter`` see every actor that takes the place of one of this name, before it hears anything."""
+    base: Any = rig.base
+    bring = base._bring_to_life  # noqa: SLF001
 
-    async def meet(old: object) -> None:
-        while (found := rig._actor(name)) is None or found is old:  # noqa: ASYNC110, SLF001
-            await asyncio.sleep(0)
-        alter(found)
+    def born(hosted: Any, actor: Any) -> None:
+        bring(hosted, actor)
+        if hosted.name == name:
+            alter(actor)
 
-    def killed(actor: str) -> None:
-        if actor == name:
-            rig.chores.append(asyncio.get_running_loop().create_task(meet(rig._actor(name))))  # noqa: SLF001
-        drill(actor)
-
-    vars(rig)["drill"] = killed
+    vars(base)["_bring_to_life"] = born
 
 
 def _intake_open(rig: OrderRig) -> None:
@@ -99,10 +95,12 @@ def _fee_aside(rig: OrderRig) -> None:
     _executions(rig, lambda m, _order: msgspec.structs.replace(m, fee=Decimal(0)))
 
 
-def _no_answer_is_a_no(rig: OrderRig) -> None:
-    """A cancel that nobody answered is taken as refused for good: nobody asks, nobody says it again."""
+def _said_once(rig: OrderRig) -> None:
+    """A cancel that nobody answered is said once: nobody asks about it, nobody says it again."""
     gateway: Any = rig.gateway
     core: Any = rig.core
+    client: Any = rig.link._client  # noqa: SLF001
+    client.limits = msgspec.structs.replace(client.limits, backoff_ms=())
     outcome = gateway._outcome  # noqa: SLF001
 
     def hear(item: Outcome) -> None:
@@ -172,7 +170,7 @@ INTAKE_OPEN = OrderMutant("orders are taken in while the desk shuts down", _inta
 NO_MEMORY = OrderMutant("the next life of the core knows nothing of the one before", _no_memory)
 WHOLE_ORDERS = OrderMutant("an execution is taken for its whole order", _whole_orders)
 FEE_ASIDE = OrderMutant("fees are not taken out of what was bought", _fee_aside)
-CANCEL_FORGOTTEN = OrderMutant("nobody asks about an unanswered cancel", _no_answer_is_a_no)
+CANCEL_FORGOTTEN = OrderMutant("an unanswered cancel is said once and never asked about", _said_once)
 ONE_SESSION = OrderMutant("a lost private session is not opened again", _one_session)
 KEY_IS_GOOD = OrderMutant("a listen key is taken to be good for ever", _key_is_good)
 FILTERS_OFF = OrderMutant("the governor has no filters", _filters_off)

@@ -46,6 +46,8 @@ class Story(msgspec.Struct, kw_only=True):
     """By ClOrdID of an amendment in place: the client order id under which the venue knows it."""
     gone: dict[str, str] = {}
     """Why an order never came to be, in the journal's words, where that is its last word on it."""
+    misled: list[str] = []
+    """Executions of our orders that were given to others than those who wanted them."""
 
 
 def story_of(rig: OrderRig) -> Story:
@@ -64,10 +66,14 @@ def story_of(rig: OrderRig) -> Story:
                     found.legs[row.cl_ord_id] = tuple(
                         (order.side.value, leg.strategy_id, leg.intent_id) for leg in order.legs
                     )
-                case ReportBody(report=m, from_status=from_status):
+                case ReportBody(report=m, from_status=from_status, legs=legs):
                     if m.exec_type is ExecType.TRADE and not from_status:
                         name = found.wire_ids.get(row.cl_ord_id, row.cl_ord_id)
                         found.filled[name] = found.filled.get(name, ZERO) + m.last_qty
+                        wanted = {strategy for _, strategy, _ in found.legs.get(row.cl_ord_id, ())}
+                        got = {leg.strategy_id for leg in legs}
+                        if wanted and got != wanted:
+                            found.misled.append(f"{name} was wanted by {sorted(wanted)}, executed for {sorted(got)}")
                         signed = m.side.sign * m.last_qty
                         found.executed[m.instrument_id] = found.executed.get(m.instrument_id, ZERO) + signed
                     if row.kind is JournalKind.REJECT:
@@ -92,7 +98,7 @@ def differences(rig: OrderRig) -> list[str]:
         return ["the order core is not there"]
     story = story_of(rig)
     ours = rig.truth.ours()
-    found = _orders(ours, story) + _legs(ours, story)
+    found = _orders(ours, story) + _legs(ours, story) + story.misled[:SHOWN]
     found += [f"{o.cl_ord_id} is {o.ord_status.value} at the end" for o in core.open_orders()]
     found += [f"{o.cl_ord_id} is live at the venue at the end" for o in ours if o.ended_ns is None]
     for one in rig.instruments.values():
