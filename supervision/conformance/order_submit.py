@@ -53,7 +53,7 @@ def _hidden(*faults: f.Fault, title: str, number: int, expects: str = "") -> Ord
             never=(REJECTED,),
             resolve_ms=3_000,
         ),
-        mutants=(g.NEW_ID, g.NO_IS_AN_ANSWER, g.NO_DEADLINE) if number == 2 else (),
+        mutants=(g.NEW_ID, g.NO_IS_AN_ANSWER, g.NO_DEADLINE) if number == 2 else (g.NO_IS_AN_ANSWER,),
     )
 
 
