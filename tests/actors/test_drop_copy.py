@@ -25,7 +25,7 @@ from adapters.simserver.faults import Duplicate, Gap
 from adapters.simserver.order_faults import BadBody, LateVisibility
 from supervision.bases.loop import LoopBase
 from tests.adapters.simserver.trading.conftest import KEYS, trading
-from tests.waiting import breath
+from tests.waiting import until
 from trading.brakes import Level
 from trading.dropcopy.core import DropCopyRules
 from trading.dropcopy.execution import DifferenceKind, execution_of
@@ -129,10 +129,8 @@ class Desk:
         stated = self.told(BrakesStated, "governor")
         return stated[-1].brakes if stated else None
 
-    async def until(self, condition, seconds=10.0):
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await breath(0.005)
+    async def until(self, condition):
+        await until(condition)
 
     async def until_compared(self):
         """Until everything that the venue has was compared."""
@@ -261,13 +259,10 @@ async def test_a_gateway_that_is_asked_for_a_reconciliation_has_the_desk_compare
             return {msg.incarnation for to, msg in kept if to == "governor" and isinstance(msg, VenueUp)}
 
         try:
-            async with asyncio.timeout(10):
-                while not lives():
-                    await breath(0.005)
-                (first,) = lives()
-                base.inject("gateway.binanceusdm", ReconcileWanted(venue="binanceusdm", cause="a test"))
-                while len(lives()) < 2:
-                    await breath(0.005)
+            await until(lives)
+            (first,) = lives()
+            base.inject("gateway.binanceusdm", ReconcileWanted(venue="binanceusdm", cause="a test"))
+            await until(lambda: len(lives()) == 2)
             assert max(lives()) > first
         finally:
             await base.stop(2.0)

@@ -19,7 +19,7 @@ from adapters.permit_board import PermitWriter
 from adapters.simserver.order_faults import AcceptThen
 from supervision.bases.loop import LoopBase
 from tests.adapters.simserver.trading.conftest import KEYS, MARKETS, Bench, trading
-from tests.waiting import breath
+from tests.waiting import breath, until
 from trading.brakes import Level
 from trading.kill_guard import GuardRules
 from trading.operators import Published, Topic
@@ -122,10 +122,8 @@ class Watched:
         said = [m.body["series"] for m in self.told(Published, "ops") if m.topic is Topic.METRICS][-1:]
         return next((value for series in said for known, _, _, value in series if known == name), None)
 
-    async def until(self, condition, seconds=10.0):
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await breath(0.005)
+    async def until(self, condition):
+        await until(condition)
 
     async def close(self):
         self._heart.cancel()

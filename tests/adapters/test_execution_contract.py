@@ -17,7 +17,7 @@ from adapters.orders.wire import Credentials
 from tests.adapters.ccxt_orders.wires import KEY, server_of
 from tests.adapters.orders.commands import cancel, place, status
 from tests.adapters.simserver.trading.conftest import KEYS, trading
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath, until
 from trading.orders.messages import (
     AccountState,
     AccountStateRequest,
@@ -58,7 +58,7 @@ class Simulated:
         self.ask(request)
 
     async def until(self, condition):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 if self._clock is None:
                     due = self._sim.next_due_ns()
@@ -109,9 +109,7 @@ class Wired:
         )
 
     async def until(self, condition):
-        async with asyncio.timeout(20):
-            while not condition():
-                await breath(0.005)
+        await until(condition)
 
 
 @asynccontextmanager

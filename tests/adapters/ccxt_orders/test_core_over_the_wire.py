@@ -16,7 +16,7 @@ from adapters.orders.user_stream import CaughtUp, Pushed
 from adapters.simserver.order_faults import AcceptThen, AckDelay, BadBody, LateVisibility
 from supervision.order_core import order_core
 from tests.adapters.ccxt_orders.wires import VENUES, Wire, server_of
-from tests.waiting import breath
+from tests.waiting import PATIENCE_S, breath
 from trading.orders.core import OrderCore
 from trading.orders.effects import Emit, Journal, Reconciled, SendToVenue
 from trading.orders.journal_rows import numbered
@@ -92,8 +92,8 @@ class Desk:
                 self.act(self.core.on_venue(event, now))
         self.act(self.core.on_timer(now))
 
-    async def until(self, condition, seconds=30.0):
-        async with asyncio.timeout(seconds):
+    async def until(self, condition):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await breath(0.01)
                 self.turn()

@@ -18,7 +18,7 @@ from adapters.orders.wire import Credentials, OrderEndpoints
 from adapters.simserver.spot_server import SpotServer, SpotServerSpec
 from adapters.simserver.trading.account import AccountSpec
 from adapters.simserver.trading.keys import Credentials as ServerKeys
-from tests.waiting import breath
+from tests.waiting import until
 from trading.limits.venues import limits_of
 
 VENUES = ("gateio", "mexc")
@@ -75,10 +75,8 @@ class Wire:
             if item.event.cl_ord_id == cl_ord_id and item.event.report is not None
         ]
 
-    async def until(self, condition, seconds=20.0):
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await breath(0.005)
+    async def until(self, condition):
+        await until(condition)
 
     async def until_live(self):
         await self.until(lambda: self.link.state is LinkState.LIVE)

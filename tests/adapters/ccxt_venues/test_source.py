@@ -9,7 +9,7 @@ import pytest
 from adapters.ccxt_venues import watch
 from adapters.streams.events import Connected, Disconnected, FetchFailed, ServerTime, TopicRefused
 from tests.adapters.ccxt_venues.listening import Listener, terms
-from tests.adapters.ccxt_venues.venues import Gate, Mexc, running
+from tests.adapters.ccxt_venues.venues import MS, Gate, Mexc, running
 from tests.waiting import PATIENCE_S, breath
 from trading.market.events import BookState, DepthSnapshot, DepthUpdate, InstrumentStatus, Ticker, Trade, WireRejected
 
@@ -55,7 +55,7 @@ async def test_gateio_is_read_and_its_book_proved_and_a_wrong_level_is_doubted_w
     (status,) = listener.said(InstrumentStatus)
     assert (status.instrument_id, status.tradable) == (GATE, True)
     clock = listener.told(ServerTime)[0]
-    assert abs(clock.offset_ns) < 1_000_000_000
+    assert clock.sent_ns - MS <= clock.server_ns <= clock.recv_ns  # the same clock, to the millisecond
     await listener.until(lambda: listener.sync.counters.audited > 3, "a further comparison")
     connection = listener.source.status().connections[0]
     assert connection.status == "live"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 import msgspec
@@ -15,7 +14,7 @@ from adapters.dropcopy.record import BinanceRecord
 from adapters.dropcopy.store import DropCopyStore, Entry
 from tests.adapters.dropcopy.test_record import spec_of
 from tests.adapters.simserver.trading.conftest import trading
-from tests.waiting import breath
+from tests.waiting import until
 from trading.dropcopy.core import Turn
 from trading.orders.messages import Side
 
@@ -77,12 +76,6 @@ async def copying(server, directory):
     finally:
         await one.mirror.close()
         assert one.mirror.faults == []
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():
-            await breath(0.005)
 
 
 def absent_for(directory, seconds):

@@ -19,7 +19,7 @@ from adapters.orders.user_stream import Pushed
 from adapters.orders.wire import MS_NS, Credentials
 from adapters.simserver.order_faults import BadBody, LateVisibility
 from tests.adapters.simserver.trading.conftest import KEYS, trading
-from tests.waiting import breath
+from tests.waiting import until
 from trading.dropcopy.execution import compare, execution_of, funding_of
 from trading.limits.messages import Ask, Go, Priority
 from trading.limits.venues import limits_of
@@ -77,19 +77,16 @@ async def test_record_and_private_stream_say_the_same_of_every_execution_however
         heard = Heard(server)
         heard.link.start()
         try:
-            async with asyncio.timeout(10):
-                while heard.link.state.value != "live":
-                    await breath(0.005)
-                began = await reader.venue_ns()
-                for index, market in enumerate(server.feed.markets.values()):
-                    instrument = market.instrument
-                    lots = max(instrument.lots_floor(instrument.min_qty), 1) * 3
-                    for number in range(3):
-                        side = Side.SELL if number == 1 else Side.BUY
-                        server.account.force_fill(market, side, lots + number, f"pd1-x{index}{number}")
-                wanted = 3 * len(server.feed.markets)
-                while len(heard.pushed) < wanted:
-                    await breath(0.005)
+            await until(lambda: heard.link.state.value == "live")
+            began = await reader.venue_ns()
+            for index, market in enumerate(server.feed.markets.values()):
+                instrument = market.instrument
+                lots = max(instrument.lots_floor(instrument.min_qty), 1) * 3
+                for number in range(3):
+                    side = Side.SELL if number == 1 else Side.BUY
+                    server.account.force_fill(market, side, lots + number, f"pd1-x{index}{number}")
+            wanted = 3 * len(server.feed.markets)
+            await until(lambda: len(heard.pushed) >= wanted)
             found = await reader.executions(began - SECOND, began + 60 * SECOND)
             assert isinstance(found, Listed)
             listed = {one.exec_id: one for one in found.executions}

@@ -29,7 +29,7 @@ from adapters.streams.dialects import dialect_of
 from adapters.streams.dialects.base import Endpoints, LineSpec
 from adapters.streams.feed import DEFAULT_KINDS, Feed, FeedSpec
 from adapters.streams.state import ConnectionRules, News
-from adapters.streams.topics import SECOND_NS
+from adapters.streams.topics import MS_NS, SECOND_NS
 from tests.waiting import PATIENCE_S, stopwatch
 from trading.instruments import InstrumentKind
 from trading.market.events import BookState, BookTicker, DepthSnapshot, DepthUpdate, Trade, WireRejected
@@ -315,7 +315,8 @@ async def test_the_old_route_of_usdm_grants_mark_prices_and_the_first_data_deadl
 async def test_the_venues_clock_is_read(connect) -> None:
     _server, reader = await connect(BYBIT)
     await reader.until(lambda: len(reader.of(e.ServerTime)) >= 2)
-    assert all(abs(one.offset_ns) < SECOND_NS // 10 for one in reader.of(e.ServerTime))
+    # The venue read the same clock in between, to the millisecond.
+    assert all(one.sent_ns - MS_NS <= one.server_ns <= one.recv_ns for one in reader.of(e.ServerTime))
 
 
 async def test_an_audit_brings_one_book_by_rest(connect) -> None:
