@@ -47,7 +47,10 @@ def _modules() -> Iterator[tuple[str, ast.Module]]:
             yield path.relative_to(PROJECT).as_posix(), ast.parse(path.read_text("utf-8"))
 
 
-MODULES = dict(_modules())
+@pytest.fixture(scope="module")
+def modules() -> dict[str, ast.Module]:
+    """Every module by its path; read once, by the one process that runs these tests."""
+    return dict(_modules())
 
 
 def _calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, str]]:
@@ -75,10 +78,10 @@ def _texts(tree: ast.Module) -> Iterator[str]:
 
 
 @pytest.mark.req("P-SEC-11")
-def test_no_address_that_moves_funds_is_written_anywhere():
+def test_no_address_that_moves_funds_is_written_anywhere(modules):
     found = [
         (name, text)
-        for name, tree in MODULES.items()
+        for name, tree in modules.items()
         if not name.startswith(SERVERS)
         for text in _texts(tree)
         if "/" in text and " " not in text and FUNDS.search(text)
@@ -87,10 +90,10 @@ def test_no_address_that_moves_funds_is_written_anywhere():
 
 
 @pytest.mark.req("P-SEC-11")
-def test_nothing_that_moves_funds_is_called():
+def test_nothing_that_moves_funds_is_called(modules):
     found = [
         (name, called)
-        for name, tree in MODULES.items()
+        for name, tree in modules.items()
         for _, called, _ in _calls(tree)
         if re.search(r"(?i)^(create_|fetch_|private_?)?.*(withdraw|transfer_?out|transfer$)", called)
     ]
@@ -98,12 +101,12 @@ def test_nothing_that_moves_funds_is_called():
 
 
 @pytest.mark.req("P-SEC-11", "P-ORD-1")
-def test_one_module_writes_to_venues_and_it_is_known_who_opens_sessions():
-    opened = {name for name, tree in MODULES.items() for _, called, _ in _calls(tree) if called == "ClientSession"}
+def test_one_module_writes_to_venues_and_it_is_known_who_opens_sessions(modules):
+    opened = {name for name, tree in modules.items() for _, called, _ in _calls(tree) if called == "ClientSession"}
     assert opened <= SESSIONS
     writing = {
         name
-        for name, tree in MODULES.items()
+        for name, tree in modules.items()
         for _, called, on in _calls(tree)
         if called in WRITES and "session" in on.lower()
     }
@@ -111,10 +114,10 @@ def test_one_module_writes_to_venues_and_it_is_known_who_opens_sessions():
 
 
 @pytest.mark.req("P-SEC-11", "P-ORD-1")
-def test_it_is_known_who_writes_frames_and_each_of_an_order_is_held_against_the_list_of_operations():
+def test_it_is_known_who_writes_frames_and_each_of_an_order_is_held_against_the_list_of_operations(modules):
     writing = {
         name
-        for name, tree in MODULES.items()
+        for name, tree in modules.items()
         if not name.startswith(SERVERS)
         for _, called, _ in _calls(tree)
         if called in {"send_str", "send_bytes", "send_json", "ws_connect"}
@@ -122,7 +125,7 @@ def test_it_is_known_who_writes_frames_and_each_of_an_order_is_held_against_the_
     assert writing == FRAMES
     sent = []
     for function in [
-        n for n in ast.walk(MODULES["adapters/orders/entry_line.py"]) if isinstance(n, ast.AsyncFunctionDef)
+        n for n in ast.walk(modules["adapters/orders/entry_line.py"]) if isinstance(n, ast.AsyncFunctionDef)
     ]:
         calls = [(call.lineno, called, ast.unparse(call)) for call, called, _ in _calls(function)]
         for line, _, text in [one for one in calls if one[1] == "send_str"]:
@@ -133,24 +136,24 @@ def test_it_is_known_who_writes_frames_and_each_of_an_order_is_held_against_the_
 
 
 @pytest.mark.req("P-SEC-11")
-def test_no_codec_of_frames_has_a_word_that_moves_funds():
-    frames = [name for name in MODULES if name.startswith("adapters/orders/entry_")]
+def test_no_codec_of_frames_has_a_word_that_moves_funds(modules):
+    frames = [name for name in modules if name.startswith("adapters/orders/entry_")]
     assert len(frames) >= 6
-    assert [(name, text) for name in frames for text in _texts(MODULES[name]) if FUNDS.search(text)] == []
+    assert [(name, text) for name in frames for text in _texts(modules[name]) if FUNDS.search(text)] == []
 
 
 @pytest.mark.req("P-ORD-1")
-def test_an_order_is_said_only_by_the_release_of_its_durable_row():
+def test_an_order_is_said_only_by_the_release_of_its_durable_row(modules):
     made = {
         name
-        for name, tree in MODULES.items()
+        for name, tree in modules.items()
         if not name.startswith((SERVERS, "trading/sim/"))
         for _, called, _ in _calls(tree)
         if called in {"NewOrderSingle", "OrderCancelReplaceRequest"}
     }
     assert made == {SAYS} | READS
     said = []
-    for name, tree in MODULES.items():
+    for name, tree in modules.items():
         if name.startswith(MATRIX):
             continue
         for function in [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]:

@@ -87,10 +87,10 @@ class OrderTrial(msgspec.Struct, kw_only=True):
 async def strike(rig: OrderRig, what: OrderStrike) -> OrderTrial:
     """One trial on a rig that is up. Never raises for what the desk or the venue does."""
     trial = OrderTrial()
-    began = rig.clock.mono_ns()
+    began, has_begun = rig.clock.mono_ns(), False
     try:
         await rig.until_trading()
-        began = rig.clock.mono_ns()
+        began, has_begun = rig.clock.mono_ns(), True
         acted = await _measure(rig, what, trial)
         await _end(rig, what, trial, acted)
     except NotInTimeError as late:
@@ -99,8 +99,8 @@ async def strike(rig: OrderRig, what: OrderStrike) -> OrderTrial:
         rig.server.faults.clear()
     trial.reasons.extend(rig.breaches)
     trial.reasons.extend(rig.trouble_inside())
-    if trial.late and not trial.reasons:
-        trial.reasons.extend(f"at the end: {text}" for text in _lasting(differences(rig)))
+    if trial.late and has_begun and not trial.reasons:  # before that, the desk has no account of itself yet
+        await _agree(rig, trial, of=_lasting, said="at the end: ")
     trial.unknown = len({w.cl_ord_id for w in rig.words if w.ord_status == "unknown"})
     trial.orders = len(rig.truth.ours())
     trial.fills = sum(order.fills for order in rig.truth.ours())
@@ -230,12 +230,14 @@ async def _end(rig: OrderRig, what: OrderStrike, trial: OrderTrial, acted: int) 
     await rig.until_trading()
 
 
-async def _agree(rig: OrderRig, trial: OrderTrial) -> None:
+async def _agree(
+    rig: OrderRig, trial: OrderTrial, *, of: Callable[[list[str]], list[str]] = list, said: str = ""
+) -> None:
     """Until the desk's account of itself is the venue's; why it is not, if it does not come."""
     await asyncio.sleep(_SETTLE_S)  # what was committed last is being told
     deadline = rig.clock.mono_ns() + int(_AGREE_S * 1e9)
-    while found := differences(rig):
+    while found := of(differences(rig)):
         if rig.clock.mono_ns() > deadline:
-            trial.reasons.extend(found[:6])
+            trial.reasons.extend(said + text for text in found[:6])
             return
         await asyncio.sleep(_AGREE_POLL_S)
