@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -26,6 +27,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # `PROPDESK_...` is a key of the configuration to whatever a test starts: `tests/effort.py` reads another name.
 if os.environ.pop("PROPDESK_THOROUGH", "") == "1":
     os.environ["TESTS_ARE_THOROUGH"] = "1"
+# A run in the background of a shell is deaf to Ctrl-C, and so would be all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.synthetic.generator import MarketGenerator, SyntheticSession
+from adapters.synthetic.ladder import interpolate, rising
 from adapters.synthetic.params import GeneratorSpec
 
 S = 1_000_000_000
@@ -30,6 +31,17 @@ RECORDINGS = ROOT / ".." / "shared" / "data" / "binance" / "l2_raw"
 
 def spec(seed=7, **changes):
     return GeneratorSpec(seed=seed, epoch_ns=EPOCH, **changes)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e3)), min_size=1, max_size=12, unique_by=lambda knot: knot[0]),
+    st.lists(st.floats(0, 2e6), max_size=40),
+)
+def test_a_walk_along_the_knots_says_what_a_look_at_each_place_says_to_the_last_bit(knots, places):
+    knots = tuple(sorted(knots))
+    walk = rising(knots)
+    for x in sorted([*places, *(x for x, _ in knots)]):
+        assert walk(x).hex() == interpolate(knots, x).hex()
 
 
 def digest(frames):
