@@ -45,7 +45,7 @@ def holes_of(history):
 def whole(tmp_path_factory):
     """A recording of everything, as of a real market."""
     folder = tmp_path_factory.mktemp("whole")
-    session = copy_session(record_generator(folder / "made", 20), folder)
+    session = copy_session(record_generator(folder / "made", 6), folder)
     build_history(folder)
     return folder, session
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -76,9 +75,9 @@ def decoded(session):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Half a minute of the generator around a full hour, recorded and built."""
+    """A while of the generator around a full hour, recorded and built."""
     history = tmp_path_factory.mktemp("history")
-    session = record_generator(history, 30, started_ns=T + HOUR - 15 * SECOND)
+    session = record_generator(history, 12, started_ns=T + HOUR - 6 * SECOND)
     report = build_history(history)
     assert report.errors == []
     return history, session, report
@@ -159,14 +158,20 @@ def test_the_touch_is_that_of_the_proved_book_at_each_change(built):
         assert ask(history, f"SELECT count(*) FROM raw_gap WHERE instrument_id = '{name}'") == [(0,)]
 
 
+@pytest.fixture(scope="module")
+def in_small_files(tmp_path_factory):
+    """A session of many files around a full hour, and what is built of it at once."""
+    folder = tmp_path_factory.mktemp("small")
+    session = record_generator(folder, 8, started_ns=T + HOUR - 4 * SECOND, **SMALL)
+    assert build_history(folder / "once", [session]).built > 8
+    return session, folder / "once"
+
+
 @pytest.mark.req("P-MD-13")
 @pytest.mark.parametrize("cut", [1, 7])
-def test_built_at_once_or_bit_by_bit_the_bytes_are_the_same(tmp_path, cut):
+def test_built_at_once_or_bit_by_bit_the_bytes_are_the_same(in_small_files, tmp_path, cut):
     history = tmp_path / "history"
-    session = record_generator(history, 12, started_ns=T + HOUR - 6 * SECOND, **SMALL)
-    once = tmp_path / "once"
-    report = build_history(once, [session])
-    assert report.built > 8
+    session, once = in_small_files
     logs = sorted(session.glob("*.dat.zst"))
     aside = tmp_path / "aside" / session.name
     aside.mkdir(parents=True)
@@ -411,8 +416,8 @@ def features(session):
 @pytest.mark.req("P-MD-12")
 def test_a_recording_replays_to_the_books_and_features_that_were_live(tmp_path):
     """Live: the events as the source gave them; replay: the wire logs, rotated and merged."""
-    started = T + HOUR - 10 * SECOND
-    session = record_generator(tmp_path, 20, started_ns=started, **SMALL)
+    started = T + HOUR - 5 * SECOND
+    session = record_generator(tmp_path, 10, started_ns=started, **SMALL)
     assert len(read_manifest(session).files) > 8
     replayed = list(features(session))
     live = tmp_path / "live"
@@ -427,7 +432,7 @@ def test_a_recording_replays_to_the_books_and_features_that_were_live(tmp_path):
             frames += source.poll(now)
             if now // HOUR != started // HOUR and now - 250_000_000 < T + HOUR:
                 frames.append(source.snapshot(symbols[venue], now))
-            if now >= started + 20 * SECOND:
+            if now >= started + 10 * SECOND:
                 break
             now += 250_000_000
         with WireLogWriter(live / f"{prefix[venue]}_{symbols[venue].lower()}_20261121.dat") as log:
@@ -462,13 +467,10 @@ def test_totals_of_a_real_recording_are_those_of_its_lines(tmp_path):
 @pytest.mark.recording
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings at {DATA}")
 def test_a_day_boundary_makes_two_partitions_and_one_book(tmp_path):
-    source = DATA / "binance" / "l2_raw" / "2023-04-05_funding"
-    lines = [
-        line
-        for line in islice(open_session(source), 60_000)
-        if isinstance(line, WireLine) and line.venue == "binanceusdm"
-    ]
-    assert lines
+    source = tmp_path / "recorded"
+    source.mkdir()
+    for path in (DATA / "binance" / "l2_raw" / "2023-04-05_funding").glob("usdm_*"):
+        shutil.copy(path, source)
     report = build_history(tmp_path, [source])
     assert report.unreadable == 0
     days = ask(tmp_path, "SELECT DISTINCT dt::VARCHAR FROM raw_depth WHERE venue = 'binanceusdm' ORDER BY 1")

@@ -16,7 +16,7 @@ from .conftest import T, copy_session, record_generator
 @pytest.fixture(scope="module")
 def history(tmp_path_factory):
     folder = tmp_path_factory.mktemp("history")
-    record_generator(folder, 15, venues=("binance",))
+    record_generator(folder, 6, venues=("binance",))
     build_history(folder)
     return folder
 
