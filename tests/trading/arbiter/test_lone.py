@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from tests.effort import effort
 from trading.arbiter import core
 from trading.arbiter.config import StrategyBudget
 from trading.arbiter.core import Arbiter
@@ -60,7 +61,7 @@ def _intent(dice, name, instrument_id, bid, scale, n, now_ns):
     return TargetIntent(*head, scale * dice.choice([-60, -9, -4, -3, 0, 2, 4, 9, 60]), urgency, limit, *tail)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(effort(4, 6)))
 def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypatch, seed):
     dice = random.Random(seed)
     lone = {"said": 0, "left": 0}
@@ -94,6 +95,7 @@ def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypa
     for n in range(600):
         now += dice.choice([1, 20, 90, 700] if n % 50 else [2500]) * MS
         instrument_id, what = dice.choice(only), dice.random()
+        told, is_compared = len(whole.log), False
         if what < 0.45:
             bid = bids[instrument_id] = bids[instrument_id] + dice.choice([-2, -1, 0, 1, 2])
             ask = bid + dice.choice([1, 1, 2, 5])
@@ -108,6 +110,7 @@ def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypa
             said = [desk.arbiter.on_intent(intent, now) for desk in desks]
             assert repr(said[0]) == repr(said[1])
             assert _state(fast.arbiter) == _state(whole.arbiter)
+            is_compared = not said[0]  # then nothing is done with it
             for desk, outs in zip(desks, said, strict=True):
                 desk._take(outs, now)
         elif what < 0.98:
@@ -118,8 +121,8 @@ def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypa
             modes = {scope: dice.choice([Level.SAFE, Level.PAUSE, Level.KILL])} if dice.random() < 0.15 else {}
             for desk in desks:
                 desk._take(desk.arbiter.set_modes(modes, now), now)
-        assert repr(fast.log[-60:]) == repr(whole.log[-60:])
-        assert _state(fast.arbiter) == _state(whole.arbiter)
+        assert repr(fast.log[told:]) == repr(whole.log[told:])
+        assert is_compared or _state(fast.arbiter) == _state(whole.arbiter)
     assert repr(fast.log) == repr(whole.log)
     assert lone["left"] > 100
     assert lone["said"] > 10 or not roomy
