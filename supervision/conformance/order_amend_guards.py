@@ -17,6 +17,7 @@ from trading.orders.messages import ExecType, ExecutionReport, ProposedOrder
 __all__ = [
     "CARRIES_NOTHING",
     "CHAIN_UNFOLLOWED",
+    "GIVEN_UP_IS_GONE",
     "NEVER_LEARNS",
     "OLD_TERMS_AT_ONCE",
     "OUTLIVES",
@@ -92,6 +93,12 @@ def _outlives(rig: OrderRig) -> None:
     core._nothing_to_amend = _nothing  # noqa: SLF001
 
 
+def _given_up_is_gone(rig: OrderRig) -> None:
+    """What was given up can do nothing any more."""
+    core: Any = rig.core
+    core._lose = core._lost = _nothing  # noqa: SLF001
+
+
 TOTAL_FORGETS = OrderMutant("the new total forgets what was executed before", _total_forgets)
 CARRIES_NOTHING = OrderMutant("what is executed on the way is wanted again", _carries_nothing)
 NEVER_LEARNS = OrderMutant("a refusal to amend teaches nothing", _never_learns)
@@ -99,3 +106,4 @@ TERMS_UNSEEN = OrderMutant("the terms of the venue's record are not looked at", 
 CHAIN_UNFOLLOWED = OrderMutant("words about an amended order are taken for the one that was placed", _chain_unfollowed)
 OUTLIVES = OrderMutant("an amendment is waited for although its order has ended", _outlives)
 OLD_TERMS_AT_ONCE = OrderMutant("the first record with the old terms is believed", _old_terms_at_once)
+GIVEN_UP_IS_GONE = OrderMutant("an amendment that was given up is forgotten", _given_up_is_gone)

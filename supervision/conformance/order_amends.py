@@ -274,6 +274,36 @@ async def _chain(rig: OrderRig) -> int | None:
     return acted
 
 
+async def _given_up_then_made(rig: OrderRig) -> int | None:
+    """Given up because the record shows the old terms; then the venue makes it, and all of it is executed."""
+    name = _amend(rig, LARGER_USD)
+    await rig.until(lambda: has(rig, name, "rejected"), f"{name} is given up", 8.0)
+    core, order = rig.core, _at_venue(rig, rig.noted_name)
+    given_up = None if core is None else core.order(rig.venue, name)
+    assert core is not None
+    assert order is not None
+    assert order.price_ticks is not None
+    assert given_up is not None
+    rig.wanted_lots = int(given_up.total_qty / rig.instrument.lot_size)
+    rig.noted_count = int(core.exposure()[rig.instrument.instrument_id].buy_leaves / rig.instrument.lot_size)
+    acted = rig.clock.mono_ns()
+    price = given_up.proposed.price or rig.instrument.price(order.price_ticks)
+    refusal = rig.server.account.amend(order, given_up.total_qty, price)
+    assert not refusal, refusal
+    rig.trade_at(rig.noted_name, MANY)
+    return acted
+
+
+def _counted_and_booked(rig: OrderRig, _began_ns: int) -> str:
+    """What it could do was in exposure while nobody knew, and all that it did is the amendment's."""
+    if rig.noted_count < rig.wanted_lots:
+        return f"{rig.noted_count} lots were in exposure, {rig.wanted_lots} could be executed"
+    found = rig.truth.orders[rig.noted_name].filled
+    if found != rig.instrument.qty(rig.wanted_lots):
+        return f"executed {found}, the amendment asked for {rig.wanted_lots} lots"
+    return _one_order(rig)
+
+
 def _silent(venue: str) -> f.Gap:
     del venue
     return f.Gap(messages=MANY, topics=USER)
@@ -506,5 +536,26 @@ CASES = (
             after=_took_effect,
         ),
         faults=("F17", "F24"),
+    ),
+    _case(
+        13,
+        "an amendment to more is given up because the record shows the old terms, and the venue makes it later",
+        "the larger of the two stays in exposure; what is executed past the old quantity is the amendment's, no alarm",
+        OrderStrike(
+            quiet=True,
+            before=_stand,
+            faults=lambda v: [f.RestStatus(requests=1, status=_SAYS_NOTHING[v], topics=AMENDS[v])],
+            act=_given_up_then_made,
+            must_act=("rest_status",),
+            signs=(f"{ORDER}filled",),
+            within_ms=2_000,
+            hold_ms=500,
+            never=(UNKNOWN,),
+            resolve_ms=1_000,
+            after=_counted_and_booked,
+        ),
+        g.GIVEN_UP_IS_GONE,
+        faults=("F09", "F24"),
+        spec=("P-ORD-11", "P-ORD-13", "P-VEN-3"),
     ),
 )

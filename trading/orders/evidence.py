@@ -106,7 +106,9 @@ class Evidence(Chains):
         if original.replaced_by != amendment.cl_ord_id:
             # Given up too early, and another was asked for since: that one amends what this one made.
             amendment.replaced_by = original.replaced_by
-        original.replaced_by, original.lost_amend = amendment.cl_ord_id, ""
+        original.replaced_by, original.lost_amend, original.lost_qty = amendment.cl_ord_id, "", ZERO
+        # Whatever made it end here, the refusal of the venue too: it lives.
+        amendment.never_found = amendment.ord_status is OrdStatus.REJECTED
         counted = original.prior_qty + original.venue_cum_qty - amendment.prior_qty
         amendment.venue_cum_qty = max(amendment.venue_cum_qty, counted)
         awaited, original.awaited = original.awaited, None
@@ -227,7 +229,9 @@ class Evidence(Chains):
             self._proved(order, turn)
         order.absent = order.held = False
         room = o.order_qty if order.in_place is None else order.room_qty
-        whole = order.cum_qty >= room
+        # Without its terms an execution of all that was ordered is no end: an amendment given up asked for more.
+        may_have_more = bool(order.lost_qty and order.late_qty) and m.order_qty != order.total_qty
+        whole = order.cum_qty >= room and not may_have_more
         self._record(JournalKind.FILL if whole else JournalKind.PARTIAL, order, m, turn, legs)
         self._moved(m, turn)
         turn.held.append(Emit(message=filled(m, legs, order.cl_ord_id)))
@@ -238,6 +242,8 @@ class Evidence(Chains):
         if order.is_open:
             order.next_query_ns = None
             order.never_found = False
+            if may_have_more and not order.leaves_qty:
+                self._query(order, turn)
             if order.awaited is not None and order.cum_qty >= order.venue_cum_qty:
                 self._apply(order, order.awaited, turn)
             elif order.cancel_id and order.cancel_sent_ns and order.ord_status is OrdStatus.PARTIALLY_FILLED:
@@ -358,6 +364,11 @@ class Evidence(Chains):
                 self._record(JournalKind.CANCELED, order, m, turn, from_status=True)
                 self._ended(order, OrderEvent.CANCELED, m, turn)
             return
+        executed = order.prior_qty + order.cum_qty
+        if m.ord_status is OrdStatus.FILLED and order.late_qty and m.order_qty == order.total_qty == executed:
+            note = NoteBody(text="executed as it was", facts={"event": OrderEvent.FILL.value})
+            self._noted(JournalKind.NOTE, order, note, turn)
+            return
         order.absent = False
         unconfirmed = order.is_open and (not order.acked or order.ord_status is OrdStatus.UNKNOWN)
         if unconfirmed or (order.never_found and not order.is_open):
@@ -378,14 +389,16 @@ class Evidence(Chains):
     def _cancel_reject(self, m: OrderCancelReject, turn: Turn) -> None:
         replacement = self.order(m.venue, m.cl_ord_id)
         ours = replacement is not None and m.orig_cl_ord_id in _replaces(replacement)
-        if replacement is not None and ours and replacement.is_open and not replacement.acked:
+        given_up = replacement is not None and replacement.never_found and replacement.in_place is not None
+        if replacement is not None and ours and (replacement.is_open or given_up) and not replacement.acked:
             # That it is so already may be the doing of this very request: the record tells.
             unsure = is_duplicate(m.text) or is_unchanged(m.text)
             event = OrderEvent.UNANSWERED if unsure else OrderEvent.REJECTED
             kind = JournalKind.UNKNOWN if event is OrderEvent.UNANSWERED else JournalKind.REJECT
             if not unsure:
                 self._learn_amends(m)
-            self._noted(kind, replacement, NoteBody(text=m.text, facts={"event": event.value}), turn)
+            if not (unsure and given_up):
+                self._noted(kind, replacement, NoteBody(text=m.text, facts={"event": event.value}), turn)
         original = self._meant(m.venue, m.orig_cl_ord_id)
         if original is None or not original.is_open:
             return

@@ -3,7 +3,8 @@
 Each amendment is an order of the desk with an id of its own (FIX: the ClOrdID of the request); the one that took effect
 last is the one that stands. Owns which of the chain a venue's word is about and what proves that an amendment took
 effect: the venue's own word of it, or its record with the new terms. Silence and old terms prove nothing before their
-time. Does not own what follows for executions and ends; that is `evidence.py`.
+time, and after it only that nobody waits any longer: an amendment that was given up counts in exposure, and is heard
+of, until its order ends. Does not own what follows for executions and ends; that is `evidence.py`.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class Chains(CoreState):
         ]
 
     def _lost(self, order: Order) -> Order | None:
-        """The amendment of it that was given up too early, if the venue should have made it after all."""
+        """The amendment of it that was given up too early or refused, if the venue should have made it after all."""
         found = self._done.get((order.venue, order.lost_amend)) if order.lost_amend else None
-        return found if found is not None and found.never_found else None
+        return found if found is not None and found.ord_status is OrdStatus.REJECTED else None
 
     def _amended_in_place(self, order: ProposedOrder) -> InPlace | None:
         """How ``order`` takes the place of what it replaces; None where it does so as an order of its own."""
@@ -63,6 +64,9 @@ class Chains(CoreState):
         if order.venue not in self._config.amends_in_place or original is None:
             return None
         if original.no_amend or order.venue in self._no_amend or not original.acked or original.held:
+            return None
+        if original.lost_qty:
+            # One that was given up could still undo this one; the end of the order is the end of both.
             return None
         if not _same_but_for_terms(original.proposed, order):
             return None
@@ -90,16 +94,21 @@ class Chains(CoreState):
         standing = self._meant(m.venue, m.cl_ord_id)
         if standing is None:
             return None
-        amendment = self._amending(standing) or self._lost(standing)
-        if m.exec_type is ExecType.REPLACED and amendment is not None and m.cl_ord_id == amendment.cl_ord_id:
-            return standing, amendment
+        amendments = [one for one in (self._amending(standing), self._lost(standing)) if one is not None]
+        terms = (m.order_qty, m.price)
+        for amendment in amendments:
+            if m.exec_type is ExecType.REPLACED and m.cl_ord_id == amendment.cl_ord_id:
+                return standing, amendment
         if not m.order_qty or m.price is None:
             beyond = m.exec_type is ExecType.TRADE and standing.cum_qty + m.last_qty > standing.room_qty
-            return (standing, amendment) if beyond and amendment is not None else None
-        terms = (m.order_qty, m.price)
-        if amendment is not None and terms == (amendment.total_qty, amendment.proposed.price):
-            return (standing, amendment) if m.ts_event_ns >= standing.terms_ns else None
-        if terms == (standing.total_qty, standing.proposed.price):
+            larger = [one for one in amendments if one.total_qty > standing.total_qty]
+            return (standing, larger[0]) if beyond and larger else None
+        own = terms == (standing.total_qty, standing.proposed.price)
+        for amendment in amendments:
+            # The order's own terms say nothing of an amendment that was refused or given up and asked for the same.
+            if terms == (amendment.total_qty, amendment.proposed.price) and (amendment.is_open or not own):
+                return (standing, amendment) if m.ts_event_ns >= standing.terms_ns else None
+        if own:
             standing.terms_ns = max(standing.terms_ns, m.ts_event_ns)
         return None
 

@@ -536,7 +536,10 @@ VenueEvent = ExecutionReport | OrderCancelReject | OrderStatusReport | FundingPa
 
 
 class OrderUpdated(msgspec.Struct, frozen=True, tag=True):
-    """An order changed; the whole of its state that others may use. Terminal statuses free its exposure."""
+    """An order changed; the whole of its state that others may use. Terminal statuses free its exposure.
+
+    ``late_qty`` may be executed beyond ``leaves_qty`` if an amendment that was given up takes effect after all.
+    """
 
     venue: str
     instrument_id: str
@@ -555,6 +558,7 @@ class OrderUpdated(msgspec.Struct, frozen=True, tag=True):
     text: str
     cause: str
     ts_init_ns: int
+    late_qty: Decimal = Decimal(0)
 
 
 class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -49,7 +49,8 @@ class Order(msgspec.Struct, kw_only=True):
 
     ``in_place``: it amends ``replaces``, whose order at the venue it becomes when that is proved (``acked``);
     ``prior_qty`` is what that had executed by then, ``terms_ns`` the venue's time of its last word with these terms.
-    ``lost_amend`` is the amendment of it that was given up because the venue's record did not show it.
+    ``lost_amend`` is the amendment of it that was given up, and ``lost_qty`` its total at the venue if that took effect
+    after all: of one that the venue's record did not show; 0 where the venue itself refused.
 
     ``cancel_refusals`` cancels of it were refused; ``cancel_wish`` is asked for again from ``cancel_after_ns`` on.
     """
@@ -78,6 +79,7 @@ class Order(msgspec.Struct, kw_only=True):
     prior_qty: Decimal = Decimal(0)
     terms_ns: int = 0
     lost_amend: str = ""
+    lost_qty: Decimal = Decimal(0)
     never_found: bool = False
     absent: bool = False
     venue_cum_qty: Decimal = Decimal(0)
@@ -131,6 +133,18 @@ class Order(msgspec.Struct, kw_only=True):
             # What it amends counts until it has taken effect: both together are the larger of the two.
             return max(self.total_qty - self.in_place.old_qty, _ZERO)
         return max(self.room_qty - self.cum_qty, _ZERO)
+
+    @property
+    def late_qty(self) -> Decimal:
+        """What may be executed beyond the leaves if an amendment that was given up takes effect after all."""
+        if not self.lost_qty or self.ord_status in fsm.TERMINAL:
+            return _ZERO
+        return max(self.lost_qty - self.prior_qty - self.cum_qty - self.leaves_qty, _ZERO)
+
+    @property
+    def most_qty(self) -> Decimal:
+        """What may be executed at worst, 0 once terminal: no end but the order's own ends an amendment given up."""
+        return self.leaves_qty + self.late_qty if self.lost_qty else self.leaves_qty
 
     @property
     def room_qty(self) -> Decimal:
@@ -223,6 +237,7 @@ class Order(msgspec.Struct, kw_only=True):
             text,
             o.cause,
             now_ns,
+            self.late_qty if self.lost_qty else _ZERO,
         )
 
     def command(self, now_ns: int) -> NewOrderSingle | OrderCancelReplaceRequest:

@@ -32,7 +32,7 @@ def leaves_of(orders: Iterable[Order], venue: str, instrument_id: str, side: Sid
         if o.side is side and o.instrument_id == instrument_id and o.venue == venue:
             if o.trigger is not None and o.trigger.close_on_trigger:
                 continue  # the venue lets it close what is left then, and not more
-            total += order.leaves_qty
+            total += order.most_qty
     return total
 
 
@@ -52,8 +52,9 @@ def surplus(position: Decimal, orders: Iterable[Order]) -> list[Order]:
     for order in orders:
         side = order.proposed.side
         taken = claimed.get(side, _ZERO)
-        if order.leaves_qty > room(position, side, taken):
+        most = order.most_qty
+        if most > room(position, side, taken):
             over.append(order)
         else:
-            claimed[side] = taken + order.leaves_qty
+            claimed[side] = taken + most
     return over

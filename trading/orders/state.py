@@ -136,9 +136,9 @@ class CoreState:
                 sums.setdefault(instrument_id, [Decimal(0)] * 4)[0] += net
         for order in self._open.values():
             line = sums.setdefault(order.proposed.instrument_id, [Decimal(0)] * 4)
-            line[1 if order.proposed.side.sign > 0 else 2] += order.leaves_qty
+            line[1 if order.proposed.side.sign > 0 else 2] += order.most_qty
             if order.ord_status is OrdStatus.UNKNOWN:
-                line[3] += order.leaves_qty
+                line[3] += order.most_qty
         return {
             key: Exposure(position=p, buy_leaves=b, sell_leaves=s, unknown_leaves=u)
             for key, (p, b, s, u) in sums.items()
@@ -260,17 +260,28 @@ class CoreState:
             if self._closing:
                 self._closing.pop(key, None)
             if len(self._done) > self._config.terminal_orders_max:
-                self._forget(self._done.popitem(last=False)[1])
+                self._forget_oldest()
             if order.replaced_by and not self._restoring:
                 turn.held.append(Emit(order.updated(turn.now, text)))
                 self._gone(order, turn)
                 return
         turn.held.append(Emit(order.updated(turn.now, text)))
 
-    def _forget(self, order: Order) -> None:
+    def _forget_oldest(self) -> None:
+        name, order = self._done.popitem(last=False)
+        if order.in_place is not None:
+            standing = self._standing_of(order)
+            if standing is not None and standing.lost_amend == order.cl_ord_id:
+                # It may take effect yet, and who wanted it has to be known then.
+                self._done[name] = order
+                return
         key = (order.venue, order.wire_id)
         if self._standing and self._standing.get(key) == order.cl_ord_id:
             del self._standing[key]
+
+    def _standing_of(self, amendment: Order) -> Order | None:
+        """The open order that is what the amendment's order at the venue stands for."""
+        return self._open.get((amendment.venue, self._standing.get((amendment.venue, amendment.wire_id), "")))
 
     def _noted(self, kind: JournalKind, order: Order, note: NoteBody, turn: Turn) -> None:
         """An event without a venue's report behind it: journalled with its words, replayed the same way."""
@@ -280,6 +291,9 @@ class CoreState:
             self._cancel_refused(order, turn)
         if event is OrderEvent.NOT_FOUND:
             order.never_found = True
+            self._lose(order, turn)
+        elif event is OrderEvent.REJECTED and order.never_found:
+            self._excuse(order, turn)
         self._apply(order, event, turn, note.text)
         if event in CANCEL_REFUSALS and order.replaced_by and not self._restoring:
             self._gone(order, turn)
@@ -293,15 +307,34 @@ class CoreState:
         order.cancel_refusals += 1
         order.cancel_id = ""
 
+    def _lose(self, amendment: Order, turn: Turn) -> None:
+        """An amendment is given up on no word of the venue: what it may do yet counts before it stops counting here."""
+        original = self._original(amendment)
+        if amendment.in_place is None or original is None or original.replaced_by != amendment.cl_ord_id:
+            return
+        original.lost_amend, original.lost_qty = amendment.cl_ord_id, amendment.total_qty
+        turn.held.append(Emit(original.updated(turn.now)))
+
+    def _excuse(self, amendment: Order, turn: Turn) -> None:
+        """The venue's own refusal of an amendment that was given up: it will not take effect any more."""
+        amendment.never_found = False
+        original = self._standing_of(amendment)
+        if original is not None and original.lost_amend == amendment.cl_ord_id:
+            original.lost_qty = Decimal(0)
+            turn.held.append(Emit(original.updated(turn.now)))
+
+    def _original(self, replacement: Order) -> Order | None:
+        """What it was to replace, while that is open: of an amendment what its order at the venue stands for by now."""
+        original = self._open.get((replacement.venue, replacement.proposed.replaces or ""))
+        return self._standing_of(replacement) if original is None and replacement.in_place is not None else original
+
     def _reopen_original(self, replacement: Order, turn: Turn, text: str) -> None:
         """A replacement that never came to be leaves the original as it was."""
-        original = self._open.get((replacement.venue, replacement.proposed.replaces or ""))
-        if original is None and replacement.in_place is not None:
-            standing = self._standing.get((replacement.venue, replacement.wire_id), "")
-            original = self._open.get((replacement.venue, standing))
+        original = self._original(replacement)
         if original is not None and original.replaced_by == replacement.cl_ord_id:
             original.replaced_by = ""
-            if replacement.in_place is not None and replacement.never_found:
+            refused_or_lost = replacement.ord_status is OrdStatus.REJECTED
+            if replacement.in_place is not None and refused_or_lost and not original.lost_qty:
                 original.lost_amend = replacement.cl_ord_id
             if original.ord_status is OrdStatus.PENDING_REPLACE:
                 self._apply(original, refused(original), turn, text)

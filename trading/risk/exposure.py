@@ -45,6 +45,8 @@ class Working(msgspec.Struct):
     amends: str = ""
     """The order here that it becomes: until then it is only what it may have more than that."""
     amended_qty: Decimal = ZERO
+    told_qty: bool = False
+    """Whether what it may execute is the order core's word: of an amendment, and of one that may be amended late."""
 
     @property
     def open_qty(self) -> Decimal:
@@ -151,21 +153,27 @@ class Exposure:
         else:
             self.short += open_qty
 
-    def update(self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal, leaves_qty: Decimal) -> None:
-        """Take the order core's word on a known order; of an amendment it knows best what may still be executed."""
+    def update(
+        self, cl_ord_id: str, ord_status: OrdStatus, cum_qty: Decimal, leaves_qty: Decimal, late_qty: Decimal = ZERO
+    ) -> None:
+        """Take the order core's word on a known order; of an amendment it knows best what may still be executed.
+
+        So it does where an amendment that was given up may yet add ``late_qty``.
+        """
         order = self.working.get(cl_ord_id)
         if order is None:
             return
         order.ord_status = ord_status
         order.unanswered = ord_status in UNANSWERED
         order.terminal_cum = cum_qty if ord_status in TERMINAL else None
-        if order.amends:
-            order.order_qty = cum_qty + leaves_qty
+        if late_qty or order.told_qty:
+            order.told_qty = True
+            order.order_qty = cum_qty + leaves_qty + late_qty
         self._settle(order)
 
     def amend(self, order: Working, amends: str) -> None:
         """Count a new order that becomes ``amends``: both together are the larger of the two until it has."""
-        order.amends, order.amended_qty = amends, order.order_qty
+        order.amends, order.amended_qty, order.told_qty = amends, order.order_qty, True
         order.order_qty = self.beyond(amends, order.order_qty)
         self.add(order)
 

@@ -99,10 +99,12 @@ class RiskGovernor:
             order = Working(update.cl_ord_id, update.side, update.order_qty, update.price)
             if guards(update):
                 order.order_qty = ZERO
+            else:
+                order.told_qty = True
             # Fills before this moment are in the position already.
             order.filled = update.cum_qty
             exposure.add(order)
-        exposure.update(update.cl_ord_id, update.ord_status, update.cum_qty, update.leaves_qty)
+        exposure.update(update.cl_ord_id, update.ord_status, update.cum_qty, update.leaves_qty, update.late_qty)
 
     def on_denied(self, denied: OrderDenied) -> None:
         """The gateway refused what we had approved: the venue never saw it, so it is no exposure."""

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders.core import Journal, OrderCore, OrderCoreConfig
+from trading.orders.core import Journal, OrderCore, OrderCoreConfig, SendToVenue
 from trading.orders.journal_rows import JournalRow, numbered
 from trading.orders.messages import (
     ApprovedOrder,
@@ -184,3 +184,37 @@ def desk(instrument: Instrument) -> Desk:
 @pytest.fixture
 def new_desk(instrument: Instrument) -> Callable[..., Desk]:
     return lambda **options: Desk(instrument, **options)
+
+
+@pytest.fixture
+def amend(desk, approved):
+    """Ask for ``qty`` at ``price`` in place of an order; what was said to the venue."""
+
+    def ask(name="pd1-2", replaces="pd1-1", qty="0.006", price="50000.0", **changes):
+        order = approved(name, qty, replaces=replaces)
+        proposed = msgspec.structs.replace(order.order, price=Decimal(price), **changes)
+        return [
+            e.command for e in desk.place(msgspec.structs.replace(order, order=proposed)) if isinstance(e, SendToVenue)
+        ]
+
+    return ask
+
+
+@pytest.fixture
+def shown(report):
+    """The venue's word about the one order that it has, by its first id."""
+
+    def build(exec_type=ExecType.ORDER_STATUS, qty="0.006", price="50000.0", cum="0", ts=10, **fields):
+        exec_id = fields.pop("exec_id", "")
+        return report(
+            "pd1-1",
+            exec_type,
+            exec_id,
+            order_qty=qty,
+            price=Decimal(price),
+            cum_qty=cum,
+            ts_event_ns=T0 + ts * MS,
+            **fields,
+        )
+
+    return build

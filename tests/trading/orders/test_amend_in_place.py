@@ -49,38 +49,6 @@ def desk(new_desk, approved, report):
     return desk
 
 
-@pytest.fixture
-def amend(desk, approved):
-    """Ask for ``qty`` at ``price`` in place of an order; what was said to the venue."""
-
-    def ask(name=TWO, replaces=ONE, qty="0.006", price="50000.0", **changes):
-        order = approved(name, qty, replaces=replaces)
-        proposed = msgspec.structs.replace(order.order, price=Decimal(price), **changes)
-        return commands(desk.place(msgspec.structs.replace(order, order=proposed)))
-
-    return ask
-
-
-@pytest.fixture
-def shown(report):
-    """The venue's word about the one order that it has, by its first id."""
-
-    def build(exec_type=ExecType.ORDER_STATUS, qty="0.006", price="50000.0", cum="0", ts=10, **fields):
-        exec_id = fields.pop("exec_id", "")
-        return report(
-            ONE,
-            exec_type,
-            exec_id,
-            order_qty=qty,
-            price=Decimal(price),
-            cum_qty=cum,
-            ts_event_ns=1_790_000_000_000_000_000 + ts * MS,
-            **fields,
-        )
-
-    return build
-
-
 def trade(shown, exec_id, last_qty, cum, **fields):
     return shown(ExecType.TRADE, exec_id=exec_id, last_qty=last_qty, last_px="50000", cum=cum, **fields)
 
