@@ -19,7 +19,7 @@ URGENT = frozenset({"catch_up", "reconcile"})
 _KNOWN_MAX = 20_000
 _ROUNDS_MAX = 50
 _WAIT_MS = 10_000
-_STATES = ("balance", "open", "positions", "wallet")
+_STATES = ("account", "balance", "open", "positions", "wallet")
 _HOUR_MS = 3_600_000
 _SETTLED_MS = 120_000
 """So long after it was paid a funding may not be listed yet."""

@@ -1,7 +1,9 @@
 """Binance's account as requests and back: balances, positions, open orders, executions by trade id, funding.
 
 Sources: "Account information", "Account trade list", "Current open orders" (binance-spot-api-docs/rest-api.md),
-"Position Information V3", "Futures Account Balance V3", "Get Income History" (developers.binance.com, read 2026-11).
+"Account Information V3" (USD-M), "Position Information", "Futures Account Balance" (COIN-M), "Get Income History"
+(developers.binance.com, read 2026-11). USD-M answers balances and positions at once, at the weight of either; on COIN-M
+the two together weigh less than the account.
 Lists of executions name the venue's order id only, so orders that nobody here knows are asked for one by one. The
 income list states amounts only: rate, position and mark price of a funding payment are 0, which means "not said".
 """
@@ -28,8 +30,10 @@ PAGE = 1000
 ORDERS_MAX = 200
 """Orders behind executions that one reading asks for."""
 
-_BALANCE = {SPOT: ("/api/v3/account", 20), USDM: ("/fapi/v3/balance", 5), COINM: ("/dapi/v1/balance", 1)}
-_POSITIONS = {USDM: ("/fapi/v3/positionRisk", 5), COINM: ("/dapi/v1/positionRisk", 1)}
+_ACCOUNT = {USDM: ("/fapi/v3/account", 5)}
+"""Where balances and positions come with one answer."""
+_BALANCE = {SPOT: ("/api/v3/account", 20), COINM: ("/dapi/v1/balance", 1)}
+_POSITIONS = {COINM: ("/dapi/v1/positionRisk", 1)}
 _OPEN = {SPOT: ("/api/v3/openOrders", 6), USDM: ("/fapi/v1/openOrders", 1), COINM: ("/dapi/v1/openOrders", 1)}
 _OPEN_ALL = {SPOT: 80, USDM: 40, COINM: 40}
 """What it costs to ask for the open orders of one symbol, and of all."""
@@ -53,12 +57,9 @@ class BinanceAccount:
     def first(self, cursor: AccountCursor) -> tuple[AccountRead, ...]:
         """Balances, positions, open orders, executions of ours, and funding where the cursor asks for it."""
         venue = self._venue
-        reads = [_get("balance", *_BALANCE[venue], {"omitZeroBalances": "true"} if venue == SPOT else {})]
-        reads += self._open() + self._waiting()
-        if venue != SPOT:
-            reads.append(_get("positions", *_POSITIONS[venue], {}))
-            if cursor.income_ms is not None:
-                reads.append(self._income(0, cursor.income_ms or max(cursor.funding_ms + 1, cursor.since_ms)))
+        reads = self._holdings() + self._open() + self._waiting()
+        if venue != SPOT and cursor.income_ms is not None:
+            reads.append(self._income(0, cursor.income_ms or max(cursor.funding_ms + 1, cursor.since_ms)))
         for instrument_id in self._by_id:
             mark = cursor.marks.get(instrument_id)
             if mark is not None:
@@ -85,6 +86,14 @@ class BinanceAccount:
             return Unreadable(str(trouble))
 
     # --- Requests --------------------------------------------------------------------------------------
+
+    def _holdings(self) -> list[AccountRead]:
+        """Balances, and the positions of contracts."""
+        venue = self._venue
+        if venue in _ACCOUNT:
+            return [_get("account", *_ACCOUNT[venue], {})]
+        reads = [_get("balance", *_BALANCE[venue], {"omitZeroBalances": "true"} if venue == SPOT else {})]
+        return reads + ([_get("positions", *_POSITIONS[venue], {})] if venue in _POSITIONS else [])
 
     def _open(self) -> list[AccountRead]:
         """Open orders by symbol while that is cheaper than of all: orders of other symbols are nobody's here."""
@@ -226,7 +235,7 @@ class BinanceAccount:
         if self._venue == SPOT:
             return {}
         out: dict[str, Decimal] = {}
-        for row in _list(parts["positions"].body, "positions"):
+        for row in self._held(parts, "positions"):
             symbol, qty = r.text(row, "symbol"), r.amount(row, "positionAmt")
             if r.text(row, "positionSide") != "BOTH":
                 if qty:
@@ -241,11 +250,18 @@ class BinanceAccount:
         return out
 
     def _balances(self, parts: Parts) -> dict[str, Decimal]:
-        body = parts["balance"].body
         if self._venue == SPOT:
-            rows = r.rows(r.row(r.parse(body)).get("balances"), "balances")
+            rows = r.rows(r.row(r.parse(parts["balance"].body)).get("balances"), "balances")
             return {r.text(b, "asset"): r.amount(b, "free") + r.amount(b, "locked") for b in rows}
-        return {r.text(b, "asset"): r.amount(b, "balance") for b in _list(body, "balance")}
+        name = "walletBalance" if self._venue in _ACCOUNT else "balance"
+        return {r.text(b, "asset"): r.amount(b, name) for b in self._held(parts, "assets")}
+
+    def _held(self, parts: Parts, name: str) -> list[r.Row]:
+        """The rows of assets or positions, from the one answer or their own."""
+        if self._venue in _ACCOUNT:
+            return r.rows(r.row(r.parse(parts["account"].body)).get(name), name)
+        key = "balance" if name == "assets" else name
+        return _list(parts[key].body, key)
 
     def _fundings(self, parts: Parts, ts_ns: int) -> list[FundingPayment]:
         out: dict[str, FundingPayment] = {}

@@ -21,7 +21,7 @@ from adapters.okx.instruments import OKX
 from adapters.orders.wire import OrderEndpoints, SignedRequest
 
 
-def _futures(prefix: str, balance: str, positions: str) -> frozenset[tuple[str, str]]:
+def _futures(prefix: str, *account: str) -> frozenset[tuple[str, str]]:
     return frozenset(
         {
             ("POST", f"{prefix}/order"),
@@ -45,9 +45,8 @@ def _futures(prefix: str, balance: str, positions: str) -> frozenset[tuple[str, 
             ("GET", f"{prefix}/time"),
             ("POST", f"{prefix}/listenKey"),
             ("PUT", f"{prefix}/listenKey"),
-            ("GET", balance),
-            ("GET", positions),
             ("GET", "/sapi/v1/account/apiRestrictions"),
+            *(("GET", path) for path in account),
         }
     )
 
@@ -67,7 +66,7 @@ ALLOWED: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/sapi/v1/account/apiRestrictions"),
         }
     ),
-    USDM: _futures("/fapi/v1", "/fapi/v3/balance", "/fapi/v3/positionRisk"),
+    USDM: _futures("/fapi/v1", "/fapi/v3/account"),
     COINM: _futures("/dapi/v1", "/dapi/v1/balance", "/dapi/v1/positionRisk"),
     OKX: frozenset(
         {

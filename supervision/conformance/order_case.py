@@ -33,7 +33,7 @@ PLACES = {
 CANCELS = {**PLACES, "okx": ("/api/v5/trade/cancel-order",), "bybit": ("/v5/order/cancel",)}
 READS = {
     "binance": ("/api/v3/account",),
-    "binanceusdm": ("/fapi/v*/positionRisk",),
+    "binanceusdm": ("/fapi/v*/account",),
     "binancecoinm": ("/dapi/v1/positionRisk",),
     "okx": ("/api/v5/account/positions",),
     "bybit": ("/v5/position/list",),

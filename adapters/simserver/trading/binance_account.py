@@ -289,10 +289,13 @@ class BinanceAccount:
             "maxWithdrawAmount": sum((b.free for b in owned), zero),
         }
         body: Row = {"assets": [self._rows.asset(one) for one in owned]}
-        body["positions"] = [self._rows.account_position(one) for one in held if one.qty or "v3" not in path]
+        short = "v3" in path
+        body["positions"] = [
+            self._rows.account_position(one, short=short) for one in held if one.qty or one.initial or not short
+        ]
         if self.venue == USDM:
             body |= {name: text(total) for name, total in totals.items()}
-        if "v3" not in path:
+        if not short:
             body |= {"feeTier": 0, "canTrade": True, "canDeposit": False, "canWithdraw": False, "updateTime": 0}
         return body
 

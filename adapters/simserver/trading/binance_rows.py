@@ -226,26 +226,30 @@ class Rows:
             "updateTime": updated_ms,
         }
 
-    def account_position(self, held: Holding) -> Row:
-        """One position in a futures account."""
+    def account_position(self, held: Holding, *, short: bool) -> Row:
+        """One position in a futures account; V3 (short) leaves out leverage and what it was entered at."""
         row: Row = {
             "symbol": held.key,
             "initialMargin": text(held.initial),
             "maintMargin": text(held.maintenance),
             "unrealizedProfit": text(held.pnl),
-            "positionInitialMargin": text(held.initial),
-            "openOrderInitialMargin": "0",
-            "leverage": f"{held.leverage:f}",
-            "isolated": False,
             "positionSide": "BOTH",
-            "entryPrice": text(held.entry),
-            "breakEvenPrice": text(held.entry),
             "positionAmt": f"{held.qty:f}",
             "isolatedMargin": "0",
             "isolatedWallet": "0",
             "updateTime": self._account.wire_ms(held.updated_ns) if held.updated_ns else 0,
+            "notionalValue" if self.venue == COINM else "notional": text(held.value),
         }
-        return row | {"notionalValue" if self.venue == COINM else "notional": text(held.value)}
+        if short:
+            return row
+        return row | {
+            "positionInitialMargin": text(held.initial),
+            "openOrderInitialMargin": "0",
+            "leverage": f"{held.leverage:f}",
+            "isolated": False,
+            "entryPrice": text(held.entry),
+            "breakEvenPrice": text(held.entry),
+        }
 
     def position_risk(self, held: Holding, *, short: bool) -> Row:
         """``positionRisk``; V3 (short) leaves leverage and margin type out."""

@@ -81,10 +81,30 @@ def trade(number: int, *, order_id: int = 1, at: int = TS_MS) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def account(**changes: Any) -> dict[str, Any]:
+    # "Account Information V3", developers.binance.com derivatives/usds-margined-futures (2026-11)
+    return {
+        "totalInitialMargin": "0.00000000", "totalWalletBalance": "122607.35137903", "availableBalance": "23.72469206",
+        "assets": [{
+            "asset": "USDT", "walletBalance": "122607.35137903", "unrealizedProfit": "0.00000000",
+            "marginBalance": "122607.35137903", "crossWalletBalance": "23.72469206", "availableBalance": "23.72469206",
+            "updateTime": 1_625_474_304_765,
+        }],
+        "positions": [{
+            "symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "-1.500", "unrealizedProfit": "0.00000000",
+            "isolatedMargin": "0.00000000", "notional": "0", "isolatedWallet": "0", "initialMargin": "0",
+            "maintMargin": "0", "updateTime": 0,
+        }],
+    } | changes  # fmt: skip
+
+
+def position(**changes: Any) -> dict[str, Any]:
+    return {"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "1"} | changes
+
+
 def usdm(**changes: Any) -> Answers:
     bodies: dict[str, Any] = {
-        "/fapi/v3/balance": [{"asset": "USDT", "balance": "122607.35137903", "availableBalance": "23.72469206"}],
-        "/fapi/v3/positionRisk": [{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "-1.500"}],
+        "/fapi/v3/account": account(),
         "/fapi/v1/openOrders": [],
         "/fapi/v1/openAlgoOrders": [],
         "/fapi/v1/userTrades": [],
@@ -124,15 +144,20 @@ def test_an_account_is_balances_positions_orders_and_no_sequence() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"__fapi__v3__positionRisk": {}},
-        {"__fapi__v3__positionRisk": None},
-        {"__fapi__v3__positionRisk": [{"symbol": "BTCUSDT", "positionSide": "BOTH"}]},
-        {"__fapi__v3__positionRisk": [{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": ""}]},
-        {"__fapi__v3__positionRisk": [{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": 1.5}]},
-        {"__fapi__v3__positionRisk": [{"symbol": "BTCUSDT", "positionSide": "LONG", "positionAmt": "1"}]},
-        {"__fapi__v3__positionRisk": (503, {})},
-        {"__fapi__v3__balance": (400, {"code": -1000, "msg": "x"})},
-        {"__fapi__v3__balance": "nothing"},
+        {"__fapi__v3__account": []},
+        {"__fapi__v3__account": None},
+        {"__fapi__v3__account": {"assets": []}},
+        {"__fapi__v3__account": {"positions": []}},
+        {"__fapi__v3__account": account(positions=None)},
+        {"__fapi__v3__account": account(assets={})},
+        {"__fapi__v3__account": account(assets=[{"asset": "USDT", "balance": "1"}])},
+        {"__fapi__v3__account": account(assets=[{"asset": "USDT", "walletBalance": "NaN"}])},
+        {"__fapi__v3__account": account(positions=[{"symbol": "BTCUSDT", "positionSide": "BOTH"}])},
+        {"__fapi__v3__account": account(positions=[position(positionAmt="")])},
+        {"__fapi__v3__account": account(positions=[position(positionAmt=1.5)])},
+        {"__fapi__v3__account": account(positions=[position(positionSide="LONG")])},
+        {"__fapi__v3__account": (503, {})},
+        {"__fapi__v3__account": (400, {"code": -1000, "msg": "x"})},
         {"__fapi__v1__openOrders": [{"symbol": "BTCUSDT"}]},
         {"__fapi__v1__openAlgoOrders": [{"symbol": "BTCUSDT"}]},
         {"__fapi__v1__openAlgoOrders": {}},
@@ -147,8 +172,8 @@ def test_what_is_not_all_of_an_account_is_no_account(changes: dict[str, Any]) ->
 
 
 def test_a_position_of_a_symbol_nobody_trades_here_shows() -> None:
-    rows = [{"symbol": "XRPUSDT", "positionSide": "BOTH", "positionAmt": "10"}]
-    reading = state(read(dialect(USDM), usdm(__fapi__v3__positionRisk=rows)))
+    rows = [position(symbol="XRPUSDT", positionAmt="10")]
+    reading = state(read(dialect(USDM), usdm(__fapi__v3__account=account(positions=rows))))
     assert reading.state.positions == {"binanceusdm/XRPUSDT": 10}
 
 
@@ -236,7 +261,7 @@ def test_open_orders_are_asked_for_by_symbol_while_that_is_cheaper() -> None:
     assert asked(BinanceOrders(SPOT, crowd)) == [("", 80)]
     whole = dialect(USDM).account_requests(AccountCursor.opening(USDM, TS_MS))
     seldom = dialect(USDM).account_requests(AccountCursor(venue=USDM, since_ms=TS_MS, income_ms=None))
-    assert (sum(r.request.weight for r in whole), sum(r.request.weight for r in seldom)) == (47, 17)
+    assert (sum(r.request.weight for r in whole), sum(r.request.weight for r in seldom)) == (42, 12)
 
 
 def test_a_reading_without_funding_is_whole_and_says_nothing_of_it() -> None:
@@ -429,5 +454,5 @@ def test_what_is_held_is_read_before_what_was_executed(venue):
     states, events = in_order(reads)
     assert sorted(read.key for read in (*states, *events)) == sorted(read.key for read in reads)
     kinds = {read.key.split(":")[0].split("|")[0] for read in states}
-    assert kinds <= {"balance", "open", "openalgo", "positions", "wallet"}
+    assert kinds <= {"account", "balance", "open", "openalgo", "positions", "wallet"}
     assert all(read.key.startswith(("trades", "fills", "executions", "income", "funding")) for read in events)

@@ -166,7 +166,7 @@ async def test_an_account_is_read_after_it_was_asked_for_and_what_cannot_be_read
         states = wire.of(AccountState)
         assert len(states) <= 2  # of those that waited the newest stands for all
         assert all(not state.numbered and state.asked_ns >= asked_ns for state in states)
-        wire.server.faults.set(BadBody(requests=50, topics=("/fapi/v3/balance",), body="truncated"))
+        wire.server.faults.set(BadBody(requests=50, topics=("/fapi/v3/account",), body="truncated"))
         wire.link.read(AccountStateRequest(venue="binanceusdm", since_exec_seq=0, cause="torn", ts_init_ns=asked_ns))
         await wire.until(lambda: wire.of(AccountUnread) != [])
         assert wire.of(AccountUnread)[0].cause == "torn"
