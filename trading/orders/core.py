@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from trading.instruments import InstrumentKind
-from trading.orders import stp, triggers
+from trading.orders import contingency, stp, triggers
 from trading.orders.effects import Effect, Emit, Journal, Reconciled, SendToVenue
 from trading.orders.fsm import OrderEvent
 from trading.orders.inbox import VenueAccount
@@ -315,6 +315,8 @@ class OrderCore(Reconciliation):
                 order.sent_ns = now_ns
             # Queries of the session that ended are not answered any more, so their answers are not waited for.
             order.queries = order.early_queries = order.not_found = 0
+            if order.yields_to:
+                self._yield(order, turn)
             if order.approved.epoch < self._epoch and not order.guards:
                 self._cancel_again(order, "stale: of an older epoch", turn)
             if order.ord_status is OrdStatus.UNKNOWN:
@@ -417,6 +419,10 @@ class OrderCore(Reconciliation):
             text = stp.refusal(o.venue, o.stp)
             if text is not None:
                 return DenyReason.STP_MODE, text
+        if o.contingency is not None:
+            text = contingency.refusal(o, contingency.legs_of(o, [*self._open.values(), *self._done.values()]))
+            if text is not None:
+                return DenyReason.CONTINGENCY, text
         if o.reduce_only:
             text = None if instrument.kind is _SPOT else self._flips(o)
             if text is not None:
@@ -427,6 +433,8 @@ class OrderCore(Reconciliation):
             if original is None or not ready or original.cancel_id or original.replaced_by:
                 # Placing it anyway could execute one intent twice.
                 return DenyReason.DUPLICATE, f"{o.replaces} cannot be replaced any more"
+            if original.proposed.contingency is not None:
+                return DenyReason.CONTINGENCY, f"{o.replaces} is a leg of a list: it is canceled and not replaced"
         return None
 
     def _flips(self, o: ProposedOrder) -> str | None:

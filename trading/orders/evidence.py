@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from trading.orders.contingency import decides, legs_of
 from trading.orders.effects import Emit, SendToVenue
 from trading.orders.fsm import OrderEvent
 from trading.orders.inplace import Chains, is_unchanged
@@ -42,6 +43,7 @@ TERMINAL_EVENT = {
 
 ZERO = Decimal(0)
 _ON_BOOK = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
+_TRIGGERED = _ON_BOOK | {OrdStatus.FILLED}
 
 
 class Evidence(Chains):
@@ -176,10 +178,23 @@ class Evidence(Chains):
             order.early_queries, order.proved_ns = order.queries, turn.now
         order.absent = False
 
+    def _decides(self, order: Order, turn: Turn) -> None:
+        """A leg of a list was triggered or executed: the other goes. One that goes itself decides nothing."""
+        if order.yields_to:
+            return
+        for twin in legs_of(order.proposed, self._open.values()):
+            if not twin.yields_to:
+                twin.yields_to = order.cl_ord_id
+                self.twins_canceled += not self._restoring
+            if not self._restoring:
+                self._yield(twin, turn)
+
     def _triggered(self, order: Order, turn: Turn) -> None:
         order.held = False
         if order.acked and not order.never_found:
             self._apply(order, OrderEvent.TRIGGERED, turn)
+            if order.proposed.contingency is not None and order.is_open:
+                self._decides(order, turn)
         else:
             self._acked(order, turn)
 
@@ -209,6 +224,8 @@ class Evidence(Chains):
                 self._cancel_again(order, "found after it was given up", turn)
         elif order.is_open and order.cancel_id and order.cancel_sent_ns:
             self._apply(order, OrderEvent.CANCEL_SENT, turn, order.cancel_id)
+        if order.proposed.contingency is not None and ord_status in _TRIGGERED and decides(order):
+            self._decides(order, turn)
 
     def _replaced(self, order: Order, m: ExecutionReport, turn: Turn) -> None:
         """The report of a replacement is the ack of the new leg and the end of the old one."""
@@ -248,6 +265,8 @@ class Evidence(Chains):
                 self._apply(order, order.awaited, turn)
             elif order.cancel_id and order.cancel_sent_ns and order.ord_status is OrdStatus.PARTIALLY_FILLED:
                 self._apply(order, OrderEvent.CANCEL_SENT, turn, order.cancel_id)
+        if o.contingency is not None:
+            self._decides(order, turn)
         if self._closing:
             self._trim(m, turn)
 
@@ -288,6 +307,8 @@ class Evidence(Chains):
         """Terminal only when the venue says so and every execution it counted has come in."""
         order.venue_cum_qty = max(order.venue_cum_qty, m.cum_qty - order.prior_qty)
         order.acked = order.acked or event is not OrderEvent.REJECTED
+        if order.proposed.contingency is not None and order.venue_cum_qty:
+            self._decides(order, turn)
         if order.is_open and order.venue_cum_qty > order.cum_qty:
             order.awaited = event
             order.next_query_ns = None

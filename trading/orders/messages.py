@@ -64,6 +64,12 @@ class SelfTradePrevention(Enum):
     NONE = "none"
 
 
+class ContingencyType(Enum):
+    """FIX 1385: how the orders of a list hang together."""
+
+    ONE_CANCELS_THE_OTHER = "one_cancels_the_other"
+
+
 class TimeInForce(Enum):
     """FIX 59; GTX is post-only in the venues' word."""
 
@@ -205,6 +211,13 @@ class TriggeringInstructions(msgspec.Struct, frozen=True, array_like=True):
     close_on_trigger: bool = False
 
 
+class Contingency(msgspec.Struct, frozen=True, array_like=True):
+    """FIX ListID (66) and ContingencyType (1385) of an order that is a leg of a list; `trading.orders.contingency`."""
+
+    list_id: str
+    contingency_type: ContingencyType = ContingencyType.ONE_CANCELS_THE_OTHER
+
+
 # What an order says beyond the plain is left out of its bytes where it is not said: journals stay as they were.
 
 
@@ -234,6 +247,7 @@ class ProposedOrder(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     ts_init_ns: int
     trigger: TriggeringInstructions | None = None
     stp: SelfTradePrevention | None = None
+    contingency: Contingency | None = None
 
 
 class ProposedCancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -303,6 +317,7 @@ class DenyReason(Enum):
     FILTER_MIN_NOTIONAL = "filter_min_notional"
     REDUCE_ONLY = "reduce_only"
     SELF_TRADE = "self_trade"
+    CONTINGENCY = "contingency"
     STP_MODE = "stp_mode"
     TRIGGER = "trigger"
     INSUFFICIENT_BALANCE = "insufficient_balance"
@@ -351,6 +366,7 @@ class NewOrderSingle(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     ts_init_ns: int
     trigger: TriggeringInstructions | None = None
     stp: SelfTradePrevention | None = None
+    contingency: Contingency | None = None
 
 
 class OrderCancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):

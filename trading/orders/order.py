@@ -52,6 +52,8 @@ class Order(msgspec.Struct, kw_only=True):
     ``lost_amend`` is the amendment of it that was given up, and ``lost_qty`` its total at the venue if that took effect
     after all: of one that the venue's record did not show; 0 where the venue itself refused.
 
+    ``yields_to`` is the other leg of its list that was triggered or executed: this one is to be canceled.
+
     ``cancel_refusals`` cancels of it were refused; ``cancel_wish`` is asked for again from ``cancel_after_ns`` on.
     """
 
@@ -69,6 +71,7 @@ class Order(msgspec.Struct, kw_only=True):
     cancel_refusals: int = 0
     cancel_after_ns: int = 0
     cancel_wish: ProposedCancel | None = None
+    yields_to: str = ""
     replaced_by: str = ""
     held: bool = False
     as_new: bool = False
@@ -283,6 +286,7 @@ class Order(msgspec.Struct, kw_only=True):
             now_ns,
             o.trigger,
             o.stp,
+            o.contingency,
         )
 
     def cancel_request(self, epoch: int, now_ns: int) -> OrderCancelRequest:

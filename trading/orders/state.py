@@ -12,6 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from trading.instruments import Instrument
+from trading.orders.contingency import called_off, legs_of
 from trading.orders.effects import Effect, Emit, Journal, Reconciled, SendToVenue
 from trading.orders.fsm import OrderEvent
 from trading.orders.inbox import Inbox, VenueAccount
@@ -109,6 +110,7 @@ class CoreState:
         self._paces: dict[str, Pace] = {venue: Pace() for venue in config.amends_in_place if looks}
         self.amends_by_cancel = 0
         self.amends_in_place = 0
+        self.twins_canceled = 0
 
     @property
     def epoch(self) -> int:
@@ -257,6 +259,8 @@ class CoreState:
             order.awaited = None
             _forget_words(order)
             self._done[key] = order
+            if order.proposed.contingency is not None:
+                self._leg_ended(order)
             if self._closing:
                 self._closing.pop(key, None)
             if len(self._done) > self._config.terminal_orders_max:
@@ -295,10 +299,28 @@ class CoreState:
         elif event is OrderEvent.REJECTED and order.never_found:
             self._excuse(order, turn)
         self._apply(order, event, turn, note.text)
-        if event in CANCEL_REFUSALS and order.replaced_by and not self._restoring:
-            self._gone(order, turn)
+        if event in CANCEL_REFUSALS and not self._restoring:
+            if order.replaced_by:
+                self._gone(order, turn)
+            elif order.yields_to:
+                self._yield(order, turn)
         if event in {OrderEvent.NOT_FOUND, OrderEvent.REJECTED}:
             self._reopen_original(order, turn, note.text)
+
+    def _leg_ended(self, order: Order) -> None:
+        """A leg that ends without an execution decides nothing any more: what is left of the other stays."""
+        if order.cum_qty or order.venue_cum_qty:
+            return
+        for twin in legs_of(order.proposed, self._open.values()):
+            if twin.yields_to == order.cl_ord_id:
+                twin.yields_to, twin.cancel_wish = "", None
+
+    def _yield(self, order: Order, turn: Turn) -> None:
+        """Cancel a leg whose list another one decided, unless that is on its way; what was refused is tried again."""
+        if order.is_open and not order.cancel_id:
+            winner = self.order(order.venue, order.yields_to)
+            reason = f"one cancels the other: {order.yields_to}" if winner is None else called_off(winner)
+            self._cancel_again(order, reason, turn)
 
     def _cancel_refused(self, order: Order, turn: Turn) -> None:
         """What it was refused for only the venue's record can tell, and repeating it must not keep that from coming."""
