@@ -391,6 +391,7 @@ class Orders(Shell):
             ["duplicate_suppressed_total", "counter", {}, core.duplicates_suppressed],
             ["orders_replaced_total", "counter", {"how": "in_place"}, core.amends_in_place],
             ["orders_replaced_total", "counter", {"how": "cancel_and_new"}, core.amends_by_cancel],
+            ["orders_canceled_by_twin_total", "counter", {}, core.twins_canceled],
         ]
         self.tell(ops, Published(topic=Topic.METRICS, key="desk.orders", body={"series": series}, ts_ns=now))
 

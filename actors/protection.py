@@ -40,12 +40,12 @@ from trading.orders.messages import (
 )
 from trading.protection.core import Protection
 from trading.protection.effects import Effect, Say, Stuck, Told, WriteRows
-from trading.protection.held import CancelStop, PlaceStop, StopEffect, StopNotHeld, VenueStops
+from trading.protection.held import CancelExit, ExitNotHeld, HeldEffect, PlaceExit, VenueExits
 from trading.protection.leg import ExitStatus
 from trading.protection.policy import ExitPolicy
 
 STUCK = "PROTECTIVE_EXIT_STUCK"
-NOT_HELD = "PROTECTIVE_STOP_NOT_HELD"
+NOT_HELD = "PROTECTIVE_EXIT_NOT_HELD"
 
 
 _PRICES = frozenset({BookTop, MarkPrice, Trade})
@@ -55,7 +55,7 @@ class ProtectionSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the exits are built from: ``policies`` by strategy. ``ops`` None: nobody looks (virtual time).
 
     ``early_max``: how many facts wait for the journal's history before it is read again. ``orders``: who is asked to
-    have stops held by the venues too, None where the desk alone watches.
+    have exits held by the venues too, None where the desk alone watches.
     """
 
     instruments: dict[str, Instrument]
@@ -77,7 +77,7 @@ class ProtectionActor(Shell):
         """Ask for the epoch and the history."""
         self._setup = setup
         self._core: Protection | None = None
-        self._stops: VenueStops | None = None
+        self._held: VenueExits | None = None
         self._epoch: int | None = None
         self._history: Any = None
         self._early: list[OrderFilled | InternalCross] = []
@@ -123,35 +123,35 @@ class ProtectionActor(Shell):
         self._arm(core, now)
 
     def _order(self, core: Protection, msg: OrderUpdated | OrderDenied | OpenOrders, now: int) -> None:
-        """A word on stops that venues hold."""
-        stops = self._stops
-        if stops is None:
+        """A word on exits that venues hold."""
+        held = self._held
+        if held is None:
             return
         match msg:
             case OpenOrders():
-                stops.on_open_orders(msg.orders)
+                held.on_open_orders(msg.orders)
             case OrderDenied():
-                self._perform_stops(stops.on_denied(msg, now), now)
+                self._perform_held(held.on_denied(msg, now), now)
             case OrderUpdated():
-                fired = stops.on_order(msg, now)
+                fired = held.on_order(msg, now)
                 if fired is not None:
-                    self._perform(core.on_venue_stop(*fired.key, fired.cl_ord_id, now))
+                    self._perform(core.on_venue_exit(*fired.key, fired.reason, fired.cl_ord_id, now))
 
     def _hold(self, core: Protection, now: int) -> None:
-        """Each position has its stop at the venue, where that is wanted."""
-        if self._stops is not None:
-            self._perform_stops(self._stops.plan(core.legs(), now), now)
+        """Each position has its exits at the venue, where that is wanted."""
+        if self._held is not None:
+            self._perform_held(self._held.plan(core.legs(), now), now)
 
-    def _perform_stops(self, effects: Iterable[StopEffect], now: int) -> None:
+    def _perform_held(self, effects: Iterable[HeldEffect], now: int) -> None:
         setup = self._setup
         for effect in effects:
             match effect:
-                case PlaceStop():
+                case PlaceExit():
                     self.tell(setup.governor, effect.order)
-                case CancelStop():
+                case CancelExit():
                     assert setup.orders is not None
                     self.tell(setup.orders, effect.cancel)
-                case StopNotHeld():
+                case ExitNotHeld():
                     told = Told(
                         code=NOT_HELD,
                         level="warning",
@@ -191,8 +191,8 @@ class ProtectionActor(Shell):
         self._core = core = Protection(setup.instruments, setup.policies, epoch)
         core.restore(rows)
         if setup.orders is not None:
-            self._stops = VenueStops(setup.instruments, setup.policies, epoch)
-            self._stops.restore(rows)
+            self._held = VenueExits(setup.instruments, setup.policies, epoch)
+            self._held.restore(rows)
             self.tell(setup.orders, AskOpenOrders(reply_to=self.name))
         # A row is read as soon as it is durable, and told a moment later: at the seam a fact may come from both sides.
         self._in_history = {(r.venue, r.exec_id) for r in rows[-setup.early_max :] if r.exec_id is not None}
@@ -213,9 +213,9 @@ class ProtectionActor(Shell):
     def _fact(self, core: Protection, msg: OrderFilled | InternalCross, now: int) -> None:
         if type(msg) is OrderFilled:
             if (msg.venue, event_id(msg)) not in self._in_history:
-                fired = None if self._stops is None else self._stops.fired_by(msg.cl_ord_id)
+                fired = None if self._held is None else self._held.fired_by(msg.cl_ord_id)
                 if fired is not None:
-                    self._perform(core.on_venue_stop(*fired.key, fired.cl_ord_id, now))
+                    self._perform(core.on_venue_exit(*fired.key, fired.reason, fired.cl_ord_id, now))
                 self._perform(core.on_fill(msg, now))
         elif type(msg) is InternalCross:
             venue = (
@@ -226,7 +226,7 @@ class ProtectionActor(Shell):
 
     def _arm(self, core: Protection, now: int) -> None:
         due = core.next_due_ns()
-        later = None if self._stops is None else self._stops.next_due_ns()
+        later = None if self._held is None else self._held.next_due_ns()
         if later is not None:
             due = later if due is None else min(due, later)
         if due is not None and (self._armed_ns is None or due < self._armed_ns):
@@ -242,8 +242,8 @@ class ProtectionActor(Shell):
             self._armed_ns = None
             self._perform(core.on_timer(now))
             self._hold(core, now)
-            if self._stops is not None:
-                self._stops.passed(now)
+            if self._held is not None:
+                self._held.passed(now)
             self._arm(core, now)
         elif self._setup.ops is not None:
             self.wake_after(self._setup.publish_ns, "publish")
@@ -257,6 +257,9 @@ class ProtectionActor(Shell):
             ["protective_exits_legs", "gauge", {"status": status.value}, n] for status, n in counts.items()
         ]
         series.append(["protective_exits_total", "counter", {}, core.exits])
+        if self._held is not None:
+            counts_there = self._held.counts()
+            series += [["protective_exits_at_venue", "gauge", {"kind": r.value}, n] for r, n in counts_there.items()]
         key = f"{self._setup.cell}.protection"
         self.tell(ops, Published(topic=Topic.METRICS, key=key, body={"series": series}, ts_ns=now))
 

@@ -167,7 +167,8 @@ class ProtectiveExitsConfig(Model):
 
     Distances are per cent of the average entry, 0 leaves one out; a named ``policy`` measures them in average true
     ranges as soon as these are known, and has its own pause. ``watched`` is whose price is compared. ``held_by`` both
-    lets the venue hold a stop below the desk's own watch, where orders travel and the venue can bind it to closing.
+    lets the venue hold a stop below the desk's own watch, where orders travel and the venue can bind it to closing;
+    ``at_venue`` oco the take-profit too, as two orders of which one cancels the other.
     """
 
     enabled: bool = False
@@ -176,6 +177,7 @@ class ProtectiveExitsConfig(Model):
     take_profit_pct: Annotated[Money, Field(lt=100)] = Decimal(4)
     watched: Literal["mark", "last", "index", "touch"] = "mark"
     held_by: Literal["desk", "both"] = "desk"
+    at_venue: Literal["stop_loss", "oco"] = "stop_loss"
     cooldown_s: Annotated[int, Field(ge=1, le=86_400)] = 30
     stuck_s: Annotated[int, Field(ge=1, le=86_400)] = 300
 

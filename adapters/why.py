@@ -161,6 +161,8 @@ def _told(row: JournalRow) -> list[Step]:
             words = f"in place of {replaced}" if replaced else "before anything was sent"
             if body.in_place is not None:
                 words = _amends(body.in_place, replaced or "")
+            elif (listed := body.approved.order.contingency) is not None:
+                words += f", a leg of list {listed.list_id} ({listed.contingency_type.value.replace('_', ' ')})"
             return [step("journal", f"{row.kind.value}, {words}, fencing token {body.approved.epoch}")]
         case CancelBody():
             return [step("cancel", f"{body.cancel.reason} (as {body.cancel_id})")]

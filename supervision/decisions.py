@@ -12,7 +12,7 @@ from adapters.config import DeskConfig
 from adapters.config_orders import ReconcileConfig
 from trading.arbiter.config import ArbiterConfig, StrategyBudget
 from trading.instruments import Instrument
-from trading.protection.policy import ExitPolicy, Watched, preset
+from trading.protection.policy import AtVenue, ExitPolicy, Watched, preset
 from trading.recon.config import ReconConfig
 from trading.risk.limits import InstrumentLimits, RiskLimits
 
@@ -50,6 +50,7 @@ def exit_policy(config: DeskConfig) -> ExitPolicy:
         stop_loss_pct=exits.stop_loss_pct,
         take_profit_pct=exits.take_profit_pct,
         watched=Watched(exits.watched),
+        at_venue=AtVenue(exits.at_venue),
         cooldown_ms=exits.cooldown_s * 1_000,
         stuck_ms=exits.stuck_s * 1_000,
     )

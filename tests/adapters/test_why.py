@@ -13,6 +13,7 @@ from trading.instruments import Instrument, InstrumentKind
 from trading.orders.core import Effect, Journal, OrderCore, OrderCoreConfig
 from trading.orders.journal_rows import (
     AmendedBody,
+    CancelBody,
     InPlace,
     JournalKind,
     JournalRow,
@@ -23,6 +24,7 @@ from trading.orders.journal_rows import (
 )
 from trading.orders.messages import (
     ApprovedOrder,
+    Contingency,
     ExecType,
     ExecutionReport,
     Leg,
@@ -33,6 +35,8 @@ from trading.orders.messages import (
     ProposedOrder,
     Side,
     TimeInForce,
+    TriggeringInstructions,
+    TriggerPriceType,
 )
 
 VENUE = "BINANCEUSDM"
@@ -212,3 +216,31 @@ def test_an_amendment_in_place_tells_what_the_order_was_and_when_it_became_anoth
     assert "amends pd7-1 in place, at the venue pd7-1: 0.010 at 50000, 0.004 of it executed" in told["journal"]
     assert told["ack"] == "amended in place: 0.010 at 50000, 0.004 of it executed, order id V9"
     assert "sent" in told
+
+
+@pytest.mark.req("V-EXEC-5", "P-ORD-15")
+def test_a_leg_of_a_list_tells_of_its_list_and_of_the_twin_that_ended_it() -> None:
+    def row(seq: int, kind: JournalKind, body: RowBody) -> JournalRow:
+        return JournalRow(
+            seq=seq, ts_ns=T0 + seq * MS, kind=kind, venue=VENUE, cl_ord_id="pd7-g2", exec_id=None, parent_id="m-2",
+            epoch=7, body=encode_body(body),
+        )  # fmt: skip
+
+    proposed = ProposedOrder(
+        cl_ord_id="pd7-g2", venue=VENUE, instrument_id=BTC, side=Side.SELL, ord_type=OrdType.TAKE_PROFIT,
+        time_in_force=TimeInForce.IOC, order_qty=Decimal("0.006"), price=None, reduce_only=True,
+        legs=(Leg("maker", "m-2", Decimal("0.006")),), replaces=None, ref_price=Decimal(52000),
+        book_update_id=0, book_ts_recv_ns=T0, story={}, cause="m-2", ts_init_ns=T0,
+        trigger=TriggeringInstructions(Decimal(52000), TriggerPriceType.MARK, True), contingency=Contingency("pd7-l1"),
+    )  # fmt: skip
+    reason = "one cancels the other: pd7-g1 of list pd7-l1 was executed"
+    cancel = ProposedCancel(
+        cl_ord_id="pd7-g2", venue=VENUE, instrument_id=BTC, reason=reason, cause="m-2", ts_init_ns=T0
+    )
+    rows = [
+        row(1, JournalKind.PLACE, PlaceBody(ApprovedOrder(proposed, 7, {}, T0))),
+        row(2, JournalKind.CANCEL, CancelBody(cancel=cancel, cancel_id="pd7-g2-c1")),
+    ]
+    told = {step.name: step.text for step in story_of("pd7-g2", rows).steps}
+    assert "a leg of list pd7-l1 (one cancels the other)" in told["journal"]
+    assert told["cancel"] == f"{reason} (as pd7-g2-c1)"

@@ -12,18 +12,18 @@ from supervision.conformance.order_rig import OrderRig
 from tests.waiting import PATIENCE_S
 from trading.market.events import MarkPrice
 from trading.orders.journal_rows import JournalKind, ProtectEvent, decode_body
-from trading.orders.messages import TargetIntent, TriggerPriceType, Urgency
+from trading.orders.messages import OrdType, TargetIntent, TriggerPriceType, Urgency
 from trading.protection.leg import ExitStatus
 
 VENUES = ("bybit", "binanceusdm", "okx", "binancecoinm")
 
 
 @contextlib.asynccontextmanager
-async def protected(venue, directory):
+async def protected(venue, directory, at_venue="stop_loss"):
     """A desk whose strategies want nothing of their own, and whose positions are closed by themselves."""
     rig = OrderRig(venue, directory)
     config = rig._config
-    exits = config.risk.protective_exits.model_copy(update={"held_by": "both", "cooldown_s": 600})
+    exits = config.risk.protective_exits.model_copy(update={"held_by": "both", "at_venue": at_venue, "cooldown_s": 600})
     risk = config.risk.model_copy(update={"protective_exits": exits})
     strategies = {n: s.model_copy(update={"protective_exits": n == "quoter"}) for n, s in config.strategies.items()}
     rig._config = config.model_copy(update={"risk": risk, "strategies": strategies})
@@ -166,3 +166,33 @@ async def test_a_desk_that_comes_back_knows_the_stop_that_the_venue_holds_for_it
         venue_falls(rig, leg_of(rig).levels.stop_loss)
         await rig.until(lambda: leg_of(rig).status is ExitStatus.COOLING, "the end of the exit", PATIENCE_S)
         assert (held(rig), waiting(rig), len(triggers(rig))) == (0, [], 1)
+
+
+def paired(rig, lots):
+    """Whether both exits are at the venue, each of all that is held."""
+    leg = leg_of(rig)
+    if leg is None or leg.levels is None or rig.instrument.lots_floor(abs(leg.holding.qty)) != lots:
+        return False
+    prices = (leg.levels.stop_loss, leg.levels.take_profit)
+    return sorted(waiting(rig)) == sorted((lots, price, True) for price in prices)
+
+
+@pytest.mark.req("V-EXEC-5", "C-RISK-7", "P-ORD-10")
+@pytest.mark.parametrize("venue", VENUES)
+async def test_stop_and_take_profit_at_the_venue_are_one_list_and_close_a_position_once(venue, tmp_path):
+    async with protected(venue, tmp_path, "oco") as rig:
+        lots = rig.lots(260.0)
+        wants(rig, lots, 1)
+        await rig.until(lambda: paired(rig, lots), "both at the venue", PATIENCE_S)
+        wants(rig, 2 * lots, 2)
+        await rig.until(lambda: paired(rig, 2 * lots), "both of twice as much", PATIENCE_S)
+        venue_falls(rig, leg_of(rig).levels.take_profit)  # it rises, this time
+        await rig.until(lambda: leg_of(rig).status is ExitStatus.COOLING, "the end of the exit", PATIENCE_S)
+        await rig.until(rig.is_settled, "nothing open", PATIENCE_S)
+        assert (held(rig), waiting(rig)) == (0, [])
+        (fired,) = triggers(rig)
+        assert (fired.reason, "its take-profit" in fired.text) == ("take_profit", True)
+        mine = [order for order in rig.core._done.values() if order.proposed.contingency is not None]
+        ends = {(order.proposed.ord_type, order.ord_status.value) for order in mine[-2:]}
+        assert ends == {(OrdType.STOP, "canceled"), (OrdType.TAKE_PROFIT, "filled")}
+        assert rig.core.twins_canceled == 1

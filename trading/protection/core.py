@@ -37,7 +37,7 @@ from trading.orders.messages import (
 from trading.orders.order import filled
 from trading.protection.effects import Effect, Say, Stuck, Told, WriteRows
 from trading.protection.leg import BLOCKING, ExitEvent, ExitStatus, ProtectedLeg
-from trading.protection.levels import Distances, ExitReason, Levels, distances, due, levels
+from trading.protection.levels import WORDS, Distances, ExitReason, Levels, distances, due, levels
 from trading.protection.policy import ExitPolicy
 from trading.protection.prices import MS, WatchedPrices
 from trading.protection.remainder import sellable
@@ -315,12 +315,14 @@ class Protection:
                 out.append(self._trigger(leg, reason, f"{seen[1].value} {seen[0]}", now_ns))
         return out
 
-    def on_venue_stop(self, strategy_id: str, instrument_id: str, cl_ord_id: str, now_ns: int) -> list[Effect]:
-        """A stop that the venue holds for a leg was triggered there: its level was reached, and nothing reopens it."""
+    def on_venue_exit(
+        self, strategy_id: str, instrument_id: str, reason: ExitReason, cl_ord_id: str, now_ns: int
+    ) -> list[Effect]:
+        """An exit that the venue holds for a leg was triggered there: its level was reached, nothing reopens it."""
         leg = self._legs.get((strategy_id, instrument_id))
         if leg is None or leg.status is not ExitStatus.ARMED or leg.levels is None:
             return []
-        return [self._trigger(leg, ExitReason.STOP_LOSS, f"the venue's price (its stop {cl_ord_id})", now_ns)]
+        return [self._trigger(leg, reason, f"the venue's price (its {WORDS[reason]} {cl_ord_id})", now_ns)]
 
     def _trigger(self, leg: ProtectedLeg, reason: ExitReason, seen: str, now_ns: int) -> Effect:
         at = leg.levels

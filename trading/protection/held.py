@@ -1,8 +1,9 @@
-"""Stops that the venue holds below the desk's own watch: one for each position, bound to closing, never more.
+"""Exits that the venue holds below the desk's own watch: one stop for each position, bound to closing, never more.
 
-Owns which stop there has to be and which there is. Does not decide exits: the desk watches every level itself, and a
-stop of the venue that was triggered is a level that was reached. Where both act, both may only close: what is left is
-never turned round. Take-profits stay the desk's: they protect nothing that is lost when the desk is gone.
+Owns which exits there have to be and which there are. Does not decide exits: the desk watches every level itself, and
+an exit of the venue that was triggered is a level that was reached. Where both act, both may only close: what is left
+is never turned round. Take-profits protect nothing that is lost when the desk is gone, and stay the desk's unless a
+policy asks for both: then they are a list of which one cancels the other (`trading.orders.contingency`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from trading.instruments import Instrument
 from trading.orders.fsm import TERMINAL
 from trading.orders.journal_rows import JournalRow, PlaceBody, decode_body
 from trading.orders.messages import (
+    Contingency,
     Leg,
     OrderDenied,
     OrderUpdated,
@@ -31,13 +33,14 @@ from trading.orders.messages import (
 )
 from trading.orders.triggers import SUPPORT
 from trading.protection.leg import ExitStatus, ProtectedLeg
-from trading.protection.policy import ExitPolicy, Watched
+from trading.protection.levels import WORDS, ExitReason
+from trading.protection.policy import AtVenue, ExitPolicy, Watched
 
 MS = 1_000_000
 REPLACE_NS = 1_000 * MS
-"""A stop follows its position at most so often."""
+"""An exit follows its position at most so often."""
 RETRY_NS = (1_000 * MS, 2_000 * MS, 5_000 * MS, 15_000 * MS, 60_000 * MS)
-"""How long a stop that was refused is not asked for again, by how often it was."""
+"""How long an exit that was refused is not asked for again, by how often it was."""
 _SOURCES = {
     Watched.MARK: TriggerPriceType.MARK,
     Watched.LAST: TriggerPriceType.LAST,
@@ -47,11 +50,17 @@ _SOURCES = {
 _CLOSING = frozenset({ExitStatus.TRIGGERING, ExitStatus.EXITING})
 _FIRED = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED, OrdStatus.FILLED})
 
+_TYPES = {ExitReason.STOP_LOSS: OrdType.STOP, ExitReason.TAKE_PROFIT: OrdType.TAKE_PROFIT}
+_REASONS = {ord_type: reason for reason, ord_type in _TYPES.items()}
+
 _Key = tuple[str, str]
+_Slot = tuple[str, str, ExitReason]
+_Terms = tuple[Side, int, Decimal]
+"""Side, lots and price."""
 
 
-class StopStatus(Enum):
-    """Where a stop is."""
+class HeldStatus(Enum):
+    """Where an exit is."""
 
     ASKED = "asked"  # proposed, nothing was heard of it
     HELD = "held"  # the venue holds it
@@ -59,41 +68,54 @@ class StopStatus(Enum):
     LEAVING = "leaving"  # we want it gone
 
 
-class HeldStop(msgspec.Struct, kw_only=True):
-    """One stop, of one strategy in one instrument; ``side`` is the side on which it closes."""
+class HeldExit(msgspec.Struct, kw_only=True):
+    """One exit, of one strategy in one instrument; ``side`` is the side on which it closes.
+
+    ``list_id`` names the list that it is a leg of, "" where it is of none.
+    """
 
     cl_ord_id: str
     key: _Key
+    reason: ExitReason
     side: Side
     lots: int
     price: Decimal
-    status: StopStatus = StopStatus.ASKED
+    list_id: str = ""
+    status: HeldStatus = HeldStatus.ASKED
+
+    @property
+    def slot(self) -> _Slot:
+        """Of each there is one."""
+        return (*self.key, self.reason)
 
 
-class PlaceStop(msgspec.Struct, frozen=True):
-    """Have the governor look at a stop, as at any order."""
+class PlaceExit(msgspec.Struct, frozen=True):
+    """Have the governor look at an exit, as at any order."""
 
     order: ProposedOrder
 
 
-class CancelStop(msgspec.Struct, frozen=True):
-    """Have a stop canceled."""
+class CancelExit(msgspec.Struct, frozen=True):
+    """Have an exit canceled."""
 
     cancel: ProposedCancel
 
 
-class StopNotHeld(msgspec.Struct, frozen=True, kw_only=True):
-    """A stop was refused: the desk's own watch is all that a position has, until it is asked for again."""
+class ExitNotHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """An exit was refused: the desk's own watch is all that a position has of it, until it is asked for again.
+
+    The other leg of its list stays.
+    """
 
     instrument_id: str
     text: str
 
 
-StopEffect = PlaceStop | CancelStop | StopNotHeld
+HeldEffect = PlaceExit | CancelExit | ExitNotHeld
 
 
-class VenueStops:
-    """The stops of all legs. Pure.
+class VenueExits:
+    """The exits of all legs. Pure.
 
     The shell's duties: 1. `restore` from the journal; 2. `on_open_orders`, before which nothing is placed; 3. bring it
     every word on orders that wait, every execution and every denial; 4. `plan` after whatever changed a leg, and by
@@ -104,15 +126,15 @@ class VenueStops:
         self._instruments = {i: x for i, x in instruments.items() if _support(x) is not None}
         self._policies = policies
         self._epoch = epoch
-        self._stops: dict[str, HeldStop] = {}
-        self._of: dict[_Key, str] = {}
-        self._next_ns: dict[_Key, int] = {}
-        self._refused: dict[_Key, int] = {}
+        self._exits: dict[str, HeldExit] = {}
+        self._of: dict[_Slot, str] = {}
+        self._next_ns: dict[_Slot, int] = {}
+        self._refused: dict[_Slot, int] = {}
         self._ready = False
         self._number = 0
 
     def restore(self, rows: Iterable[JournalRow]) -> None:
-        """Every stop that was ever journalled; which of them there still are, the open orders tell."""
+        """Every exit that was ever journalled; which of them there still are, the open orders tell."""
         for row in rows:
             if _GUARD not in row.cl_ord_id:
                 continue
@@ -123,67 +145,62 @@ class VenueStops:
     def on_open_orders(self, open_orders: Iterable[OrderUpdated]) -> None:
         """What there is after a start."""
         listed = {update.cl_ord_id: update for update in open_orders}
-        for name in [name for name in self._stops if name not in listed]:
-            self._forget(self._stops[name])
-        for name in self._stops:
+        for name in [name for name in self._exits if name not in listed]:
+            self._forget(self._exits[name])
+        for name in self._exits:
             self.on_order(listed[name], 0)
         self._ready = True
 
-    def on_order(self, update: OrderUpdated, now_ns: int) -> HeldStop | None:
-        """A word on an order; the stop whose price has come, once."""
-        stop = self._stops.get(update.cl_ord_id)
-        if stop is None:
+    def on_order(self, update: OrderUpdated, now_ns: int) -> HeldExit | None:
+        """A word on an order; the exit whose price has come, once."""
+        held = self._exits.get(update.cl_ord_id)
+        if held is None:
             return None
-        fired = update.ord_status in _FIRED and stop.status is not StopStatus.FIRED
+        fired = update.ord_status in _FIRED and held.status is not HeldStatus.FIRED
         if fired:
-            stop.status = StopStatus.FIRED
-        elif update.ord_status is OrdStatus.PENDING_TRIGGER and stop.status is not StopStatus.FIRED:
+            held.status = HeldStatus.FIRED
+        elif update.ord_status is OrdStatus.PENDING_TRIGGER and held.status is not HeldStatus.FIRED:
             # Where it was to leave, its cancel was refused: it is there, and has to go still.
-            stop.status = StopStatus.HELD
-            self._refused.pop(stop.key, None)
-        elif update.ord_status in TERMINAL and stop.status is StopStatus.ASKED:
-            self._put_off(stop.key, now_ns)
+            held.status = HeldStatus.HELD
+            self._refused.pop(held.slot, None)
+        elif update.ord_status in TERMINAL and held.status is HeldStatus.ASKED:
+            self._put_off(held.slot, now_ns)
         if update.ord_status in TERMINAL:
-            self._forget(stop)
-        return stop if fired else None
+            self._forget(held)
+        return held if fired else None
 
-    def fired_by(self, cl_ord_id: str) -> HeldStop | None:
-        """An execution: the stop that it is of, where that was not known to be triggered."""
-        stop = self._stops.get(cl_ord_id)
-        if stop is None or stop.status is StopStatus.FIRED:
+    def fired_by(self, cl_ord_id: str) -> HeldExit | None:
+        """An execution: the exit that it is of, where that was not known to be triggered."""
+        held = self._exits.get(cl_ord_id)
+        if held is None or held.status is HeldStatus.FIRED:
             return None
-        stop.status = StopStatus.FIRED
-        return stop
+        held.status = HeldStatus.FIRED
+        return held
 
-    def on_denied(self, denied: OrderDenied, now_ns: int) -> list[StopEffect]:
+    def on_denied(self, denied: OrderDenied, now_ns: int) -> list[HeldEffect]:
         """Governor, order core or gateway refused it: it does not exist."""
-        stop = self._stops.get(denied.cl_ord_id)
-        if stop is None:
+        held = self._exits.get(denied.cl_ord_id)
+        if held is None:
             return []
-        self._forget(stop)
-        self._put_off(stop.key, now_ns)
-        text = f"{stop.key[0]}: no stop at the venue for now: {denied.reason.value}: {denied.text}"
-        return [StopNotHeld(instrument_id=denied.instrument_id, text=text)]
+        self._forget(held)
+        self._put_off(held.slot, now_ns)
+        what = f"no {WORDS[held.reason]} at the venue for now ({held.cl_ord_id})"
+        text = f"{held.key[0]}: {what}: {denied.reason.value}: {denied.text}"
+        return [ExitNotHeld(instrument_id=denied.instrument_id, text=text)]
 
-    def plan(self, legs: Iterable[ProtectedLeg], now_ns: int) -> list[StopEffect]:
-        """What has to be placed or to go, so that each position has its stop and no other."""
+    def plan(self, legs: Iterable[ProtectedLeg], now_ns: int) -> list[HeldEffect]:
+        """What has to be placed or to go, so that each position has its exits and no other."""
         if not self._ready:
             return []
-        out: list[StopEffect] = []
+        out: list[HeldEffect] = []
         mine = [leg for leg in legs if leg.instrument_id in self._instruments]
         for leg in mine:
-            key = (leg.strategy_id, leg.instrument_id)
-            stop = self._stops.get(self._of.get(key, ""))
+            if leg.status in _CLOSING:
+                continue
             wanted = self._wanted(leg, mine)
-            if stop is None:
-                if wanted is not None and leg.status is ExitStatus.ARMED and now_ns >= self._next_ns.get(key, 0):
-                    out.append(PlaceStop(self._place(leg, *wanted, now_ns)))
-            elif stop.status is StopStatus.HELD and leg.status not in _CLOSING:
-                same = wanted == (stop.side, stop.lots, stop.price)
-                if not same and (wanted is None or now_ns >= self._next_ns.get(key, 0)):
-                    stop.status = StopStatus.LEAVING
-                    why = "its position is gone" if wanted is None else "its position or its level changed"
-                    out.append(CancelStop(self._cancel(stop, why, now_ns)))
+            stays = self._going(leg, wanted, out, now_ns)
+            if leg.status is ExitStatus.ARMED:
+                self._coming(leg, wanted, stays, out, now_ns)
         return out
 
     def next_due_ns(self) -> int | None:
@@ -192,41 +209,91 @@ class VenueStops:
 
     def passed(self, now_ns: int) -> None:
         """Forget times that have come."""
-        self._next_ns = {key: at for key, at in self._next_ns.items() if at > now_ns}
+        self._next_ns = {slot: at for slot, at in self._next_ns.items() if at > now_ns}
 
     def view(self) -> dict[str, str]:
-        """Each stop and where it is, for operators."""
-        return {stop.cl_ord_id: stop.status.value for stop in self._stops.values()}
+        """Each exit and where it is, for operators."""
+        return {held.cl_ord_id: held.status.value for held in self._exits.values()}
+
+    def counts(self) -> dict[ExitReason, int]:
+        """How many of each kind venues hold, or held until their price came."""
+        there = [held.reason for held in self._exits.values() if held.status is not HeldStatus.ASKED]
+        return {reason: there.count(reason) for reason in ExitReason}
 
     # --- Inside ----------------------------------------------------------------------------------------
 
-    def _wanted(self, leg: ProtectedLeg, legs: Iterable[ProtectedLeg]) -> tuple[Side, int, Decimal] | None:
-        """Side, lots and price of the stop that a position has to have; None where it can have none."""
+    def _wanted(self, leg: ProtectedLeg, legs: Iterable[ProtectedLeg]) -> dict[ExitReason, _Terms]:
+        """The exits that a position has to have; none where it can have none."""
         at = leg.levels
-        if at is None or at.stop_loss is None or not leg.holding.qty:
-            return None
+        if at is None or not leg.holding.qty:
+            return {}
         long = leg.holding.qty > 0
         others = [other.holding.qty for other in legs if other.instrument_id == leg.instrument_id]
         if any(qty and (qty > 0) is not long for qty in others):
-            return None  # at the venue the two are one position, and what closes this one could open that
+            return {}  # at the venue the two are one position, and what closes this one could open that
         lots = self._instruments[leg.instrument_id].lots_floor(abs(leg.holding.qty))
-        return (Side.SELL if long else Side.BUY, lots, at.stop_loss) if lots else None
+        prices = {ExitReason.STOP_LOSS: at.stop_loss}
+        if self._policies[leg.strategy_id].at_venue is AtVenue.OCO:
+            prices[ExitReason.TAKE_PROFIT] = at.take_profit
+        side = Side.SELL if long else Side.BUY
+        return {reason: (side, lots, price) for reason, price in prices.items() if price is not None and lots}
 
-    def _place(self, leg: ProtectedLeg, side: Side, lots: int, price: Decimal, now_ns: int) -> ProposedOrder:
+    def _going(
+        self, leg: ProtectedLeg, wanted: Mapping[ExitReason, _Terms], out: list[HeldEffect], now_ns: int
+    ) -> list[HeldExit]:
+        """Cancel what is not wanted any more; the exits of a leg that stay."""
+        stays: list[HeldExit] = []
+        for reason in ExitReason:
+            slot = (leg.strategy_id, leg.instrument_id, reason)
+            held = self._exits.get(self._of.get(slot, ""))
+            if held is None:
+                continue
+            terms = wanted.get(reason)
+            alone = len(wanted) > 1 and not held.list_id
+            if held.status is HeldStatus.LEAVING:
+                continue
+            if terms == (held.side, held.lots, held.price) and not alone:
+                stays.append(held)
+            elif held.status is HeldStatus.HELD and (terms is None or now_ns >= self._next_ns.get(slot, 0)):
+                held.status = HeldStatus.LEAVING
+                why = "its position is gone" if terms is None else "its position or its level changed"
+                out.append(CancelExit(self._cancel(held, why, now_ns)))
+        return stays
+
+    def _coming(
+        self,
+        leg: ProtectedLeg,
+        wanted: Mapping[ExitReason, _Terms],
+        stays: list[HeldExit],
+        out: list[HeldEffect],
+        now_ns: int,
+    ) -> None:
+        """Place what is missing, into the list of what stays; the stop first."""
+        list_id = next((held.list_id for held in stays), "")
+        for reason, terms in wanted.items():
+            slot = (leg.strategy_id, leg.instrument_id, reason)
+            if slot in self._of or now_ns < self._next_ns.get(slot, 0):
+                continue
+            self._number += 1
+            if len(wanted) > 1 and not list_id:
+                list_id = f"pd{self._epoch:x}-l{self._number}"
+            out.append(PlaceExit(self._place(leg, reason, terms, list_id if len(wanted) > 1 else "", now_ns)))
+
+    def _place(self, leg: ProtectedLeg, reason: ExitReason, terms: _Terms, list_id: str, now_ns: int) -> ProposedOrder:
+        side, lots, price = terms
         one = self._instruments[leg.instrument_id]
         support = _support(one)
         assert support is not None
         asked = _SOURCES[self._policies[leg.strategy_id].watched]
         source = asked if asked in support else TriggerPriceType.LAST
-        key = (leg.strategy_id, leg.instrument_id)
-        self._number += 1
-        intent_id = f"{leg.strategy_id}:stop:{self._epoch}:{self._number}"
+        what = reason.value.replace("_", " ")
+        intent_id = f"{leg.strategy_id}:{WORDS[reason]}:{self._epoch}:{self._number}"
         order = ProposedOrder(
             cl_ord_id=f"pd{self._epoch:x}{_GUARD}{self._number}",
             venue=one.venue,
             instrument_id=one.instrument_id,
             side=side,
-            ord_type=OrdType.STOP,
+            ord_type=_TYPES[reason],
             time_in_force=TimeInForce.IOC,
             order_qty=one.qty(lots),
             price=None,
@@ -236,59 +303,61 @@ class VenueStops:
             ref_price=price,
             book_update_id=0,
             book_ts_recv_ns=now_ns,
-            story={"why": f"stop loss of {leg.name} at the venue, {leg.holding.qty} held"},
+            story={"why": f"{what} of {leg.name} at the venue, {leg.holding.qty} held"},
             cause=intent_id,
             ts_init_ns=now_ns,
             trigger=TriggeringInstructions(price, source, close_on_trigger=True),
+            contingency=Contingency(list_id) if list_id else None,
         )
         self._know(order)
-        self._next_ns[key] = now_ns + REPLACE_NS
+        self._next_ns[(leg.strategy_id, leg.instrument_id, reason)] = now_ns + REPLACE_NS
         return order
 
-    def _cancel(self, stop: HeldStop, why: str, now_ns: int) -> ProposedCancel:
-        one = self._instruments[stop.key[1]]
+    def _cancel(self, held: HeldExit, why: str, now_ns: int) -> ProposedCancel:
+        one = self._instruments[held.key[1]]
         return ProposedCancel(
-            cl_ord_id=stop.cl_ord_id,
+            cl_ord_id=held.cl_ord_id,
             venue=one.venue,
             instrument_id=one.instrument_id,
             reason=why,
-            cause=stop.cl_ord_id,
+            cause=held.cl_ord_id,
             ts_init_ns=now_ns,
         )
 
     def _know(self, order: ProposedOrder) -> None:
-        one, trigger = self._instruments.get(order.instrument_id), order.trigger
-        if one is None or trigger is None:
+        one, trigger, reason = self._instruments.get(order.instrument_id), order.trigger, _REASONS.get(order.ord_type)
+        if one is None or trigger is None or reason is None:
             return
-        key = (order.legs[0].strategy_id, order.instrument_id)
-        stop = HeldStop(
+        held = HeldExit(
             cl_ord_id=order.cl_ord_id,
-            key=key,
+            key=(order.legs[0].strategy_id, order.instrument_id),
+            reason=reason,
             side=order.side,
             lots=one.lots_floor(order.order_qty),
             price=trigger.trigger_price,
+            list_id="" if order.contingency is None else order.contingency.list_id,
         )
-        before = self._of.get(key)
+        before = self._of.get(held.slot)
         if before is not None:
-            self._stops.pop(before, None)
-        self._stops[order.cl_ord_id], self._of[key] = stop, order.cl_ord_id
+            self._exits.pop(before, None)
+        self._exits[order.cl_ord_id], self._of[held.slot] = held, order.cl_ord_id
 
-    def _forget(self, stop: HeldStop) -> None:
-        self._stops.pop(stop.cl_ord_id, None)
-        if self._of.get(stop.key) == stop.cl_ord_id:
-            del self._of[stop.key]
+    def _forget(self, held: HeldExit) -> None:
+        self._exits.pop(held.cl_ord_id, None)
+        if self._of.get(held.slot) == held.cl_ord_id:
+            del self._of[held.slot]
 
-    def _put_off(self, key: _Key, now_ns: int) -> None:
-        often = self._refused[key] = self._refused.get(key, 0) + 1
-        self._next_ns[key] = now_ns + RETRY_NS[min(often, len(RETRY_NS)) - 1]
+    def _put_off(self, slot: _Slot, now_ns: int) -> None:
+        often = self._refused[slot] = self._refused.get(slot, 0) + 1
+        self._next_ns[slot] = now_ns + RETRY_NS[min(often, len(RETRY_NS)) - 1]
 
 
 _GUARD = "-g"
-"""What the ids of these stops have that no other order's has: the arbiter's have a code in its place."""
+"""What the ids of these orders have that no other order's has: the arbiter's have a code in its place."""
 
 
 def is_guard(order: ProposedOrder) -> bool:
-    """Whether an order is a stop of this module."""
+    """Whether an order is an exit of this module."""
     return order.trigger is not None and order.trigger.close_on_trigger and _GUARD in order.cl_ord_id
 
 

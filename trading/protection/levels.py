@@ -26,6 +26,10 @@ class ExitReason(Enum):
     TAKE_PROFIT = "take_profit"
 
 
+WORDS = {ExitReason.STOP_LOSS: "stop", ExitReason.TAKE_PROFIT: "take-profit"}
+"""What an order that closes at such a level is called."""
+
+
 class Distances(msgspec.Struct, frozen=True):
     """How far the levels are from the entry: a price where ``*_atr`` is not None, else per cent; 0 is no level.
 

@@ -23,6 +23,13 @@ class Watched(Enum):
     TOUCH = "touch"
 
 
+class AtVenue(Enum):
+    """What a venue holds of a position's exits, where it is asked to hold any."""
+
+    STOP_LOSS = "stop_loss"
+    OCO = "oco"  # the take-profit too: one cancels the other
+
+
 class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How far from the average entry a position is closed; 0 leaves that side out.
 
@@ -36,6 +43,7 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True):
     stop_loss_atr: Decimal = Decimal(0)
     take_profit_atr: Decimal = Decimal(0)
     watched: Watched = Watched.MARK
+    at_venue: AtVenue = AtVenue.STOP_LOSS
     stale_ms: int = 5_000
     cooldown_ms: int = 30_000
     stuck_ms: int = 300_000
