@@ -68,6 +68,10 @@ class HeldStatus(Enum):
     LEAVING = "leaving"  # we want it gone
 
 
+_THERE = frozenset({HeldStatus.ASKED, HeldStatus.HELD})
+"""Where nobody here wants it gone, and its price has not come."""
+
+
 class HeldExit(msgspec.Struct, kw_only=True):
     """One exit, of one strategy in one instrument; ``side`` is the side on which it closes.
 
@@ -102,7 +106,7 @@ class CancelExit(msgspec.Struct, frozen=True):
 
 
 class ExitNotHeld(msgspec.Struct, frozen=True, kw_only=True):
-    """An exit was refused: the desk's own watch is all that a position has of it, until it is asked for again.
+    """An exit was refused, or ended of itself: the desk's own watch is all there is of it, until it is asked for again.
 
     The other leg of its list stays.
     """
@@ -130,6 +134,7 @@ class VenueExits:
         self._of: dict[_Slot, str] = {}
         self._next_ns: dict[_Slot, int] = {}
         self._refused: dict[_Slot, int] = {}
+        self._lost: dict[_Slot, str] = {}
         self._ready = False
         self._number = 0
 
@@ -166,6 +171,8 @@ class VenueExits:
         elif update.ord_status in TERMINAL and held.status is HeldStatus.ASKED:
             self._put_off(held.slot, now_ns)
         if update.ord_status in TERMINAL:
+            if held.status in _THERE:
+                self._lost[held.slot] = _not_held(held, f"{update.ord_status.value}: {update.text}")
             self._forget(held)
         return held if fired else None
 
@@ -184,8 +191,7 @@ class VenueExits:
             return []
         self._forget(held)
         self._put_off(held.slot, now_ns)
-        what = f"no {WORDS[held.reason]} at the venue for now ({held.cl_ord_id})"
-        text = f"{held.key[0]}: {what}: {denied.reason.value}: {denied.text}"
+        text = _not_held(held, f"{denied.reason.value}: {denied.text}")
         return [ExitNotHeld(instrument_id=denied.instrument_id, text=text)]
 
     def plan(self, legs: Iterable[ProtectedLeg], now_ns: int) -> list[HeldEffect]:
@@ -201,6 +207,7 @@ class VenueExits:
             stays = self._going(leg, wanted, out, now_ns)
             if leg.status is ExitStatus.ARMED:
                 self._coming(leg, wanted, stays, out, now_ns)
+        self._lost.clear()
         return out
 
     def next_due_ns(self) -> int | None:
@@ -272,6 +279,8 @@ class VenueExits:
         list_id = next((held.list_id for held in stays), "")
         for reason, terms in wanted.items():
             slot = (leg.strategy_id, leg.instrument_id, reason)
+            if slot in self._lost:
+                out.append(ExitNotHeld(instrument_id=leg.instrument_id, text=self._lost[slot]))
             if slot in self._of or now_ns < self._next_ns.get(slot, 0):
                 continue
             self._number += 1
@@ -350,6 +359,10 @@ class VenueExits:
     def _put_off(self, slot: _Slot, now_ns: int) -> None:
         often = self._refused[slot] = self._refused.get(slot, 0) + 1
         self._next_ns[slot] = now_ns + RETRY_NS[min(often, len(RETRY_NS)) - 1]
+
+
+def _not_held(held: HeldExit, why: str) -> str:
+    return f"{held.key[0]}: no {WORDS[held.reason]} at the venue for now ({held.cl_ord_id}): {why}"
 
 
 _GUARD = "-g"

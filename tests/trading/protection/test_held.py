@@ -220,6 +220,8 @@ def test_a_refused_stop_is_told_and_asked_for_ever_more_patiently(stops, bench):
     order = stops.placed()
     stops.told(order, OrdStatus.PENDING_NEW)
     assert stops.told(order, OrdStatus.REJECTED) is None
+    (told,) = stops.plan()
+    assert f"({order.cl_ord_id}): rejected" in told.text
     assert stops.plan() == []
 
 
@@ -326,6 +328,16 @@ def test_a_take_profit_that_is_refused_leaves_the_stop_and_is_told_and_asked_for
     again = pairs.placed()
     assert (again.ord_type, again.contingency) == (OrdType.TAKE_PROFIT, stop.contingency)
     assert set(pairs.core.view().values()) == {"held", "asked"}
+
+
+@pytest.mark.req("C-RISK-7")
+def test_a_leg_that_another_hand_cancels_is_told_and_placed_again_and_the_other_stays(pairs, bench, pair):
+    bench.later(1_100)
+    pairs.told(pair[1], OrdStatus.CANCELED)
+    told, placed = pairs.plan()
+    assert f"no take-profit at the venue for now ({pair[1].cl_ord_id}): canceled" in told.text
+    assert (placed.order.ord_type, placed.order.contingency) == (OrdType.TAKE_PROFIT, pair[0].contingency)
+    assert pairs.core.view()[pair[0].cl_ord_id] == "held"
 
 
 def test_a_stop_of_a_time_before_lists_makes_way_for_a_pair(bench, stops, held):
