@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders import triggers
+from trading.orders import contingency, triggers
 from trading.orders.messages import (
     NewOrderSingle,
     OrderCancelReplaceRequest,
@@ -40,9 +40,10 @@ def set_apart(command: NewOrderSingle | OrderCancelRequest | OrderCancelReplaceR
 def limited(command: NewOrderSingle, kind: InstrumentKind) -> bool:
     """Whether the order is one with a limit, now or once it is triggered.
 
-    ``ValueError`` for one that waits for what its venue does not hold, or whose price does not go with its type.
+    ``ValueError`` for one that waits for what its venue does not hold, whose price does not go with its type, and for a
+    leg of a list that nothing binds to closing: that is a list of the venue's own, which none of these wires says.
     """
-    why = triggers.refusal(command, kind)
+    why = triggers.refusal(command, kind) or contingency.unbound(command)
     if why is not None:
         raise ValueError(why)
     priced = command.ord_type in triggers.PRICED

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from trading.orders.messages import ProposedOrder
+from trading.orders.messages import NewOrderSingle, ProposedOrder
 from trading.orders.order import Order
 
 LEGS_MAX = 2
@@ -42,16 +42,26 @@ def decides(order: Order) -> bool:
     return order.cum_qty > 0 or order.venue_cum_qty > 0 or (order.is_open and order.acked and not order.waits)
 
 
+def unbound(order: ProposedOrder | NewOrderSingle) -> str | None:
+    """Why an order cannot be a leg of any list: it could execute beside the other; None when it can, or is of none."""
+    contingency, trigger = order.contingency, order.trigger
+    if contingency is None or (trigger is not None and trigger.close_on_trigger and order.reduce_only):
+        return None
+    words = "has to wait for its trigger, bound to closing: both could execute"
+    return f"contingency: a leg of {contingency.list_id} {words}"
+
+
 def refusal(order: ProposedOrder, others: Iterable[Order]) -> str | None:
     """Why an order cannot be a leg of its list beside ``others``; None when it can, or is of no list."""
-    contingency, trigger = order.contingency, order.trigger
+    contingency = order.contingency
     if contingency is None:
         return None
     list_id, others = contingency.list_id, list(others)
     if _LIST_ID.fullmatch(list_id) is None:
         return f"contingency.list_id: {list_id[:40]!r} is not 1 to 32 letters, digits, - and _"
-    if trigger is None or not (trigger.close_on_trigger and order.reduce_only):
-        return f"contingency: a leg of {list_id} has to wait for its trigger, bound to closing: both could execute"
+    text = unbound(order)
+    if text is not None:
+        return text
     if order.replaces is not None:
         return f"contingency: a leg of {list_id} replaces nothing; cancel the other order and place this one"
     for other in others:

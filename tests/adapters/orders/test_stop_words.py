@@ -16,6 +16,7 @@ from adapters.orders.okx import OkxOrders
 from adapters.orders.wire import Events
 from tests.adapters.orders.commands import BTC, INSTRUMENTS, TS_MS, TS_NS, answer, cancel, instrument, place, status
 from trading.orders.messages import (
+    Contingency,
     ExecType,
     OrdStatus,
     OrdType,
@@ -321,3 +322,21 @@ def test_a_spot_order_that_waits_is_told_from_one_on_the_book_by_one_letter():
     (triggered,) = dialect(SPOT).decode_user(json.dumps(event | {"w": True}).encode(), TS_NS)
     assert (triggered.exec_type, triggered.ord_status) == (ExecType.TRIGGERED, OrdStatus.NEW)
     assert held.exec_id != triggered.exec_id
+
+
+@pytest.mark.req("V-EXEC-5", "P-ORD-10")
+@pytest.mark.parametrize("venue", [USDM, COINM, "okx", "bybit"])
+@pytest.mark.parametrize("ord_type", [OrdType.STOP, OrdType.TAKE_PROFIT])
+def test_a_leg_of_a_list_is_an_order_of_the_venue_like_any_other(venue, ord_type):
+    """The list is the desk's: each leg has an id, a request and a fate of its own."""
+    alone = stop(BTC[venue], ord_type)
+    leg = msgspec.structs.replace(alone, contingency=Contingency("pd1-l1"))
+    assert dialect(venue).encode(leg, TS_MS) == dialect(venue).encode(alone, TS_MS)
+
+
+@pytest.mark.req("V-EXEC-5")
+@pytest.mark.parametrize("venue", [SPOT, USDM, COINM, "okx", "bybit"])
+def test_a_leg_that_nothing_binds_to_closing_is_not_sent(venue):
+    unbound = stop(BTC[venue], OrdType.STOP_LIMIT, closes=False, contingency=Contingency("pd1-l1"))
+    with pytest.raises(ValueError, match="a leg of pd1-l1"):
+        dialect(venue).encode(unbound, TS_MS)

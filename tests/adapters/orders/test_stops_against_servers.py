@@ -13,6 +13,7 @@ from tests.adapters.orders.commands import cancel, place, status
 from tests.adapters.orders.test_against_servers import Desk, desk, eventually
 from tests.adapters.simserver.trading.conftest import ALL, Bench
 from trading.orders.messages import (
+    Contingency,
     ExecType,
     ExecutionReport,
     NewOrderSingle,
@@ -227,3 +228,33 @@ async def test_each_source_of_prices_is_watched_by_itself(venue: str, symbol: st
         assert [one.cl_ord_id for one in bench.server.account.working() if one.waits]
         price_comes(d, bench, order.trigger.trigger_price, kind)
         await eventually(lambda: filled(d, order.cl_ord_id) == order.order_qty)
+
+
+@pytest.mark.req("V-EXEC-5", "P-ORD-10", "P-VEN-1")
+@pytest.mark.parametrize("first", [OrdType.STOP, OrdType.TAKE_PROFIT], ids=["stop", "take_profit"])
+@pytest.mark.parametrize(("venue", "symbol"), CONTRACTS)
+async def test_a_venue_holds_both_legs_and_what_comes_second_closes_nothing_more(
+    venue: str, symbol: str, first: OrdType
+) -> None:
+    """Both triggered in one race: the first closes what is held, the other ends with nothing executed."""
+    async with desk(venue, symbol) as (d, bench):
+        await own(d, bench)
+        both = {
+            kind: msgspec.structs.replace(
+                waiting(d, bench, kind, cl_ord_id=f"pd1-{kind.value[0]}-1", reduce_only=True),
+                contingency=Contingency("pd1-l1"),
+            )
+            for kind in (OrdType.STOP, OrdType.TAKE_PROFIT)
+        }
+        for order in both.values():
+            await hold(d, order)
+        second = next(kind for kind in both if kind is not first)
+        for kind in (first, second):
+            trigger = both[kind].trigger
+            assert trigger is not None
+            price_comes(d, bench, trigger.trigger_price)
+        await eventually(lambda: filled(d, both[first].cl_ord_id) == bench.qty)
+        found = await asked(d, both[second].cl_ord_id, waits=True)
+        assert found is None or (found.ord_status is not OrdStatus.PENDING_TRIGGER and not found.cum_qty)
+        assert filled(d, both[second].cl_ord_id) == 0
+        assert not bench.server.account.exchange.account.position(d.market.instrument_id).qty
