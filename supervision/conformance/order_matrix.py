@@ -21,6 +21,7 @@ from supervision.conformance import (
     order_fills,
     order_kinds,
     order_limits,
+    order_lists,
     order_stops,
     order_submit,
 )
@@ -47,6 +48,7 @@ CASES: tuple[OrderCase, ...] = (
     *order_fills.CASES,
     *order_amends.CASES,
     *order_stops.CASES,
+    *order_lists.CASES,
     *order_account.CASES,
     *order_limits.CASES,
 )

@@ -33,6 +33,7 @@ from trading.operators import Published, Topic
 from trading.orders.core import OrderCore
 from trading.orders.messages import (
     ApprovedOrder,
+    Contingency,
     Leg,
     OrdType,
     ProposedCancel,
@@ -121,6 +122,8 @@ class OrderRig(Rig):
         """A count that a case compares at its end with what it has become."""
         self.successor = ""
         """The order that replaces it, where one does."""
+        self.twin = ""
+        """The other leg of its list, where it is one of two."""
         self.wanted_lots = 0
         """What a case wanted in all of the order that it is about."""
         self.places = (0, 0)
@@ -374,6 +377,7 @@ class OrderRig(Rig):
         replaces: str | None = None,
         ord_type: OrdType = OrdType.LIMIT,
         trigger: TriggeringInstructions | None = None,
+        contingency: Contingency | None = None,
     ) -> str:
         """Have an order placed that is so many ticks worse than the best price of its own side; its ClOrdID."""
         order = self.order(
@@ -430,6 +434,7 @@ class OrderRig(Rig):
             cause="case",
             ts_init_ns=now,
             trigger=trigger,
+            contingency=contingency,
         )
 
     def trade_at(self, cl_ord_id: str, lots: int) -> None:

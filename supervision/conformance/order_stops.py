@@ -61,38 +61,40 @@ def price_falls(rig: OrderRig, bps: int = 2 * FAR_BPS) -> None:
     rig.server.account.on_price(one.instrument_id, TriggerPriceType.LAST, one.price(ticks))
 
 
-def _held(rig: OrderRig) -> Decimal:
+def held(rig: OrderRig) -> Decimal:
+    """What the venue says is held of a contract."""
     return rig.server.account.exchange.account.position(rig.instrument.instrument_id).qty
 
 
-async def _position(rig: OrderRig) -> None:
+async def position(rig: OrderRig) -> None:
     """What the stop is to close: what is held already is made long, and is part of it."""
     one = rig.instrument
     for _ in range(_TRIES):
         await rig.until(rig.is_sure, "a desk that may trade", 10.0)
         lots = rig.lots(USD)
         if _contract(rig):
-            held = _held(rig)
-            lots -= one.lots_floor(held) if held > 0 else -one.lots_floor(-held)
+            there = held(rig)
+            lots -= one.lots_floor(there) if there > 0 else -one.lots_floor(-there)
         if lots > 0:
             ticks = rig.top().bids[0][0] * 50 // 10_000
             name = rig.place(Side.BUY, away_ticks=-ticks, lots=lots, time_in_force=TimeInForce.IOC)
             await rig.until(lambda name=name: has(rig, name, *ENDS), "a position", 10.0)  # type: ignore[misc]
             if not has(rig, name, "filled"):
                 continue  # on a busy machine a permit may have run out
-        rig.wanted_lots = one.lots_floor(_held(rig)) if _contract(rig) else lots
+        rig.wanted_lots = one.lots_floor(held(rig)) if _contract(rig) else lots
         return
     raise NotInTimeError(rig.name, "a position", 10.0, rig.state_in_words())
 
 
 async def _guarded(rig: OrderRig) -> None:
     """A position, and a stop at the venue that will close it."""
-    await _position(rig)
+    await position(rig)
     rig.noted_name = place_stop(rig)
     await rig.until(lambda: has(rig, rig.noted_name, HELD), f"{rig.noted_name} held", 5.0)
 
 
-async def _ended(rig: OrderRig, name: str, *wanted: str) -> None:
+async def ended(rig: OrderRig, name: str, *wanted: str) -> None:
+    """Until the desk has said one of these of an order."""
     await rig.until(lambda: has(rig, name, *wanted), f"{name} {' or '.join(wanted)}", 8.0)
 
 
@@ -102,7 +104,7 @@ async def _ended(rig: OrderRig, name: str, *wanted: str) -> None:
 async def _fires(rig: OrderRig) -> int | None:
     acted = rig.clock.mono_ns()
     price_falls(rig)
-    await _ended(rig, rig.noted_name, "filled")
+    await ended(rig, rig.noted_name, "filled")
     return acted
 
 
@@ -110,14 +112,14 @@ async def _place_late(rig: OrderRig) -> int | None:
     """The level was passed before the stop was placed."""
     acted = rig.clock.mono_ns()
     rig.noted_name = place_stop(rig, -FAR_BPS)
-    await _ended(rig, rig.noted_name, "rejected")
+    await ended(rig, rig.noted_name, "rejected")
     return acted
 
 
 async def _cancel(rig: OrderRig) -> int | None:
     acted = rig.clock.mono_ns()
     rig.cancel(rig.noted_name)
-    await _ended(rig, rig.noted_name, "canceled")
+    await ended(rig, rig.noted_name, "canceled")
     price_falls(rig)
     return acted
 
@@ -128,7 +130,7 @@ async def _core_dies(rig: OrderRig) -> int | None:
     rig.drill("orders")
     rig.ask_again()
     price_falls(rig)
-    await _ended(rig, rig.noted_name, "filled")
+    await ended(rig, rig.noted_name, "filled")
     return acted
 
 
@@ -137,14 +139,14 @@ async def _venue_restarts(rig: OrderRig) -> int | None:
     await rig.restart_server(0.4)
     await rig.until(rig.is_sure, "certainty", 15.0)
     price_falls(rig)
-    await _ended(rig, rig.noted_name, "filled")
+    await ended(rig, rig.noted_name, "filled")
     return acted
 
 
 async def _sell_half_first(rig: OrderRig) -> int | None:
     """Half of the position is closed by another hand before the stop's price comes."""
     acted = rig.clock.mono_ns()
-    half = max(1, rig.instrument.lots_floor(_held(rig)) // 2)
+    half = max(1, rig.instrument.lots_floor(held(rig)) // 2)
     rig.server.account.force_fill(rig.server.feed.find(rig.instrument.instrument_id), Side.SELL, half, "web_half")
     await asyncio.sleep(0.05)
     price_falls(rig)
@@ -155,7 +157,7 @@ async def _sell_half_first(rig: OrderRig) -> int | None:
 async def _nobody_hears(rig: OrderRig) -> int | None:
     acted = rig.clock.mono_ns()
     price_falls(rig)
-    await _ended(rig, rig.noted_name, "filled")
+    await ended(rig, rig.noted_name, "filled")
     return acted
 
 
@@ -164,7 +166,7 @@ async def _cut(rig: OrderRig) -> int | None:
     acted = rig.clock.mono_ns()
     rig.server.faults.set(f.Disconnect(connections=privates(rig)))
     price_falls(rig)
-    await _ended(rig, rig.noted_name, "filled")
+    await ended(rig, rig.noted_name, "filled")
     return acted
 
 
@@ -173,7 +175,7 @@ async def _cancel_too_late(rig: OrderRig) -> int | None:
     acted = rig.clock.mono_ns()
     price_falls(rig)
     rig.cancel(rig.noted_name)
-    await _ended(rig, rig.noted_name, "filled")
+    await ended(rig, rig.noted_name, "filled")
     return acted
 
 
@@ -186,8 +188,8 @@ def _closed_once(rig: OrderRig, _began_ns: int) -> str:
     wanted = rig.instrument.qty(rig.wanted_lots)
     if order.filled != wanted or status(rig, rig.noted_name) != "filled" or len(order.numbers) != 1:
         return f"{rig.noted_name} is {status(rig, rig.noted_name)}, {order.filled} of {wanted}, {sorted(order.numbers)}"
-    if _contract(rig) and _held(rig):
-        return f"{_held(rig)} is held"
+    if _contract(rig) and held(rig):
+        return f"{held(rig)} is held"
     return ""
 
 
@@ -208,7 +210,7 @@ def _not_turned_round(rig: OrderRig, _began_ns: int) -> str:
     order = rig.truth.orders[rig.noted_name]
     if not order.filled:
         return f"{rig.noted_name} was not executed: nothing was tried"
-    return f"{_held(rig)} is held: the position was turned round" if _held(rig) else ""
+    return f"{held(rig)} is held: the position was turned round" if held(rig) else ""
 
 
 def _not_closing(rig: OrderRig) -> None:
@@ -280,7 +282,7 @@ CASES = (
         ("a stop is placed whose level the price has passed", "refused by the venue: it never is there"),
         OrderStrike(
             quiet=True,
-            before=_position,
+            before=position,
             act=_place_late,
             signs=(f"{ORDER}rejected",),
             within_ms=800,

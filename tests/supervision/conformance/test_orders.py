@@ -9,7 +9,7 @@ import pytest
 
 from supervision.cli import main
 from supervision.conformance import order_guards as guards
-from supervision.conformance import order_matrix
+from supervision.conformance import order_lists, order_matrix
 from supervision.conformance.errands import Errand
 from supervision.conformance.markets import VENUES
 from supervision.conformance.order_matrix import CASES, by_id, errands, report, run_errand
@@ -60,6 +60,15 @@ async def test_what_the_websocket_left_unanswered_is_asked_about_and_orders_go_b
     assert [told(outcome) for outcome in found] == [(*one, "") for one in cases]
     assert [outcome.sign for outcome in found] == ["order:unknown", "ORDER_ENTRY"]
     again = await run_errand(Errand("ORD-W-03", "binanceusdm", guards.SAID_AGAIN.name))
+    assert again.green, again.reason
+
+
+@pytest.mark.req("V-EXEC-5", "P-ORD-10", "P-VEN-2", "P-VEN-3")
+async def test_of_two_orders_that_close_a_position_one_cancels_the_other_through_crash_loss_and_race():
+    cases = (("ORD-O-03", "bybit"), ("ORD-O-05", "okx"), ("ORD-O-07", "binanceusdm"))
+    found = await asyncio.gather(*(run_errand(Errand(*one)) for one in cases))
+    assert [told(outcome) for outcome in found] == [(*one, "") for one in cases]
+    again = await run_errand(Errand("ORD-O-01", "binancecoinm", order_lists.NOBODY_CANCELS.name))
     assert again.green, again.reason
 
 
