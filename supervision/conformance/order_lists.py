@@ -372,7 +372,8 @@ CASES = (
         _strike(
             _falls,
             1_000,
-            faults=lambda v: [f.RestError(requests=3, topics=WAITING_CANCELS[v])],
+            # More than the wire tries by itself.
+            faults=lambda v: [f.RestError(requests=7, topics=WAITING_CANCELS[v])],
             must_act=("rest_error",),
             resolve_ms=8_000,
             after=_closed_by_cancels,
