@@ -57,7 +57,7 @@ ENDS = frozenset({OrdStatus.CANCELED, OrdStatus.FILLED, OrdStatus.EXPIRED, OrdSt
 class Walk:
     """One core, one venue, and the wire between them in the hands of a seeded enemy."""
 
-    def __init__(self, seed: int, *, amends: bool) -> None:
+    def __init__(self, seed: int, *, amends: bool, holds_triggers: bool = False) -> None:
         self.random = random.Random(seed)
         self.now = 1_790_000_000_000_000_000
         sim = SimConfig(
@@ -66,6 +66,7 @@ class Walk:
             report_latency_ns=0,
             latency_jitter_ns=0,
             write_ahead=False,
+            holds_triggers=holds_triggers,
         )
         self.venue = SimVenue(VENUE, [BTC], sim, seed)
         config = OrderCoreConfig(amend_unsupported=() if amends else (VENUE,))
