@@ -389,6 +389,7 @@ class OrderRig(Rig):
             replaces=replaces,
             ord_type=ord_type,
             trigger=trigger,
+            contingency=contingency,
         )
         core = self.core
         assert core is not None
@@ -407,6 +408,7 @@ class OrderRig(Rig):
         replaces: str | None = None,
         ord_type: OrdType = OrdType.LIMIT,
         trigger: TriggeringInstructions | None = None,
+        contingency: Contingency | None = None,
     ) -> ProposedOrder:
         """The order that `place` has placed, which nobody has seen yet."""
         core = self.core
