@@ -55,7 +55,6 @@ FIRST = (
 SPREAD = (
     "tests/adapters/ccxt_venues/",
     "tests/adapters/streams/",
-    "tests/fuzz/",
     "tests/supervision/conformance/",
     "tests/supervision/simulation/",
     "tests/supervision/test_wired_orders.py",

@@ -1,15 +1,18 @@
-"""Fuzz one target by coverage: ``campaign.py TARGET --corpus DIR [--recordings FILE...] [libFuzzer options]``.
+"""Fuzz targets by coverage: ``campaign.py TARGET... --corpus DIR [--recordings FILE...] [libFuzzer options]``.
 
 Starts from the target's seeds (and messages of recordings, when they are named) and keeps what it learns in the corpus.
 Python is instrumented, C is not: the native codec runs beside the Python one and must agree with it. A finding ends
-the run with a traceback and leaves its bytes as ``crash-*`` in the corpus's folder.
+the run with a traceback and leaves its bytes as ``crash-*`` in the corpus's folder. Of several targets each has a
+process and a corpus of its own, ``DIR/TARGET``, and says what it has to say in ``DIR/TARGET.log``.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
+import traceback
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -57,22 +60,48 @@ def changed(data: bytes, max_size: int, seed: int) -> bytes:
 
 
 def main() -> None:
-    """Fuzz until libFuzzer's limits (``-runs``, ``-max_total_time``) or a finding."""
+    """Fuzz each until libFuzzer's limits (``-runs``, ``-max_total_time``) or a finding; exit code 1 after any."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", choices=sorted(fuzz_targets.TARGETS))
+    parser.add_argument("targets", nargs="+", choices=sorted(fuzz_targets.TARGETS))
     told = parser.add_mutually_exclusive_group(required=True)
     told.add_argument("--corpus", type=Path, help="where what is learned is kept")
     told.add_argument("--case", type=Path, help="tell the target one case, as a finding left it, and no more")
     parser.add_argument("--recordings", type=Path, nargs="*", default=[])
     chosen, options = parser.parse_known_args()
-    target, _ = fuzz_targets.TARGETS[chosen.target]
     if chosen.case is not None:
-        target(chosen.case.read_bytes())
+        for name in chosen.targets:
+            fuzz_targets.TARGETS[name][0](chosen.case.read_bytes())
         return
-    plant(chosen.corpus, [*fuzz_targets.cases(chosen.target), *recorded(chosen.recordings)])
-    defaults = ["-max_len=65536", "-timeout=20", "-rss_limit_mb=1500", f"-artifact_prefix={chosen.corpus}/../"]
-    atheris.Setup([sys.argv[0], *defaults, *options, str(chosen.corpus)], target, custom_mutator=changed)
+    more = recorded(chosen.recordings)
+    if len(chosen.targets) == 1:
+        fuzz(chosen.targets[0], chosen.corpus, more, options)
+    chosen.corpus.mkdir(parents=True, exist_ok=True)
+    codes = [apart(name, chosen.corpus, more, options) for name in chosen.targets]
+    sys.exit(int(any(codes)))
+
+
+def fuzz(name: str, corpus: Path, more: list[bytes], options: list[str]) -> None:
+    """Fuzz one target; libFuzzer ends the process."""
+    plant(corpus, [*fuzz_targets.cases(name), *more])
+    defaults = ["-max_len=65536", "-timeout=20", "-rss_limit_mb=1500", f"-artifact_prefix={corpus}/../"]
+    target, _ = fuzz_targets.TARGETS[name]
+    atheris.Setup([sys.argv[0], *defaults, *options, str(corpus)], target, custom_mutator=changed)
     atheris.Fuzz()
+
+
+def apart(name: str, folder: Path, more: list[bytes], options: list[str]) -> int:
+    """Fuzz one target in a process that has all that is instrumented already; its exit code."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    log = os.open(folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    try:
+        fuzz(name, folder / name, more, options)
+    except Exception:
+        traceback.print_exc()
+    os._exit(70)
 
 
 if __name__ == "__main__":
