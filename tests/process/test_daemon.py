@@ -82,7 +82,8 @@ def test_without_ops_orders_go_on_and_ops_comes_back(daemon):
     }
     daemon.wait("more orders", lambda: orders(2), PATIENCE_S)
     assert braked == {Level.RUN}
-    daemon.wait("nothing held, by no person's hand", daemon.trading, PATIENCE_S)
+    # Late data holds a market for a moment on a busy machine; what a person has to lift would stay.
+    daemon.wait("no brake that stays", lambda: _staying(daemon) == [], PATIENCE_S)
 
 
 @pytest.mark.req("P-SAFE-4", "P-SAFE-14")
@@ -191,6 +192,12 @@ def test_ctrl_c_ends_every_process_in_time_and_nothing_was_doubled_or_lost(daemo
     assert len(names) == len(set(names)) > 3
     # Nothing that rested was left behind.
     assert daemon.propdesk("status")[1]["daemon"] == "dead"
+
+
+def _staying(daemon):
+    """Brakes that nothing lifts by itself; None when nobody answers."""
+    brakes = (daemon.get("/api/ui/control-state") or {}).get("brakes")
+    return None if brakes is None else [brake for brake in brakes if brake["release"] != "auto"]
 
 
 def _mode(daemon):
