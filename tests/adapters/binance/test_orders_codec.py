@@ -114,17 +114,21 @@ def test_a_simulated_venue_reads_exactly_what_was_meant(instrument, side, tif, l
     assert decode(body, instrument, RequestKind.NEW) == sent
 
 
+def replacing(new: NewOrderSingle) -> OrderCancelReplaceRequest:
+    """The same order in the place of pd-0; what is a leg of a list is not replaced."""
+    terms = {name: value for name, value in msgspec.structs.asdict(new).items() if name != "contingency"}
+    return OrderCancelReplaceRequest(**terms, orig_cl_ord_id="pd-0")
+
+
 def test_a_spot_replacement_is_cancel_and_new_or_nothing():
-    sent = OrderCancelReplaceRequest(
-        **{**msgspec.structs.asdict(order(SPOT_BTC)), "orig_cl_ord_id": "pd-0"},
-    )
+    sent = replacing(order(SPOT_BTC))
     body = encode_replace(sent, SPOT_BTC)
     assert b"cancelReplaceMode=STOP_ON_FAILURE" in body
     assert decode(body, SPOT_BTC, RequestKind.REPLACE) == sent
 
 
 def test_a_futures_replacement_keeps_the_id_of_the_original():
-    sent = OrderCancelReplaceRequest(**{**msgspec.structs.asdict(order(USDM_BTC)), "orig_cl_ord_id": "pd-0"})
+    sent = replacing(order(USDM_BTC))
     body = encode_replace(sent, USDM_BTC)
     assert body == b"symbol=BTCUSDT&side=BUY&quantity=0.001&price=61800.5&origClientOrderId=pd-0"
     read = decode(body, USDM_BTC, RequestKind.REPLACE)
