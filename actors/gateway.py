@@ -30,6 +30,7 @@ from trading.orders.messages import (
     OrderStatusRequest,
     TimeInForce,
 )
+from trading.orders.numbers import unsound_order
 from trading.risk.limits import OPERATOR
 
 _SECOND_NS = 1_000_000_000
@@ -97,7 +98,11 @@ class Gateway(Shell):
                 return
             assert instrument is not None
             permitted = self._wall_ns()
-            payload = self._say(msg, instrument)
+            try:
+                payload = self._say(msg, instrument)
+            except ValueError as trouble:
+                self._deny(msg, DenyReason.FAT_FINGER, str(trouble)[:200])
+                return
             encoded = self._wall_ns()
             if self._log is not None:
                 self._log.append(self.mono_ns(), msg.cl_ord_id)
@@ -143,8 +148,12 @@ class Gateway(Shell):
         if msg.trigger is None or not msg.trigger.close_on_trigger:
             if price is None:
                 return DenyReason.FAT_FINGER, "an order without a price has no bound that could be checked here"
-            notional = instrument.notional(msg.order_qty, price)
-            if notional > setup.max_order_notional_usd:
+            try:
+                notional = instrument.notional(msg.order_qty, price)
+                within = notional <= setup.max_order_notional_usd
+            except ArithmeticError:
+                return DenyReason.FAT_FINGER, unsound_order(msg)
+            if not within:
                 return DenyReason.FAT_FINGER, f"notional {notional:.2f} USD, limit {setup.max_order_notional_usd} USD"
         recent = self._recent
         while recent and recent[0] <= now - _SECOND_NS:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from actors.gateway import Gateway, GatewaySetup
-from actors.messages import BrakeSet, BrakesStated, LinkUp, ReconcileWanted, VenueUp
+from actors.messages import AccountWanted, BrakeSet, BrakesStated, LinkUp, ReconcileWanted, VenueUp
 from adapters.clock import Clock
 from adapters.limits.limiter import Limiter
 from adapters.orders.client import NotSent, Outcome
@@ -29,6 +29,7 @@ from adapters.orders.link import (
     TimerFailed,
 )
 from adapters.orders.news import MarginCalled, Unread
+from adapters.orders.rereading import Rereading
 from adapters.orders.user_stream import CaughtUp, Pushed
 from adapters.orders.wire import Ambiguous, Limited, WireCommand
 from trading.brakes import Level
@@ -76,6 +77,7 @@ class LiveGateway(Gateway):
         self._incarnation = 0
         self._up = False
         self._said = 0
+        self._rereading = Rereading()
         self.ambiguous = 0
         self.unread = 0
         self._closing: asyncio.Task[None] | None = None
@@ -191,9 +193,15 @@ class LiveGateway(Gateway):
             self.tell(self._setup.orders, event)
         elif type(event) is Unread:
             self.unread += 1
+            if self._rereading.wanted(self.mono_ns()):
+                self._read_anew()
             self._event("error", "USER_STREAM_UNREAD", f"{event.reason}: {event.payload[:160]!r}")
         elif type(event) is MarginCalled:
             self._event("error", "MARGIN_CALL", event.text)
+
+    def _read_anew(self) -> None:
+        """It may have been an execution: what was executed the account lists too."""
+        self.tell(self._setup.orders, AccountWanted(venue=self._setup.venue, cause="unread"))
 
     def _not_sent(self, item: NotSent) -> None:
         """Nothing of it reached the venue. A cancel is said again by the order core, a duplicate stands already."""
@@ -287,6 +295,8 @@ class LiveGateway(Gateway):
             self._brake(BANNED, "")
         self._state_brakes()
         self._still_up()
+        if self._rereading.due(self.mono_ns()):
+            self._read_anew()
         status, labels = self._link.status(), {"venue": self._setup.venue}
         series: list[list[object]] = [
             ["order_requests_in_flight", "gauge", labels, status.in_flight],

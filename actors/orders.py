@@ -389,6 +389,7 @@ class Orders(Shell):
             ["orders_inflight_queries_max", "gauge", {}, queue.queries_max],
             ["orders_unknown", "gauge", {}, len(core.unknown_orders())],
             ["duplicate_suppressed_total", "counter", {}, core.duplicates_suppressed],
+            ["order_reports_malformed_total", "counter", {}, core.malformed],
             ["orders_replaced_total", "counter", {"how": "in_place"}, core.amends_in_place],
             ["orders_replaced_total", "counter", {"how": "cancel_and_new"}, core.amends_by_cancel],
             ["orders_canceled_by_twin_total", "counter", {}, core.twins_canceled],

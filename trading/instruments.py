@@ -77,8 +77,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _units(value: Decimal, step: Decimal, what: str, instrument_id: str) -> int:
-    units = value / step
-    whole = int(units)
+    try:
+        units = value / step
+        whole = int(units)
+    except (ArithmeticError, ValueError):
+        raise ValueError(f"{what} {str(value)[:60]} of {instrument_id} is no number") from None
     if units != whole:
         raise ValueError(f"{what} {value} of {instrument_id} is not a multiple of {step}")
     return whole

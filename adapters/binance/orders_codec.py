@@ -169,7 +169,11 @@ def _terms(order: _Amending, instrument: Instrument) -> str:
 def _number(value: Decimal, step: Decimal, units: Callable[[Decimal], int], name: str) -> str:
     """All digits, no exponent, no trailing zeros."""
     # One remainder says what ``units`` would; whatever is wrong is then said in its words.
-    if value % step or not value > 0:
+    try:
+        wrong = value % step or not value > 0
+    except ArithmeticError:
+        raise ValueError(f"{name} {str(value)[:60]} is no number") from None
+    if wrong:
         units(value)
         raise ValueError(f"{name} {value} is not above zero")
     text = str(value)

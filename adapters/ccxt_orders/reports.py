@@ -22,6 +22,7 @@ from trading.orders.messages import (
     Side,
     TimeInForce,
 )
+from trading.orders.numbers import is_number
 
 Row = Mapping[str, Any]
 
@@ -50,7 +51,7 @@ def amount(source: Row, name: str, default: Decimal | None = None) -> Decimal:
         number = Decimal(str(value))
     except InvalidOperation:
         number = Decimal("nan")
-    if not number.is_finite() or len(str(value)) > 40:
+    if not is_number(number) or len(str(value)) > 40:
         raise BadReply(f"{name} is {str(value)[:40]!r}, not a decimal number")
     return number
 

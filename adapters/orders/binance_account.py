@@ -327,6 +327,6 @@ def _asked(parts: Parts, instrument: Instrument, order_id: str) -> str:
     source = r.row(r.parse(part.body))
     if part.status == 200:
         return r.text(source, "clientOrderId")
-    if source.get("code") in {-2013, -2026}:
+    if source.get("code") in (-2013, -2026):
         return ""
     raise r.BadReply(f"order {order_id} of {instrument.symbol}: {part.body[:80]!r}")

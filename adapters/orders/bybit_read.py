@@ -134,7 +134,7 @@ def _trigger(source: r.Row) -> TriggeringInstructions | None:
     if not price:
         return None
     kind = _TRIGGER_BY.get(r.text_or(source, "triggerBy"), TriggerPriceType.LAST)
-    return TriggeringInstructions(price, kind, source.get("closeOnTrigger") in {True, "true"})
+    return TriggeringInstructions(price, kind, source.get("closeOnTrigger") in (True, "true"))
 
 
 def report_id(instrument: Instrument, order_id: str, kind: ExecType, event_ns: int) -> str:

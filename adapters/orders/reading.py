@@ -70,8 +70,8 @@ def truth(source: Row, name: str) -> bool:
     value = source.get(name)
     if isinstance(value, bool):
         return value
-    if value in {"true", "false"}:
-        return bool(value == "true")
+    if isinstance(value, str) and value in {"true", "false"}:
+        return value == "true"
     raise BadReply(f"{name} is {_shown(value)}, neither true nor false")
 
 
@@ -90,7 +90,8 @@ def amount(source: Row, name: str) -> Decimal:
 
 def amount_or(source: Row, name: str, default: Decimal) -> Decimal:
     """The same, or ``default`` where the venue says none."""
-    return default if source.get(name) in {None, ""} else amount(source, name)
+    value = source.get(name)
+    return default if value is None or value == "" else amount(source, name)
 
 
 def time_ns(source: Row, name: str) -> int:

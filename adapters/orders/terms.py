@@ -14,18 +14,40 @@ from trading.orders.messages import (
     OrdType,
     TriggeringInstructions,
 )
+from trading.orders.numbers import is_number, unsound_order
 
 Entry = TypeVar("Entry", NewOrderSingle, OrderCancelReplaceRequest)
 _PLAIN = frozenset({OrdType.LIMIT, OrdType.MARKET})
 
 
 def plain_terms(command: Entry) -> Entry:
-    """The same order; ``ValueError`` for one that waits for a trigger, which would go out as what it is not."""
+    """The same order; ``ValueError`` for one that waits for a trigger, which would go out as what it is not.
+
+    So is one whose terms are no numbers above zero.
+    """
     if command.trigger is not None or command.ord_type not in _PLAIN:
         raise ValueError(
             f"trigger: {command.ord_type.value} orders are not sent to {command.venue}; watch the price here"
         )
+    numbered(command)
     return command
+
+
+def numbered(command: NewOrderSingle | OrderCancelReplaceRequest) -> None:
+    """``ValueError`` with the field's name where a term of an order is no number above zero: a venue would read one."""
+    qty, price, trigger = command.order_qty, command.price, command.trigger
+    if trigger is None and is_number(qty) and qty > 0 and (price is None or (is_number(price) and price > 0)):
+        return
+    unsound = unsound_order(command)
+    if unsound:
+        raise ValueError(unsound)
+    for name, value in (
+        ("order_qty", qty),
+        ("price", price),
+        ("trigger.trigger_price", None if trigger is None else trigger.trigger_price),
+    ):
+        if value is not None and value <= 0:
+            raise ValueError(f"{name}: {value} is not above zero")
 
 
 def set_apart(command: NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest) -> bool:
@@ -43,6 +65,7 @@ def limited(command: NewOrderSingle, kind: InstrumentKind) -> bool:
     ``ValueError`` for one that waits for what its venue does not hold, whose price does not go with its type, and for a
     leg of a list that nothing binds to closing: that is a list of the venue's own, which none of these wires says.
     """
+    numbered(command)
     why = triggers.refusal(command, kind) or contingency.unbound(command)
     if why is not None:
         raise ValueError(why)

@@ -23,6 +23,8 @@ from trading.orders.messages import (
     OrdType,
     Side,
     TimeInForce,
+    TriggeringInstructions,
+    TriggerPriceType,
 )
 
 VENUE = "binanceusdm"
@@ -265,3 +267,21 @@ def test_an_operators_own_reduction_passes_hold_and_kill_and_nothing_else_of_his
     assert [name for _, name in read_sent(setup.sent_log)] == ["pd1-a-1"]
     reasons = [d.reason for d in bench.take(OrderDenied)]
     assert reasons == [DenyReason.PERMIT_MODE, DenyReason.PERMIT_MODE, DenyReason.PERMIT_EPOCH]
+
+
+@pytest.mark.req("P-RSK-1", "P-SAFE-4")
+@pytest.mark.parametrize("word", ["NaN", "sNaN", "Infinity", "-Infinity", "-0", "-1", "0", "1E+50", "0.0001"])
+@pytest.mark.parametrize("field", ["order_qty", "price", "trigger"])
+def test_an_order_with_what_is_no_number_is_denied_and_the_gate_stays_open(bench, setup, permit, order, field, word):
+    permit()
+    gateway = bench.start(f"gateway.{VENUE}", Gateway, msgspec.structs.replace(setup, max_order_notional_usd=10**9))
+    if field == "trigger":
+        trigger = TriggeringInstructions(Decimal(word), TriggerPriceType.MARK, True)
+        bad = {"ord_type": OrdType.STOP, "price": None, "reduce_only": True, "trigger": trigger}
+    else:
+        bad = {field: Decimal(word)}
+    bench.tell(f"gateway.{VENUE}", order("pd1-a-1", **bad), order("pd1-a-2"))
+    assert [(d.cl_ord_id, bool(d.text)) for d in bench.take(OrderDenied)] == [("pd1-a-1", True)]
+    assert [w.command.cl_ord_id for w in bench.take(WireOut)] == ["pd1-a-2"]
+    assert (gateway.sent, gateway.denied) == (1, 1)
+    assert bench.take(ActorFailed) == []

@@ -12,12 +12,18 @@ from adapters.dropcopy.booked import JournalTail
 from adapters.dropcopy.reader import RecordReader
 from adapters.journal.store import open_reader, read_rows
 from adapters.orders.link import OrderLinkSpec
+from adapters.orders.news import Unread
 from adapters.orders.okx_read import id_in
+from adapters.orders.user_stream import Pushed
+from adapters.simserver.faults import Gap
+from supervision.conformance.order_case import USER, has, resting
+from supervision.conformance.order_rig import OrderRig
 from supervision.conformance.rig import Rig
 from supervision.order_accounts import PAPER_KEYS
 from tests.waiting import PATIENCE_S
 from trading.dropcopy.execution import compare
 from trading.orders.journal_rows import JournalKind, ReportBody, decode_body
+from trading.orders.messages import Side
 
 VENUES = ("binance", "binanceusdm", "binancecoinm", "okx", "bybit")
 FILLS = frozenset({JournalKind.FILL, JournalKind.PARTIAL})
@@ -116,6 +122,26 @@ async def test_a_desk_that_lost_sight_of_a_venue_hears_again_that_it_is_up(tmp_p
             lambda: ("VENUE_DOWN", scope) in {(b.code, b.scope) for b in governor.brakes}, "its hold", PATIENCE_S
         )
         await rig.until(lambda: scope not in {b.scope for b in governor.brakes}, "its return", PATIENCE_S)
+        assert rig.trouble_inside() == []
+    finally:
+        await rig.close()
+
+
+@pytest.mark.req("P-VEN-3", "P-ORD-4")
+async def test_a_word_of_the_stream_that_cannot_be_read_has_the_account_read_for_what_it_may_have_been(tmp_path):
+    rig = OrderRig("bybit", tmp_path)
+    try:
+        await rig.start()
+        await rig.until_trading(PATIENCE_S)
+        await rig.settle()
+        name = await resting(rig, Side.BUY, 900.0)
+        rig.server.faults.set(Gap(messages=1_000, topics=USER))
+        rig.trade_at(name, 1)
+        assert not has(rig, name, "partially_filled")
+        rig.gateway._heard(Pushed(event=Unread(reason="execQty is 'NaN'", payload=b"{}"), ts_ns=0))
+        await rig.until(lambda: has(rig, name, "partially_filled", "filled"), "the execution", PATIENCE_S)
+        assert rig.gateway.unread == 1
+        rig.server.faults.clear()
         assert rig.trouble_inside() == []
     finally:
         await rig.close()

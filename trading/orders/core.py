@@ -52,6 +52,7 @@ from trading.orders.messages import (
     VenueCommand,
     VenueEvent,
 )
+from trading.orders.numbers import is_number, unsound_event, unsound_order
 from trading.orders.order import Order
 from trading.orders.reconcile import Reconciliation
 from trading.orders.reduce_only import leaves_of, room
@@ -81,7 +82,7 @@ class OrderCore(Reconciliation):
     def on_approved(self, m: ApprovedOrder, now_ns: int) -> list[Effect]:
         """Journal the order; it goes out when the row is durable.
 
-        ``ValueError`` when its legs are not the whole of it.
+        Denied when it holds what is no number; ``ValueError`` when its legs are not the whole of it.
         """
         o = m.order
         key = (o.venue, o.cl_ord_id)
@@ -90,9 +91,11 @@ class OrderCore(Reconciliation):
             self.duplicates_suppressed += 1
             return []
         legs = o.legs
-        if (legs[0].qty if len(legs) == 1 else sum([leg.qty for leg in legs], _ZERO)) != o.order_qty:
-            raise ValueError(f"legs of {o.cl_ord_id} do not sum to {o.order_qty}: {legs}")
-        refusal = self._refusal(m)
+        refusal = self._unsound(o)
+        if refusal is None:
+            if (legs[0].qty if len(legs) == 1 else sum([leg.qty for leg in legs], _ZERO)) != o.order_qty:
+                raise ValueError(f"legs of {o.cl_ord_id} do not sum to {o.order_qty}: {legs}")
+            refusal = self._refusal(m)
         if refusal is not None:
             turn = Turn(now_ns)
             self._deny(m, *refusal, turn)
@@ -214,6 +217,10 @@ class OrderCore(Reconciliation):
     def on_venue(self, m: VenueEvent, now_ns: int) -> list[Effect]:
         """Anything a venue said, from whichever source, in any order, any number of times."""
         turn = Turn(now_ns)
+        unsound = unsound_event(m)
+        if unsound:
+            self._malformed(m, unsound, turn)
+            return self._close(turn)
         match m:
             case ExecutionReport():
                 self._execution(m, turn)
@@ -401,6 +408,15 @@ class OrderCore(Reconciliation):
             original.apply(OrderEvent.REPLACE_SENT, row.ts_ns)
 
     # Refusals
+
+    def _unsound(self, o: ProposedOrder) -> tuple[DenyReason, str] | None:
+        """Why an order cannot be reckoned with; no such one is approved, so it says that something else failed."""
+        legs, qty, price = o.legs, o.order_qty, o.price
+        numbers = qty and is_number(qty) and (price is None or (price and is_number(price))) and o.ref_price.is_finite()
+        if numbers and len(legs) == 1 and legs[0].qty is qty and o.trigger is None:
+            return None
+        text = unsound_order(o)
+        return (DenyReason.FILTER_LOT, text) if text else None
 
     def _refusal(self, m: ApprovedOrder) -> tuple[DenyReason, str] | None:
         o = m.order

@@ -27,6 +27,7 @@ from trading.orders.messages import (
     OrderCancelReject,
     OrderStatusReport,
     OrdStatus,
+    VenueEvent,
 )
 from trading.orders.order import EXTERNAL, Order, filled
 from trading.orders.reduce_only import surplus
@@ -42,6 +43,7 @@ TERMINAL_EVENT = {
 
 
 ZERO = Decimal(0)
+_SECOND_NS = 1_000 * MS
 _ON_BOOK = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 _TRIGGERED = _ON_BOOK | {OrdStatus.FILLED}
 
@@ -68,6 +70,20 @@ class Evidence(Chains):
             self._foreign(m, turn)
             return
         self._report(order, m, turn)
+
+    def _malformed(self, m: VenueEvent, text: str, turn: Turn) -> None:
+        """What cannot be reckoned with is counted, written down once a second, and asked for again: never booked."""
+        self.malformed += 1
+        cl_ord_id = m.cl_ord_id if isinstance(m, ExecutionReport | OrderStatusReport) else ""
+        if turn.now - self._malformed_ns.get(m.venue, 0) >= _SECOND_NS:
+            self._malformed_ns[m.venue] = turn.now
+            note = NoteBody(text=f"malformed {type(m).__name__}: {text}")
+            self._row(turn, JournalKind.NOTE, None, note, venue=m.venue, ref=cl_ord_id)
+        order = self._meant(m.venue, cl_ord_id) if cl_ord_id else None
+        if order is not None and order.is_open and order.next_query_ns is None:
+            self._query(order, turn)
+        if isinstance(m, FundingPayment) or (isinstance(m, ExecutionReport) and m.exec_type is ExecType.TRADE):
+            self._ask_account(m.venue, "gap", turn)
 
     def _told_amended(self, m: ExecutionReport, turn: Turn) -> bool:
         """See to what ``m`` says of an amendment in place, before anybody asks whether its id came before.

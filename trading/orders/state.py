@@ -104,6 +104,9 @@ class CoreState:
         # Reduce-only orders that may rest, in the order they came: a shrinking position may leave them without cause.
         self._closing: dict[tuple[str, str], None] = {}
         self.duplicates_suppressed = 0
+        self.malformed = 0
+        # By venue when something malformed of it was last written down.
+        self._malformed_ns: dict[str, int] = {}
         # By (venue, client order id there) the order that it is here, for orders that were ever amended in place.
         self._standing: dict[tuple[str, str], str] = {}
         looks = config.amend_latency_ms_max > 0

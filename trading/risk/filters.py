@@ -8,9 +8,16 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from trading.instruments import Instrument
-from trading.orders.messages import DenyReason, Side
+from trading.orders.messages import DenyReason, ProposedOrder, Side
+from trading.orders.numbers import is_number, unsound_order
 
 Refusal = tuple[DenyReason, str]
+_UNSOUND = {
+    "price": DenyReason.FILTER_TICK,
+    "ref_price": DenyReason.PRICE_BAND,
+    "trigger.trigger_price": DenyReason.TRIGGER,
+}
+"""Why an order is denied by the field that is no number; for quantities it is the lot."""
 
 
 def check_filters(instrument: Instrument, qty: Decimal, price: Decimal, reduce_only: bool = False) -> Refusal | None:
@@ -24,16 +31,22 @@ def check_filters(instrument: Instrument, qty: Decimal, price: Decimal, reduce_o
     return check_notional(instrument, instrument.notional(qty, price))
 
 
+def check_numbers(order: ProposedOrder) -> Refusal | None:
+    """The first field that holds what cannot be reckoned with, by its name; asked before anything is compared."""
+    text = unsound_order(order)
+    return (_UNSOUND.get(text.partition(":")[0], DenyReason.FILTER_LOT), text) if text else None
+
+
 def check_grid(instrument: Instrument, qty: Decimal, price: Decimal) -> Refusal | None:
     """The filters that look at price and quantity each alone."""
     i = instrument
-    # NaN compares false with everything, so it is refused before anything is compared.
-    if not price.is_finite() or price <= 0 or price % i.tick_size:
+    # NaN cannot be compared, and the remainder of what is too long cannot be had: both are refused before.
+    if not is_number(price) or price <= 0 or price % i.tick_size:
         return (
             DenyReason.FILTER_TICK,
             f"price {price} of {i.instrument_id} is not a positive multiple of tick {i.tick_size}",
         )
-    if not qty.is_finite() or qty <= 0 or qty % i.lot_size:
+    if not is_number(qty) or qty <= 0 or qty % i.lot_size:
         return (
             DenyReason.FILTER_LOT,
             f"quantity {qty} of {i.instrument_id} is not a positive multiple of lot {i.lot_size}",

@@ -28,7 +28,7 @@ from trading.orders.messages import (
 from trading.orders.triggers import guards
 from trading.risk.bounds import Bounds, own_limits, pick
 from trading.risk.exposure import TERMINAL, ZERO, Exposure, Working
-from trading.risk.filters import Refusal, check_grid, check_notional
+from trading.risk.filters import Refusal, check_grid, check_notional, check_numbers
 from trading.risk.limits import OPERATOR, BrakeRequest, RiskLimits
 from trading.risk.rate import RateWindow
 
@@ -97,10 +97,9 @@ class RiskGovernor:
             return
         if update.cl_ord_id not in exposure.working and update.ord_status not in TERMINAL:
             order = Working(update.cl_ord_id, update.side, update.order_qty, update.price)
-            if guards(update):
+            order.told_qty = not guards(update)
+            if not order.told_qty:
                 order.order_qty = ZERO
-            else:
-                order.told_qty = True
             # Fills before this moment are in the position already.
             order.filled = update.cum_qty
             exposure.add(order)
@@ -224,6 +223,9 @@ class RiskGovernor:
         high = corridor.buy_high if buys and not post_only else corridor.high
         if not exposure.is_sound(price, qty, low, high):
             return None
+        legs = order.legs
+        if (len(legs) != 1 or legs[0].qty is not qty or not order.ref_price.is_finite()) and check_numbers(order):
+            return None
         if working and self._check_own(order, price, exposure) is not None:
             return None
         notional = qty * price if bounds.plain else instrument.notional(qty, price)
@@ -291,6 +293,9 @@ class RiskGovernor:
         self, order: ProposedOrder, exposure: Exposure, bounds: Bounds, now_ns: int, checks: RiskChecks
     ) -> Refusal | None:
         """The first check that fails. What each found is put into ``checks``, for the record."""
+        refusal = check_numbers(order)
+        if refusal is not None:
+            return refusal
         if order.cl_ord_id in self._seen or order.cl_ord_id in exposure.working:
             return DenyReason.DUPLICATE, f"{order.cl_ord_id} was decided before"
         level, scope = self._level(order) if self.modes else _UNBRAKED
