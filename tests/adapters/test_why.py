@@ -218,7 +218,7 @@ def test_an_amendment_in_place_tells_what_the_order_was_and_when_it_became_anoth
     assert "sent" in told
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-15")
+@pytest.mark.req("P-ORD-15")
 def test_a_leg_of_a_list_tells_of_its_list_and_of_the_twin_that_ended_it() -> None:
     def row(seq: int, kind: JournalKind, body: RowBody) -> JournalRow:
         return JournalRow(

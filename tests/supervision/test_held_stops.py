@@ -177,7 +177,7 @@ def paired(rig, lots):
     return sorted(waiting(rig)) == sorted((lots, price, True) for price in prices)
 
 
-@pytest.mark.req("V-EXEC-5", "C-RISK-7", "P-ORD-10")
+@pytest.mark.req("C-RISK-7", "P-ORD-10")
 @pytest.mark.parametrize("venue", VENUES)
 async def test_stop_and_take_profit_at_the_venue_are_one_list_and_close_a_position_once(venue, tmp_path):
     async with protected(venue, tmp_path, "oco") as rig:

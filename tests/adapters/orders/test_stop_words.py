@@ -324,7 +324,7 @@ def test_a_spot_order_that_waits_is_told_from_one_on_the_book_by_one_letter():
     assert held.exec_id != triggered.exec_id
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-10")
+@pytest.mark.req("P-ORD-10")
 @pytest.mark.parametrize("venue", [USDM, COINM, "okx", "bybit"])
 @pytest.mark.parametrize("ord_type", [OrdType.STOP, OrdType.TAKE_PROFIT])
 def test_a_leg_of_a_list_is_an_order_of_the_venue_like_any_other(venue, ord_type):
@@ -334,7 +334,6 @@ def test_a_leg_of_a_list_is_an_order_of_the_venue_like_any_other(venue, ord_type
     assert dialect(venue).encode(leg, TS_MS) == dialect(venue).encode(alone, TS_MS)
 
 
-@pytest.mark.req("V-EXEC-5")
 @pytest.mark.parametrize("venue", [SPOT, USDM, COINM, "okx", "bybit"])
 def test_a_leg_that_nothing_binds_to_closing_is_not_sent(venue):
     unbound = stop(BTC[venue], OrdType.STOP_LIMIT, closes=False, contingency=Contingency("pd1-l1"))

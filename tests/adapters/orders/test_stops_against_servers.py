@@ -230,7 +230,7 @@ async def test_each_source_of_prices_is_watched_by_itself(venue: str, symbol: st
         await eventually(lambda: filled(d, order.cl_ord_id) == order.order_qty)
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-10", "P-VEN-1")
+@pytest.mark.req("P-ORD-10", "P-VEN-1")
 @pytest.mark.parametrize("first", [OrdType.STOP, OrdType.TAKE_PROFIT], ids=["stop", "take_profit"])
 @pytest.mark.parametrize(("venue", "symbol"), CONTRACTS)
 async def test_a_venue_holds_both_legs_and_what_comes_second_closes_nothing_more(

@@ -63,7 +63,7 @@ async def test_what_the_websocket_left_unanswered_is_asked_about_and_orders_go_b
     assert again.green, again.reason
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-10", "P-VEN-2", "P-VEN-3")
+@pytest.mark.req("P-ORD-10", "P-VEN-2", "P-VEN-3")
 async def test_of_two_orders_that_close_a_position_one_cancels_the_other_through_crash_loss_and_race():
     cases = (("ORD-O-03", "bybit"), ("ORD-O-05", "okx"), ("ORD-O-07", "binanceusdm"))
     found = await asyncio.gather(*(run_errand(Errand(*one)) for one in cases))

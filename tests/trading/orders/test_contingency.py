@@ -129,7 +129,6 @@ def answer(desk, name, report):
     )
 
 
-@pytest.mark.req("V-EXEC-5")
 @pytest.mark.parametrize(("first", "other"), [(STOP, TAKE), (TAKE, STOP)])
 @pytest.mark.parametrize("learned", ["triggered", "executed", "asked", "listed", "ended"])
 def test_however_it_is_learned_that_one_leg_went_its_twin_is_canceled_once(paired, report, first, other, learned):
@@ -157,7 +156,7 @@ def test_however_it_is_learned_that_one_leg_went_its_twin_is_canceled_once(paire
     assert (paired.status(other), paired.core.twins_canceled) == (OrdStatus.CANCELED, 1)
 
 
-@pytest.mark.req("V-EXEC-5", "C-RISK-7")
+@pytest.mark.req("C-RISK-7")
 @pytest.mark.parametrize(
     ("end", "status"),
     [
@@ -180,7 +179,6 @@ def test_a_leg_that_is_canceled_by_hand_leaves_the_other_and_may_be_placed_again
     assert paired.status("pd1-g3") is OrdStatus.PENDING_NEW
 
 
-@pytest.mark.req("V-EXEC-5")
 def test_a_refused_cancel_of_the_twin_is_said_again_at_the_pace_of_refused_cancels(paired, report):
     paired.venue(report(STOP, ExecType.TRIGGERED, "t1", order_id="99"))
     for count in (1, 2, 3):
@@ -215,7 +213,6 @@ def test_a_winner_that_fails_at_its_trigger_no_longer_takes_the_other_away(paire
     assert paired.status(STOP) is OrdStatus.NEW
 
 
-@pytest.mark.req("V-EXEC-5")
 def test_where_both_execute_in_the_race_both_are_booked(paired, report):
     paired.venue(executed(report, STOP, "0.006"))
     paired.venue(executed(report, TAKE, "0.004", number=3))
@@ -226,7 +223,7 @@ def test_where_both_execute_in_the_race_both_are_booked(paired, report):
     assert (paired.status(STOP), paired.core.open_orders()) == (OrdStatus.EXPIRED, [])
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-3")
+@pytest.mark.req("P-ORD-3")
 @pytest.mark.parametrize("rows_lost", [0, 1])
 def test_a_crash_between_execution_and_cancel_ends_in_the_twin_canceled(paired, report, instrument, rows_lost):
     """Also where a journal of an earlier time ends with the execution, and says nothing of a cancel."""
@@ -242,7 +239,7 @@ def test_a_crash_between_execution_and_cancel_ends_in_the_twin_canceled(paired, 
     assert paired.status(TAKE) is OrdStatus.CANCELED
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-3")
+@pytest.mark.req("P-ORD-3")
 def test_what_was_executed_while_the_desk_was_gone_cancels_the_twin_when_it_is_back(paired, report, instrument):
     again = reborn(paired, instrument)
     paired.do(again.begin_reconcile(VENUE, paired.now))
@@ -269,7 +266,6 @@ def test_a_checkpoint_keeps_who_yields_to_whom(paired, report, instrument):
     assert set(cancels(paired)) == {TAKE}
 
 
-@pytest.mark.req("V-EXEC-5")
 def test_a_leg_that_comes_after_its_list_was_decided_is_denied(desk, approved, leg, report):
     desk.place(approved("pd1-1"))
     desk.venue(report("pd1-1", ExecType.TRADE, "x1", exec_seq=1, last_qty="0.010", last_px="50000", cum_qty="0.010"))
@@ -324,7 +320,7 @@ def test_a_list_goes_to_the_venue_with_its_words_and_an_order_of_none_says_nothi
 WORDS = ("held", "triggered", "part", "all", "canceled", "rejected", "refused", "late", "later", "restart")
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-3")
+@pytest.mark.req("P-ORD-3")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixtures only build
 @given(walk=st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from((STOP, TAKE))), max_size=14))
 def test_any_walk_of_words_leaves_no_open_twin_of_an_executed_leg_without_its_cancel(

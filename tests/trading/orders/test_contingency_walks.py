@@ -155,7 +155,7 @@ class ListWalk(Walk):
         return sums
 
 
-@pytest.mark.req("V-EXEC-5", "P-ORD-3", "P-ORD-10")
+@pytest.mark.req("P-ORD-3", "P-ORD-10")
 @pytest.mark.parametrize("seed", range(16))
 def test_after_any_walk_no_leg_is_open_beside_one_that_was_executed(seed):
     walk = ListWalk(seed)
