@@ -305,7 +305,7 @@ def _case(
         id=f"ORD-O-{number:02}",
         title=words[0],
         faults=("F12",) if number < 3 else ("F17", "F24"),
-        spec=("V-EXEC-5", "P-ORD-10", "P-VEN-3"),
+        spec=("P-ORD-10", "P-VEN-3"),
         expects=words[1],
         strike=strike,
         venues=CONTRACTS,

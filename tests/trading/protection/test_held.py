@@ -259,7 +259,7 @@ def test_after_a_restart_it_is_known_by_journal_and_open_orders(bench, stops, he
     assert planned == [] if there else [effect.order.cl_ord_id for effect in planned] == ["pd2-g1"]
 
 
-@pytest.mark.req("C-RISK-7", "V-EXEC-5")
+@pytest.mark.req("C-RISK-7")
 def test_stop_and_take_profit_are_one_list_of_the_same_quantity(pairs, bench, pair):
     stop, take = pair
     assert (stop.ord_type, take.ord_type) == (OrdType.STOP, OrdType.TAKE_PROFIT)
@@ -275,7 +275,7 @@ def test_a_stop_alone_is_of_no_list(held):
     assert held.contingency is None
 
 
-@pytest.mark.req("C-RISK-7", "V-EXEC-5")
+@pytest.mark.req("C-RISK-7")
 @pytest.mark.parametrize("reason", list(ExitReason))
 def test_whichever_is_triggered_starts_the_exit_with_its_true_reason(pairs, bench, pair, reason):
     order, twin = pair if reason is ExitReason.STOP_LOSS else reversed(pair)
