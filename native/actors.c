@@ -565,7 +565,7 @@ static PyTypeObject Inbox_Type = {
 
 /* --- Module -------------------------------------------------------------------------------------- */
 
-#define REVISION 5 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 6 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -1,13 +1,11 @@
-/* The extension module native._orders: the words of a plain limit order for Binance.
+/* The extension module native._orders, and the words of a plain limit order for Binance.
  *
  * Owns the usual case only: an order of positive price and quantity on the instrument's grid, and an id that needs no
  * quoting. Of anything else it says None, and the Python of adapters.binance.orders_codec, which is the reference, says
  * it or refuses it. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include "orders.h"
+
 #include <string.h>
 
 #define ID_MAX 36
@@ -230,21 +228,29 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define REVISION 5 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 6 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_orders",
-    .m_doc = PyDoc_STR("The words of orders, in C."),
+    .m_doc = PyDoc_STR("What every order passes, in C."),
     .m_size = -1,
     .m_methods = methods,
 };
 
 PyMODINIT_FUNC PyInit__orders(void)
 {
+    if (!orders_names()) {
+        return NULL;
+    }
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && PyModule_AddIntMacro(module, REVISION) < 0) {
-        Py_CLEAR(module);
+    if (module == NULL) {
+        return NULL;
+    }
+    if (PyModule_AddType(module, &LoneRound_Type) < 0 || PyModule_AddType(module, &PlainLimits_Type) < 0 ||
+        PyModule_AddType(module, &PlaceWords_Type) < 0 || PyModule_AddIntMacro(module, REVISION) < 0) {
+        Py_DECREF(module);
+        return NULL;
     }
     return module;
 }

@@ -6,10 +6,15 @@ before anything was changed. A test holds the two equal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import native
 from trading.arbiter.config import ArbiterOut
-from trading.arbiter.desk import InstrumentDesk
+from trading.arbiter.desk import Flattening, InstrumentDesk
 from trading.arbiter.round import Shared
-from trading.arbiter.slots import NET_OWNER, WorkingOrder
+from trading.arbiter.slots import NET_OWNER, Slot, WorkingOrder
+from trading.instruments import Instrument
+from trading.market.events import BookTop
 from trading.orders.messages import (
     Leg,
     OrderStory,
@@ -21,6 +26,7 @@ from trading.orders.messages import (
     Urgency,
 )
 from trading.risk.limits import OPERATOR
+from trading.risk.rate import RateWindow
 
 _BUY, _SELL = Side.BUY, Side.SELL  # see `trading.arbiter.round`
 _IOC, _LIMIT = TimeInForce.IOC, OrdType.LIMIT
@@ -28,7 +34,9 @@ _AGGRESSIVE = Urgency.AGGRESSIVE
 _NET_BUY, _NET_SELL = (NET_OWNER, True), (NET_OWNER, False)
 
 
-def lone_round(shared: Shared, desk: InstrumentDesk, target: TargetIntent, now_ns: int) -> list[ArbiterOut] | None:
+def lone_round_in_python(
+    shared: Shared, desk: InstrumentDesk, target: TargetIntent, now_ns: int
+) -> list[ArbiterOut] | None:
     """What follows from ``target``, which its desk has just been given; None, and nothing changed, for `Round` to say.
 
     Limits are compared as products: so many lots at the mid are within an amount when it divides to as many or more.
@@ -110,3 +118,15 @@ def lone_round(shared: Shared, desk: InstrumentDesk, target: TargetIntent, now_n
             now_ns,
         )
     ]
+
+
+LoneRound = Callable[[Shared, InstrumentDesk, TargetIntent, int], list[ArbiterOut] | None]
+
+_READ = (Shared, InstrumentDesk, Flattening, Slot, TargetIntent, BookTop, Instrument, RateWindow)
+_MADE = (WorkingOrder, Leg, OrderStory, ProposedOrder)
+_WORDS = (_BUY, _SELL, _LIMIT, _IOC, _AGGRESSIVE, NET_OWNER, OPERATOR)
+
+lone_round: LoneRound = (
+    lone_round_in_python if native.orders is None else native.orders.LoneRound(*_READ, *_MADE, *_WORDS)
+)
+"""`lone_round_in_python`; in C, where that was built, which leaves more to `Round` and says the same otherwise."""

@@ -33,6 +33,7 @@ from trading.orders.journal_rows import (
     RowDraft,
     decode_body,
     encode_body_into,
+    encode_place,
     event_id,
 )
 from trading.orders.messages import (
@@ -104,8 +105,10 @@ class OrderCore(Reconciliation):
         order.story.append((now_ns, "approved", "proposed", "journaled", ""))
         if o.replaces is None:
             # What `_row` and `_close` would do with nothing else to say: nearly every order comes this way.
-            encode_body_into(PlaceBody(m), self._body)
-            parent, body = legs[0].intent_id if legs else "", bytes(self._body)
+            parent, body = legs[0].intent_id if legs else "", encode_place(m)
+            if body is None:
+                encode_body_into(PlaceBody(m), self._body)
+                body = bytes(self._body)
             row = RowDraft(now_ns, _PLACE, o.venue, o.cl_ord_id, None, parent, self._epoch, body)
             self._commit_id = commit_id = self._commit_id + 1
             self._held.append((commit_id, [PlaceHeld(key)]))

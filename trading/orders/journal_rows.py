@@ -13,6 +13,7 @@ from enum import Enum
 
 import msgspec
 
+import native
 from trading.orders.messages import (
     ApprovedOrder,
     ExecType,
@@ -22,7 +23,11 @@ from trading.orders.messages import (
     Leg,
     OrderDenied,
     OrderFilled,
+    OrderStory,
     ProposedCancel,
+    ProposedOrder,
+    RiskChecks,
+    TargetIntent,
 )
 
 GENESIS_HASH = bytes(32)
@@ -258,6 +263,14 @@ encode_body: Callable[[RowBody], bytes] = msgspec.msgpack.Encoder(order="determi
 
 encode_body_into: Callable[[RowBody, bytearray], None] = msgspec.msgpack.Encoder(order="deterministic").encode_into
 """As `encode_body`, into a buffer that its one owner keeps: it need not grow, and is cut to the body's length."""
+
+
+encode_place: Callable[[ApprovedOrder], bytes | None] = (
+    (lambda _: None)
+    if native.orders is None
+    else native.orders.PlaceWords(ApprovedOrder, ProposedOrder, RiskChecks, OrderStory, Leg, TargetIntent, Decimal)
+)
+"""The bytes of `encode_body` for the `PlaceBody` of a usual order, or None: then they are to be had there."""
 
 
 def decode_body(raw: bytes) -> RowBody:

@@ -6,11 +6,12 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+import native
 from tests.effort import effort
 from trading.arbiter import core
 from trading.arbiter.config import StrategyBudget
 from trading.arbiter.core import Arbiter
-from trading.arbiter.lone import lone_round
+from trading.arbiter.lone import lone_round, lone_round_in_python
 from trading.arbiter.round import Round
 from trading.arbiter.slots import NET_OWNER
 from trading.brakes import Level
@@ -22,6 +23,10 @@ D = Decimal
 NOW = 1_700_000_000_000_000_000
 MS = 1_000_000
 NAMES = ("momentum", "maker", "basis")
+WAYS = [
+    lone_round_in_python,
+    pytest.param(lone_round, marks=pytest.mark.skipif(native.orders is None, reason="was not built")),
+]
 
 
 class WholeArbiter(Arbiter):
@@ -61,14 +66,15 @@ def _intent(dice, name, instrument_id, bid, scale, n, now_ns):
     return TargetIntent(*head, scale * dice.choice([-60, -9, -4, -3, 0, 2, 4, 9, 60]), urgency, limit, *tail)
 
 
+@pytest.mark.parametrize("one_round", WAYS)
 @pytest.mark.parametrize("seed", range(effort(4, 6)))
-def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypatch, seed):
+def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypatch, seed, one_round):
     dice = random.Random(seed)
     lone = {"said": 0, "left": 0}
 
     def watched(shared, desk, target, now_ns):
         before = _plain(shared), _plain(desk)
-        outs = lone_round(shared, desk, target, now_ns)
+        outs = one_round(shared, desk, target, now_ns)
         lone["left" if outs is None else "said"] += 1
         assert outs is not None or (_plain(shared), _plain(desk)) == before
         return outs
@@ -128,8 +134,9 @@ def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypa
     assert lone["said"] > 10 or not roomy
 
 
+@pytest.mark.parametrize("one_round", WAYS)
 @pytest.mark.parametrize("operator_lots", [0, 3])
-def test_what_the_operator_left_is_for_a_whole_round(kit, operator_lots):
+def test_what_the_operator_left_is_for_a_whole_round(kit, operator_lots, one_round):
     arbiter = kit.desk(only=(kit.PERP,)).arbiter
     arbiter.restore({OPERATOR: {kit.PERP: D("0.001") * operator_lots}}, ())
     desk = arbiter._desks[kit.PERP]
@@ -139,4 +146,4 @@ def test_what_the_operator_left_is_for_a_whole_round(kit, operator_lots):
         "i1", "momentum", kit.PERP, 4, Urgency.AGGRESSIVE, None, 0.5, 400 * MS, ("because",), "book", NOW
     )
     desk.targets["momentum"] = target
-    assert (lone_round(arbiter._shared, desk, target, NOW) is None) is (operator_lots != 0)
+    assert (one_round(arbiter._shared, desk, target, NOW) is None) is (operator_lots != 0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import native
 from tests.trading.risk.conftest import NOW, PERP, SPOT, Desk, _instrument
 from trading.instruments import InstrumentKind
 from trading.market.events import BookState, MarkPrice
@@ -66,13 +67,16 @@ LIMITS = RiskLimits(
 class CheckByCheck(RiskGovernor):
     """Looks at no order at first sight."""
 
+    _at_once = None
+
     def _plainly_within(self, order, exposure, now_ns):
         return None
 
 
 class Counted(RiskGovernor):
-    """Knows how often the short way was enough."""
+    """Knows how often the short way was enough, in Python."""
 
+    _at_once = None
     within = 0
 
     def _plainly_within(self, order, exposure, now_ns):
@@ -81,13 +85,39 @@ class Counted(RiskGovernor):
         return found
 
 
+class CountedInC(RiskGovernor):
+    """Knows how often an order was approved in C: none of those comes to a look in Python."""
+
+    looked = 0
+
+    @property
+    def within(self):
+        return self.approved - self.looked
+
+    def _plainly_within(self, order, exposure, now_ns):
+        approved = self.approved
+        found = super()._plainly_within(order, exposure, now_ns)
+        assert approved == self.approved
+        self.looked += found is not None
+        return found
+
+    def _refuse(self, order, exposure, bounds, now_ns, checks):
+        refusal = super()._refuse(order, exposure, bounds, now_ns, checks)
+        self.looked += refusal is None
+        return refusal
+
+
+SHORT = [Counted, pytest.param(CountedInC, marks=pytest.mark.skipif(native.orders is None, reason="was not built"))]
+
+
 class Walk:
     """Two governors that hear the same."""
 
-    def __init__(self, seed, limits=LIMITS):
+    def __init__(self, seed, limits=LIMITS, short=Counted, alone=False):
         self.random = Random(seed)
+        self.alone = alone
         self.fast, self.plain = (
-            Desk(kind(INSTRUMENTS, limits, 3, ("binanceusdm",)), INSTRUMENTS) for kind in (Counted, CheckByCheck)
+            Desk(kind(INSTRUMENTS, limits, 3, ("binanceusdm",)), INSTRUMENTS) for kind in (short, CheckByCheck)
         )
         self.live = []
         self.mids = dict.fromkeys(INSTRUMENTS, 50_000)
@@ -109,7 +139,7 @@ class Walk:
 
     def proposal(self):
         pick = self.random
-        instrument_id = pick.choice(list(INSTRUMENTS))
+        instrument_id = PERP if self.alone else pick.choice(list(INSTRUMENTS))
         instrument = INSTRUMENTS[instrument_id]
         side = pick.choice((Side.BUY, Side.SELL))
         bps = pick.choice((0, 0, 1, -3, 10, 15, 17, 19, 20, 21, -20, -60, 60, 61, 99, 101, -101, -10_000, 9_000))
@@ -151,8 +181,19 @@ class Walk:
         assert told[0] == told[1], answers
         if isinstance(answers[0], ApprovedOrder):
             self.live.append(order)
+            if self.alone and self.random.random() < 0.9:
+                self.finish(order)
         else:
             self.reasons[answers[0].reason] += 1
+
+    def finish(self, order):
+        """The order ends at once, filled or not: the next one finds nothing beside it."""
+        filled = self.random.random() < 0.6
+        self.live.remove(order)
+        if filled:
+            self.both(lambda desk: desk.fill(order, order.order_qty))
+        status, cum = (OrdStatus.FILLED, str(order.order_qty)) if filled else (OrdStatus.CANCELED, "0")
+        self.both(lambda desk: desk.update(order, status, cum=cum))
 
     def report(self):
         if not self.live:
@@ -180,13 +221,16 @@ class Walk:
         elif what < 0.95:
             self.report()
         elif what < 0.97:
-            modes = self.random.choice(({}, {}, {"symbol:X": 4}, {f"symbol:{PERP}": 1}, {"venue:binance": 2}))
+            modes = self.random.choice(({}, {}, {}, {}, {"symbol:X": 4}, {f"symbol:{PERP}": 1}, {"venue:binance": 2}))
             self.both(lambda desk: desk.governor.set_modes(modes))
         elif what < 0.98:
             pnl = self.random.choice((D(0), D(0), D(0), D(5), D("-12.5"), D(-250)))
             self.both(lambda desk: desk.governor.start_day() if pnl > 0 else desk.governor.set_pnl(pnl))
         elif what < 0.99:
-            held = {i: self.random.choice((-2, 0, 1)) * INSTRUMENTS[i].lot_size for i in INSTRUMENTS}
+            held = {
+                i: self.random.choice((-2, 0, 1)) * INSTRUMENTS[i].lot_size * (i == PERP or not self.alone)
+                for i in INSTRUMENTS
+            }
             self.both(lambda desk: desk.governor.restore(held))
         elif self.live:
             order = self.live.pop()
@@ -194,6 +238,13 @@ class Walk:
         self.validate()
 
     def validate(self):
+        for name in ("_seen", "approved", "denied"):
+            assert getattr(self.fast.governor, name) == getattr(self.plain.governor, name)
+        for exposure, other in zip(*(d.governor._exposures.values() for d in (self.fast, self.plain)), strict=True):
+            assert repr(list(exposure.working.values())) == repr(list(other.working.values()))
+            assert repr((exposure.long, exposure.short)) == repr((other.long, other.short))
+            assert list(exposure.rate._at_ns) == list(other.rate._at_ns)
+            assert exposure.rate.full_until_ns == other.rate.full_until_ns
         for exposure in self.fast.governor._exposures.values():
             for side, kept in ((Side.BUY, exposure.long), (Side.SELL, exposure.short)):
                 orders = [o.open_qty for o in exposure.working.values() if o.side is side]
@@ -214,15 +265,16 @@ def _denied(order):
 
 
 @pytest.mark.req("P-RSK-1")
-def test_the_short_way_decides_as_the_checks_one_by_one():
+@pytest.mark.parametrize("short", SHORT)
+def test_the_short_way_decides_as_the_checks_one_by_one(short):
     within, reasons = 0, Counter()
-    for seed in range(60):
-        walk = Walk(seed)
+    for seed in range(80):
+        walk = Walk(seed, short=short, alone=seed % 4 == 0)
         for _ in range(250):
             walk.step()
         within += walk.fast.governor.within
         reasons += walk.reasons
-    assert within > 300
+    assert within > (300 if short is Counted else 100)
     missed = {
         DenyReason.BRAKE,
         DenyReason.BOOK_NOT_SYNCED,
@@ -265,16 +317,18 @@ def test_the_short_way_decides_as_the_checks_one_by_one():
         {"max_long_notional_usd": D(100), "max_short_notional_usd": D(0)},
     ],
 )
-def test_it_does_so_under_limits_at_their_ends(limits):
-    walk = Walk(7, msgspec.structs.replace(LIMITS, **limits))
+@pytest.mark.parametrize("short", SHORT)
+def test_it_does_so_under_limits_at_their_ends(limits, short):
+    walk = Walk(7, msgspec.structs.replace(LIMITS, **limits), short, alone=True)
     for _ in range(400):
         walk.step()
 
 
+@pytest.mark.parametrize("short", SHORT)
 @pytest.mark.parametrize("word", ["NaN", "sNaN", "Infinity", "-Infinity", "0", "-0.001"])
-def test_what_is_no_number_or_no_positive_one_is_refused_by_its_filter(word):
+def test_what_is_no_number_or_no_positive_one_is_refused_by_its_filter(word, short):
     for field, expected in (("qty", DenyReason.FILTER_LOT), ("price", DenyReason.FILTER_TICK)):
-        walk = Walk(1)
+        walk = Walk(1, short=short)
         walk.both(lambda desk: desk.top(PERP))
         for desk in (walk.fast, walk.plain):
             denied = desk.decide(desk.order(**{field: word}))
