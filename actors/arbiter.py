@@ -133,6 +133,9 @@ class ArbiterActor(Shell):
     def _begin(self, epoch: Epoch) -> None:
         """Build the core, and ask what is held and what is open."""
         self._core = Arbiter(self._setup.instruments, self._setup.config, epoch.epoch)
+        top_route = self._core.top_route(self.now_ns)
+        if top_route is not None:
+            self._routes[BookTop] = top_route
         self.tell(self._setup.portfolio, AskPositions(reply_to=self.name))
         self.tell(self._setup.orders, AskOpenOrders(reply_to=self.name))
 
@@ -168,9 +171,10 @@ class ArbiterActor(Shell):
 
     def _perform(self, outs: Iterable[ArbiterOut]) -> None:
         for out in outs:
+            if type(out) is ProposedOrder:
+                self.tell(self._governor, out)
+                continue
             match out:
-                case ProposedOrder():
-                    self.tell(self._governor, out)
                 case ProposedCancel():
                     self.tell(self._setup.orders, out)
                 case InternalCross():

@@ -280,9 +280,12 @@ class Connector(ConnectorReports):
         if book.state is _SYNCED:
             at_venue = market.at_venue
             if at_venue is not None and (at_venue.busy or self._sim_due is not None or at_venue.book is not book):
-                sim = self.sim
-                sim.on_book(book, now)
-                self._sim_due = sim.next_due_ns()
+                if at_venue.orders or self._sim_due is not None or at_venue.book is not book:
+                    sim = self.sim
+                    sim.on_book(book, now)
+                    self._sim_due = sim.next_due_ns()
+                else:
+                    at_venue.settle()  # all that `on_book` does where nothing of ours rests and nothing is due
         else:
             if self._sim is not None:
                 self._sim.on_book_lost(market.instrument.instrument_id)

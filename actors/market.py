@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+import native
 from actors.shell import Shell
 from trading.market.events import BookTop, MarkPrice, Trade
 
@@ -37,6 +38,8 @@ class Market(Shell):
         self._sampled = setup.sampled
         self._sample_ns = setup.sample_ns
         self._sample_at: dict[str, int] = {}
+        if native.orders is not None:
+            self._routes[BookTop] = native.orders.fan_out_route(self._tops, self._sample_at, BookTop, self)
 
     def on(self, msg: Any) -> None:
         """Fan out."""

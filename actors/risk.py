@@ -113,6 +113,9 @@ class Governor(Shell):
         self._writer, self._epoch = writer, epoch
         self._operator = OperatorBoard(setup.board)
         self._core = RiskGovernor(setup.instruments, setup.limits, epoch, setup.amends_in_place)
+        top_route = self._core.top_route()
+        if top_route is not None:
+            self._routes[BookTop] = top_route
         self._approvals: dict[str, tuple[str, int]] = {}
         self._modes: dict[str, int] = {}
         self._from_board: set[tuple[str, str]] = set()

@@ -45,6 +45,8 @@ class Shell(Actor):
         self._addresses: dict[str, ActorAddress] = {}
         self._generation: dict[str, int] = {}
         self._each: dict[str, Tick] = {}
+        # By type, what can do in C what `on` would: it answers True where it did.
+        self._routes: dict[type, Callable[[Any], bool]] = {}
         self._wake_in: Callable[..., None] | None = None
         self._failed = False
         self._fault: str | None = None
@@ -186,7 +188,7 @@ class Shell(Actor):
                 self.start(msg.setup)
                 direct = getattr(self._myRef, "go_direct", None)
                 if direct is not None:
-                    direct(_LONG_WAY)
+                    direct(_LONG_WAY, self._routes)
             case ActorExitRequest():
                 self.stop()
             case ChildActorExited():

@@ -45,10 +45,13 @@ class Post:
     def __call__(self, to: Any, msg: Any) -> None: ...
 
 class Inbox:
-    """Hands a message to ``actor.on``; those of ``rare`` to ``actor.receiveMessage``, errors to ``actor._crash``."""
+    """Hands a message to ``actor.on``; those of ``rare`` to ``actor.receiveMessage``, errors to ``actor._crash``.
+
+    A type in ``routes`` is given to its route first: what that answers True for, it did as ``on`` would have.
+    """
 
     direct: bool
-    def __init__(self, actor: Any, rare: frozenset[type], /) -> None: ...
+    def __init__(self, actor: Any, rare: frozenset[type], routes: dict[type, Callable[[Any], bool]], /) -> None: ...
     def __call__(self, msg: Any, sender: Any, /) -> None: ...
 
 class VirtualClock:

@@ -1,5 +1,6 @@
 """The types of the extension; what they must say is said by the Python that each of them names."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,18 @@ def limit_order(
     cl_ord_id: str,
     /,
 ) -> bytes | None: ...
+def reference_route(exposures: dict[str, Any], exposure: type, top: type, synced: object, /) -> Callable[[Any], bool]:
+    """`trading.risk.governor.RiskGovernor.on_top`."""
+
+def touch_route(
+    desks: dict[str, Any], desk: type, top: type, synced: object, now_ns: Callable[[], int], /
+) -> Callable[[Any], bool]:
+    """`trading.arbiter.core.Arbiter.on_top` of tops on which nothing is to be done."""
+
+def fan_out_route(
+    names: dict[str, tuple[str, ...]], sample_at: dict[str, int], top: type, actor: Any, /
+) -> Callable[[Any], bool]:
+    """`actors.market.Market.on` of tops while no sample is due."""
 
 class LoneRound:
     """`trading.arbiter.lone.lone_round_in_python`; takes the classes it reads, those it makes, and words."""

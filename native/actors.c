@@ -463,6 +463,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *actor;
     PyObject *rare; /* frozenset of types that go the long way */
+    PyObject *routes; /* dict: type -> route(msg), which is asked before `on`: true where it did what `on` would */
     Kinds usual;    /* that are none of them */
     char direct;
     vectorcallfunc call;
@@ -472,6 +473,7 @@ static int inbox_traverse(Inbox *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->actor);
     Py_VISIT(self->rare);
+    Py_VISIT(self->routes);
     return kinds_traverse(&self->usual, visit, arg);
 }
 
@@ -479,6 +481,7 @@ static int inbox_clear(Inbox *self)
 {
     Py_CLEAR(self->actor);
     Py_CLEAR(self->rare);
+    Py_CLEAR(self->routes);
     kinds_clear(&self->usual);
     return 0;
 }
@@ -488,6 +491,19 @@ static void inbox_dealloc(Inbox *self)
     PyObject_GC_UnTrack(self);
     inbox_clear(self);
     Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+/* What the route for `kind` answers; False where there is none, NULL with an exception set. */
+static PyObject *inbox_routed(Inbox *self, PyTypeObject *kind, PyObject *msg)
+{
+    PyObject *route = PyDict_GET_SIZE(self->routes) == 0 ? NULL : PyDict_GetItemWithError(self->routes, (PyObject *)kind);
+    if (route == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
+    }
+    Py_INCREF(route);
+    PyObject *result = PyObject_CallOneArg(route, msg);
+    Py_DECREF(route);
+    return result;
 }
 
 static PyObject *inbox_receive(PyObject *object, PyObject *msg, PyObject *sender)
@@ -505,8 +521,12 @@ static PyObject *inbox_receive(PyObject *object, PyObject *msg, PyObject *sender
         PyObject *args[] = {self->actor, msg, sender};
         return rare < 0 ? NULL : PyObject_VectorcallMethod(name_receive_message, args, 3, NULL);
     }
-    PyObject *args[] = {self->actor, msg};
-    PyObject *result = PyObject_VectorcallMethod(name_on, args, 2, NULL);
+    PyObject *result = inbox_routed(self, kind, msg);
+    if (result == Py_False) {
+        Py_DECREF(result);
+        PyObject *args[] = {self->actor, msg};
+        result = PyObject_VectorcallMethod(name_on, args, 2, NULL);
+    }
     if (result != NULL || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return result;
     }
@@ -528,8 +548,8 @@ static PyObject *inbox_vectorcall(PyObject *self, PyObject *const *args, size_t 
 
 static PyObject *inbox_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(named))
 {
-    PyObject *actor, *rare;
-    if (!PyArg_ParseTuple(args, "OO!", &actor, &PyFrozenSet_Type, &rare)) {
+    PyObject *actor, *rare, *routes;
+    if (!PyArg_ParseTuple(args, "OO!O!", &actor, &PyFrozenSet_Type, &rare, &PyDict_Type, &routes)) {
         return NULL;
     }
     Inbox *self = (Inbox *)type->tp_alloc(type, 0);
@@ -538,6 +558,7 @@ static PyObject *inbox_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUS
     }
     self->actor = Py_NewRef(actor);
     self->rare = Py_NewRef(rare);
+    self->routes = Py_NewRef(routes);
     self->direct = 1;
     self->call = inbox_vectorcall;
     return (PyObject *)self;
@@ -551,7 +572,7 @@ static PyMemberDef inbox_members[] = {
 static PyTypeObject Inbox_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "native._actors.Inbox",
-    .tp_doc = PyDoc_STR("Inbox(actor, rare): msg to actor.on, types of rare to actor.receiveMessage, errors to _crash."),
+    .tp_doc = PyDoc_STR("Inbox(actor, rare, routes): msg to its route or actor.on, of rare types to actor.receiveMessage, errors to _crash."),
     .tp_basicsize = sizeof(Inbox),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
     .tp_new = inbox_new,
@@ -565,7 +586,7 @@ static PyTypeObject Inbox_Type = {
 
 /* --- Module -------------------------------------------------------------------------------------- */
 
-#define REVISION 6 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 7 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -225,10 +225,13 @@ unusual:
 
 static PyMethodDef methods[] = {
     {"limit_order", (PyCFunction)(void (*)(void))limit_order, METH_FASTCALL, limit_order_doc},
+    {"reference_route", reference_route, METH_VARARGS, PyDoc_STR("reference_route(exposures, Exposure, BookTop, SYNCED)")},
+    {"touch_route", touch_route, METH_VARARGS, PyDoc_STR("touch_route(desks, InstrumentDesk, BookTop, SYNCED, now_ns)")},
+    {"fan_out_route", fan_out_route, METH_VARARGS, PyDoc_STR("fan_out_route(names, sample_at, BookTop, actor)")},
     {NULL, NULL, 0, NULL},
 };
 
-#define REVISION 6 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 7 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
@@ -248,7 +251,8 @@ PyMODINIT_FUNC PyInit__orders(void)
         return NULL;
     }
     if (PyModule_AddType(module, &LoneRound_Type) < 0 || PyModule_AddType(module, &PlainLimits_Type) < 0 ||
-        PyModule_AddType(module, &PlaceWords_Type) < 0 || PyModule_AddIntMacro(module, REVISION) < 0) {
+        PyModule_AddType(module, &PlaceWords_Type) < 0 || PyType_Ready(&TopRoute_Type) < 0 ||
+        PyModule_AddIntMacro(module, REVISION) < 0) {
         Py_DECREF(module);
         return NULL;
     }

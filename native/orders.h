@@ -66,6 +66,13 @@ extern PyTypeObject PlaceWords_Type;
 /* type(*fields), which are borrowed; NULL with an exception set, also where one is missing. */
 PyObject *shape_make(PyObject *type, PyObject *const *fields, size_t count);
 
+extern PyTypeObject TopRoute_Type;
+
+/* Functions of the module that make a TopRoute. */
+PyObject *reference_route(PyObject *module, PyObject *args);
+PyObject *touch_route(PyObject *module, PyObject *args);
+PyObject *fan_out_route(PyObject *module, PyObject *args);
+
 bool orders_names(void);
 
 #endif

@@ -226,8 +226,7 @@ def _hot(directory: Path, rounds: int, *, staged: bool) -> dict[str, Any]:
         marks.at.clear()
         marks.armed = True
         started = time.perf_counter_ns()
-        base.inject("connector.binanceusdm", frame)
-        base.run_until_idle()
+        base.deliver_at(clock.mono_ns(), "connector.binanceusdm", frame)
         base.advance_to(clock.mono_ns() + _COMMIT_NS)
         marks.armed = False
         at = marks.at

@@ -484,12 +484,16 @@ class ActorCore(BaseState):
         comes.
         """
         timers, mono_ns = self._timers, self.clock.mono_ns
+        last_ns, last = 0, WakeupMessage(0.0, None)  # said again and again, the same message serves
 
         def wake_in(delay_ns: int, payload: object, early_ns: Callable[[], int] | None = None) -> None:
+            nonlocal last_ns, last
             if len(timers) >= TIMERS_MAX:
                 self._check_timers()
             due_ns = mono_ns() + delay_ns if delay_ns > 0 else mono_ns()
-            timers.push(due_ns, hosted, WakeupMessage(delay_ns / 1e9, payload), early_ns)
+            if payload is not last.payload or delay_ns != last_ns:
+                last_ns, last = delay_ns, WakeupMessage(delay_ns / 1e9, payload)
+            timers.push(due_ns, hosted, last, early_ns)
             if self._live:
                 self._timer_added(due_ns)
 

@@ -102,10 +102,13 @@ class HostedActor(Party):
         """A way to send by name behind all that waits, see `ActorCore.send_later`."""
         return partial(self.base.send_later, self.address)
 
-    def go_direct(self, rare: frozenset[type]) -> None:
-        """Let messages reach ``actor.on`` at once, but for ``rare`` types; ``actor.tell`` goes without detours too."""
+    def go_direct(self, rare: frozenset[type], routes: dict[type, Callable[[Any], bool]]) -> None:
+        """Let messages reach ``actor.on`` at once, but for ``rare`` types; ``actor.tell`` goes without detours too.
+
+        The message of a type in ``routes`` goes there first: answered with True, it was handled as ``on`` would.
+        """
         if Inbox is not None and self.actor is not None and self.receive == self.handler:
-            self.receive = Inbox(self.actor, rare)
+            self.receive = Inbox(self.actor, rare, routes)
             self.base.speed_up(self)
 
     def go_long(self) -> None:

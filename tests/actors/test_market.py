@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+import native
 from actors.market import Market, MarketSetup
 from actors.messages import ActorFailed
 from trading.market.events import Aggressor, BookState, BookTop, MarkPrice, Trade
@@ -92,3 +93,27 @@ def test_trades_go_to_who_asked_and_marks_to_all(market):
 def test_what_is_no_market_data_is_reported(market):
     market.tell("market", {"bid": 1})
     assert [f.message_type for f in market.take(ActorFailed)] == ["dict"]
+
+
+@pytest.mark.skipif(native.orders is None, reason="was not built")
+def test_the_route_tells_tops_between_samples_and_leaves_the_others():
+    told, tops, sample_at = [], {USDM: ("governor", "strategy.a")}, {}
+
+    class Teller:
+        def tell(self, to, msg):
+            if to == "nobody":
+                raise LookupError(to)
+            told.append((to, msg))
+
+    route = native.orders.fan_out_route(tops, sample_at, BookTop, Teller())
+    first, second = top(USDM, 5 * MS), top(USDM, 6 * MS)
+    assert route(first) is False
+    sample_at[USDM] = 6 * MS
+    assert route(second) is False
+    assert route(top(SPOT, 5 * MS)) is False
+    assert told == []
+    assert route(first) is True
+    assert told == [("governor", first), ("strategy.a", first)]
+    tops[USDM] = ("nobody",)
+    with pytest.raises(LookupError):
+        route(first)

@@ -6,9 +6,10 @@ may still deny) nor order state (the order core's updates are the truth).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
+import native
 from trading.arbiter.config import ArbiterConfig, ArbiterOut, ConflictResolved
 from trading.arbiter.desk import FAR_FUTURE_NS, MS, InstrumentDesk
 from trading.arbiter.lone import lone_round
@@ -18,7 +19,7 @@ from trading.arbiter.story import tell_view
 from trading.brakes import GLOBAL, Level
 from trading.instruments import Instrument
 from trading.ledger.accounts import moves
-from trading.market.events import BookTop
+from trading.market.events import BookState, BookTop
 from trading.orders.messages import (
     DenyReason,
     Intent,
@@ -83,6 +84,11 @@ class Arbiter:
         if desk is not None and (desk.set_top(top) or desk.dirty or now_ns >= desk.wake_ns):
             return Round(self._shared, desk, now_ns).run()
         return QUIET
+
+    def top_route(self, now_ns: Callable[[], int]) -> Callable[[BookTop], bool] | None:
+        """In C, where that was built: notes a top of which `on_top` would make `QUIET`, and says whether it was one."""
+        where = (self._desks, InstrumentDesk, BookTop, BookState.SYNCED, now_ns)
+        return None if native.orders is None else native.orders.touch_route(*where)
 
     def on_intent(self, intent: Intent, now_ns: int) -> list[ArbiterOut]:
         """A strategy's word replaces its earlier one of the same kind on the instrument."""
@@ -181,19 +187,24 @@ class Arbiter:
 
         ``instrument_id`` asks for one instrument only.
         """
-        due = FAR_FUTURE_NS
         one = None if instrument_id is None else self._desks.get(instrument_id)
-        for desk in self._desks.values() if one is None else (one,):
-            if desk.dirty or desk.orphans or desk.flattening.asked:
-                return soon_ns
-            if desk.wake_ns < due:  # noqa: PLR1730  # min() costs a call, after every message
-                due = desk.wake_ns
-            if desk.orders:
-                top = desk.top
-                stale_ns = soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1
-                if stale_ns < due:  # noqa: PLR1730
-                    due = stale_ns
+        if one is not None:
+            due = soon_ns if one.dirty or one.orphans or one.flattening.asked else self._due_ns(one, soon_ns)
+        elif any(desk.dirty or desk.orphans or desk.flattening.asked for desk in self._desks.values()):
+            return soon_ns
+        else:
+            due = min((self._due_ns(desk, soon_ns) for desk in self._desks.values()), default=FAR_FUTURE_NS)
         return None if due == FAR_FUTURE_NS else due
+
+    def _due_ns(self, desk: InstrumentDesk, soon_ns: int) -> int:
+        """When a settled desk has something to do: its own deadline, or the book's under orders."""
+        due = desk.wake_ns
+        if desk.orders:
+            top = desk.top
+            stale_ns = soon_ns if top is None else top.ts_recv_ns + self._shared.stale_ns + 1
+            if stale_ns < due:  # noqa: PLR1730  # min() costs a call, after every message
+                due = stale_ns
+        return due
 
     def on_timer(self, now_ns: int) -> list[ArbiterOut]:
         """Expiry, staleness and whatever waited for its time."""

@@ -95,6 +95,11 @@ class RiskGovernor:
         if top.state is _SYNCED and top.bids and top.asks:
             exposure.proved = top
 
+    def top_route(self) -> Callable[[BookTop], bool] | None:
+        """`on_top` in C, where that was built."""
+        where = (self._exposures, Exposure, BookTop, _SYNCED)
+        return None if native.orders is None else native.orders.reference_route(*where)
+
     def on_mark(self, mark: MarkPrice) -> None:
         """The mark values an exposure whose book was never proved."""
         exposure = self._exposures.get(mark.instrument_id)

@@ -15,6 +15,7 @@ from trading.sim.book_view import BookView, TickerBook
 from trading.sim.state import ConsumedLevel, SimOrder
 
 _FIRST_LEVELS = 16
+_BUY = Side.BUY  # a member of an enum costs a search of its class at every look
 
 
 class Market:
@@ -115,13 +116,20 @@ class Market:
         seen, taken = self.consumed.get((source, tick), (displayed, 0))
         self.consumed[source, tick] = (displayed, taken + lots if seen == displayed else lots)
 
+    def settle(self) -> None:
+        """The book changed while none of our orders is in it."""
+        self.refresh()
+        self.busy = bool(self.consumed)
+
     def refresh(self) -> None:
         """Forget what we took of the levels that changed."""
-        if self.consumed:
+        book = self.book
+        if book is None:
+            self.consumed = {place: took for place, took in self.consumed.items() if took[0] == 0}
+        elif self.consumed:
+            lots_of = (book.ask_lots, book.bid_lots)
             self.consumed = {
-                (source, tick): (seen, taken)
-                for (source, tick), (seen, taken) in self.consumed.items()
-                if self._lots_at(source, tick) == seen
+                place: took for place, took in self.consumed.items() if lots_of[place[0] is _BUY](place[1]) == took[0]
             }
 
     def consumed_levels(self) -> list[ConsumedLevel]:

@@ -143,7 +143,7 @@ def test_rare_types_go_the_long_way_however_many_others_came_before():
         def receiveMessage(self, msg, sender):
             long_way.append(type(msg))
 
-    inbox = native.actors.Inbox(Receiver(), frozenset(kinds[::4]))
+    inbox = native.actors.Inbox(Receiver(), frozenset(kinds[::4]), {})
     for _ in range(3):
         for kind in kinds:
             inbox(kind(), "x")
@@ -248,7 +248,7 @@ class Actor:
 @needs_native
 def test_an_inbox_goes_straight_unless_something_is_unusual():
     actor = Actor()
-    inbox = native.actors.Inbox(actor, frozenset({WakeupMessage, int}))
+    inbox = native.actors.Inbox(actor, frozenset({WakeupMessage, int}), {})
     inbox("fine", "s")
     inbox(7, "s")
     inbox("bad", "s")
@@ -268,6 +268,34 @@ def test_an_inbox_goes_straight_unless_something_is_unusual():
         inbox("one")
     with pytest.raises(TypeError):
         native.actors.Ready().append("no party", 1, 2)
+
+
+@needs_native
+def test_a_type_with_a_route_comes_to_on_only_where_the_route_did_nothing():
+    actor, routed = Actor(), []
+
+    def route(msg):
+        if msg == 3:
+            raise ValueError("no three")
+        routed.append(msg)
+        return msg > 1
+
+    routes = {}
+    inbox = native.actors.Inbox(actor, frozenset({WakeupMessage}), routes)
+    inbox(0, "s")
+    routes[int] = route
+    for msg in (1, 2, 3, "fine"):
+        inbox(msg, "s")
+    inbox.direct = False
+    inbox(2, "s")
+    assert routed == [1, 2]
+    assert actor.got == [
+        ("on", 0),
+        ("on", 1),
+        ("crash", 3, "no three", True),
+        ("on", "fine"),
+        ("long", 2, "s"),
+    ]
 
 
 def test_python_delivers_where_the_extension_is_not_wanted():
