@@ -171,10 +171,9 @@ class ArbiterActor(Shell):
 
     def _perform(self, outs: Iterable[ArbiterOut]) -> None:
         for out in outs:
-            if type(out) is ProposedOrder:
-                self.tell(self._governor, out)
-                continue
             match out:
+                case ProposedOrder():
+                    self.tell(self._governor, out)
                 case ProposedCancel():
                     self.tell(self._setup.orders, out)
                 case InternalCross():
