@@ -2,7 +2,7 @@
 
 #include "marketdata.h"
 
-#define REVISION 7 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 8 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

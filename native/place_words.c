@@ -13,12 +13,12 @@ static const char *const approved_fields[] = {"order", "epoch", "checks", "ts_in
 enum {
     ORDER_ID, ORDER_VENUE, ORDER_INSTRUMENT, ORDER_SIDE, ORDER_TYPE, ORDER_TIME_IN_FORCE, ORDER_QTY, ORDER_PRICE,
     ORDER_REDUCES, ORDER_LEGS, ORDER_REPLACES, ORDER_REF_PRICE, ORDER_UPDATE_ID, ORDER_RECV_NS, ORDER_STORY, ORDER_CAUSE,
-    ORDER_INIT_NS, ORDER_TRIGGER, ORDER_STP,
+    ORDER_INIT_NS, ORDER_TRIGGER, ORDER_STP, ORDER_CONTINGENCY,
 };
 static const char *const order_fields[] = {
     "cl_ord_id", "venue", "instrument_id", "side", "ord_type", "time_in_force", "order_qty", "price",
     "reduce_only", "legs", "replaces", "ref_price", "book_update_id", "book_ts_recv_ns", "story", "cause",
-    "ts_init_ns", "trigger", "stp", NULL};
+    "ts_init_ns", "trigger", "stp", "contingency", NULL};
 
 enum { CHECKS_LIMITS, CHECKS_ORDER_LIMIT, CHECKS_LOSS, CHECKS_AGE_NS, CHECKS_REDUCIBLE, CHECKS_NOTIONAL, CHECKS_MID,
        CHECKS_WORST, CHECKS_VENUE, CHECKS_TOTAL, CHECKS_SIDE, CHECKS_INFLIGHT, CHECKS_OPEN };
@@ -261,7 +261,8 @@ static bool put_legs(Body *body, PyObject *legs)
 static bool put_order(Body *body, PyObject *order)
 {
     if (order == NULL || !shape_fits(&body->self->shapes[ORDER], order) || OF(ORDER, order, ORDER_TRIGGER) != Py_None ||
-        OF(ORDER, order, ORDER_STP) != Py_None || OF(ORDER, order, ORDER_REPLACES) != Py_None) {
+        OF(ORDER, order, ORDER_STP) != Py_None || OF(ORDER, order, ORDER_CONTINGENCY) != Py_None ||
+        OF(ORDER, order, ORDER_REPLACES) != Py_None) {
         return false;
     }
     return PUT(body, "\xde\x00\x12\xa4type\xadProposedOrder\xa9" "cl_ord_id") && put_text(body, OF(ORDER, order, ORDER_ID)) &&

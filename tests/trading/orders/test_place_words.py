@@ -13,6 +13,7 @@ import native
 from trading.orders.journal_rows import PlaceBody, decode_body, encode_body, encode_place
 from trading.orders.messages import (
     ApprovedOrder,
+    Contingency,
     Leg,
     OrderStory,
     OrdType,
@@ -135,6 +136,7 @@ TRIGGER = TriggeringInstructions(Decimal(1), TriggerPriceType.MARK)
         _with(replaces="pd1-btcusdtl-1e"),
         _with(trigger=TRIGGER),
         _with(stp=SelfTradePrevention.NONE),
+        _with(contingency=Contingency("pd1-l1")),
         _with(story={"why": "of an earlier version"}),
         _with(story=msgspec.structs.replace(USUAL.order.story, intents=(QUOTE,))),
         _with(story=msgspec.structs.replace(USUAL.order.story, held=(("s", 1),) * 16)),
@@ -151,3 +153,15 @@ def test_what_is_not_as_usual_is_left_to_the_reference(approved):
     assert encode_place(approved) is None
     assert encode_place(USUAL) == encode_body(PlaceBody(USUAL))
     assert encode_body(PlaceBody(approved))
+
+
+def test_no_field_of_an_order_is_unknown_to_the_words_in_c():
+    known = "cl_ord_id venue instrument_id side ord_type time_in_force order_qty price reduce_only legs replaces"
+    known += " ref_price book_update_id book_ts_recv_ns story cause ts_init_ns trigger stp contingency"
+    assert ProposedOrder.__struct_fields__ == tuple(known.split()), "say it, or leave orders that have it"
+    assert PlaceBody.__struct_fields__ == ("approved", "in_place")
+    assert ApprovedOrder.__struct_fields__ == ("order", "epoch", "checks", "ts_init_ns")
+    assert len(RiskChecks.__struct_fields__) == 13
+    assert len(OrderStory.__struct_fields__) == 8
+    assert len(TargetIntent.__struct_fields__) == 11
+    assert Leg.__struct_fields__ == ("strategy_id", "intent_id", "qty")
