@@ -172,7 +172,7 @@ class RiskGovernor:
             text = f"{order.instrument_id} is not traded on {order.venue}"
             return self._deny(order, DenyReason.UNKNOWN_INSTRUMENT, text, now_ns)
         seen = self._seen
-        if self._at_once is not None:
+        if self._at_once is not None and _is_numbered(order):
             approved = self._at_once(
                 order,
                 exposure,
@@ -258,8 +258,7 @@ class RiskGovernor:
         high = corridor.buy_high if buys and not post_only else corridor.high
         if not exposure.is_sound(price, qty, low, high):
             return None
-        legs = order.legs
-        if (len(legs) != 1 or legs[0].qty is not qty or not order.ref_price.is_finite()) and check_numbers(order):
+        if not _is_numbered(order):
             return None
         if working and self._check_own(order, price, exposure) is not None:
             return None
@@ -607,6 +606,13 @@ class RiskGovernor:
 
 def _share(used: Decimal, limit: Decimal) -> Decimal:
     return used / limit if limit else Decimal(1)
+
+
+def _is_numbered(order: ProposedOrder) -> bool:
+    """Whether legs and reference are numbers; the rest is looked at by whoever asks."""
+    legs = order.legs
+    plain = len(legs) == 1 and legs[0].qty is order.order_qty and order.ref_price.is_finite()
+    return plain or check_numbers(order) is None
 
 
 def _check_guard(order: ProposedOrder, exposure: Exposure) -> Refusal | None:

@@ -139,6 +139,22 @@ def test_the_governor_denies_what_is_no_number_and_names_the_field(instrument, l
 
 
 @pytest.mark.req("P-RSK-1")
+@pytest.mark.parametrize("word", NOT_NUMBERS)
+@pytest.mark.parametrize("field", [field for field in FIELDS if field != "ref_price"])
+@pytest.mark.parametrize("time_in_force", [TimeInForce.GTC, TimeInForce.GTX])
+def test_the_short_ways_of_a_governor_that_holds_nothing_deny_it_too(field, word, time_in_force):
+    found = governor()
+    found.restore({})
+    order = msgspec.structs.replace(with_word(field, Decimal(word)), time_in_force=time_in_force)
+    answer = found.decide(order, T0)
+    assert isinstance(answer, OrderDenied)
+    assert answer.text.startswith(named(field))
+    reference = msgspec.structs.replace(proposed(ref_price=Decimal("NaN")), time_in_force=time_in_force)
+    assert found.decide(reference, T0).text.startswith("ref_price: NaN")
+    assert isinstance(found.decide(proposed(), T0), ApprovedOrder)
+
+
+@pytest.mark.req("P-RSK-1")
 @given(WORDS, st.sampled_from(FIELDS), st.sampled_from(Level), st.sampled_from([BTC, SPOT]), st.booleans())
 def test_no_word_makes_the_governor_raise_or_leave_what_it_cannot_reckon_with(word, field, level, instrument, reduces):
     order = with_word(field, word, instrument)
