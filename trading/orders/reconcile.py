@@ -44,7 +44,6 @@ class Reconciliation(Evidence):
         for funding in sorted(m.fundings, key=lambda f: (f.exec_seq, f.ts_event_ns)):
             self._funding(funding, turn)
         account.inbox.covered(m.exec_seq)
-        account.listed_ns = max(account.listed_ns, m.asked_ns)
         wanted_ns = account.wanted_since_ns
         complete = m.exec_seq >= account.inbox.newest if m.numbered else wanted_ns is None or m.asked_ns >= wanted_ns
         if m.numbered or complete:
@@ -54,6 +53,9 @@ class Reconciliation(Evidence):
             found += positions_never_held(m, account, self._instruments)
         elif complete:
             found += position_mismatches(m, account.net, self._instruments)
+        if not any(d.subject is Subject.POSITION and d.instrument_id not in self._instruments for d in found):
+            # Else something was executed that the desk cannot read yet: it stays in reach until it can.
+            account.listed_ns = max(account.listed_ns, m.asked_ns)
         if compared or not account.reconciling:
             self._verdict(m, account, found, turn, stale=m.numbered and not complete and account.reconciling)
         # Else something in it was not as it must be: what is said of that stands until the next comparison.
@@ -240,7 +242,7 @@ class Reconciliation(Evidence):
             baseline=False,
             positions={k: str(v) for k, v in m.positions.items()},
             balances={k: str(v) for k, v in m.balances.items()},
-            asked_ns=m.asked_ns,
+            asked_ns=self._account(m.venue).listed_ns,
         )
         self._row(turn, JournalKind.RECONCILE, None, body, venue=m.venue)
         self._judged(m.venue, turn, ok=ok, text=text, instrument_ids=instrument_ids)

@@ -106,6 +106,22 @@ def test_what_was_executed_before_the_first_day_is_known_after_a_restart(desk, n
     assert again.core.exposure()[BTC].position == 2
 
 
+@pytest.mark.req("P-ORD-4")
+def test_what_was_executed_in_an_instrument_that_is_not_known_stays_in_reach_until_it_is(trading, new_desk):
+    before = audit(trading).since_ns
+    held = {"BINANCEUSDM/ETHUSDT": "1"}
+    trading.venue(account(trading.now, held))
+    verdict = verdicts(trading.venue(account(audit(trading).ts_init_ns, held)))
+    assert verdict == [False]
+    trading.now += 600_000 * MS
+    assert audit(trading).since_ns == before
+    again = new_desk(epoch=2)
+    again.core.restore(trading.rows)
+    assert asked(again.do(again.core.begin_reconcile(VENUE, trading.now))).since_ns == before
+    trading.venue(account(trading.now))
+    assert audit(trading).since_ns > before
+
+
 @pytest.mark.req("P-PNL-7")
 def test_a_position_that_we_passed_through_since_the_question_is_no_difference(trading, fill):
     trading.venue(fill("pd1-1", 1, "0.004", "0.004"))
