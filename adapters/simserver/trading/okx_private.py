@@ -191,7 +191,7 @@ class OkxPrivate:
             case ExecutionReport() if event.exec_type is not ExecType.REJECTED:
                 self._on_report(event)
             case FundingPayment():
-                self._tell_account("funding_fee")
+                self._tell_account("funding_fee", self._account.key_of[event.instrument_id])
             case _:
                 pass
 
@@ -213,7 +213,7 @@ class OkxPrivate:
         if traded:
             self._tell_account("filled", key)
 
-    def _tell_account(self, cause: str, key: str = "") -> None:
+    def _tell_account(self, cause: str, key: str) -> None:
         for session in tuple(self._sessions.values()):
             for arg in tuple(session.args.values()):
                 rows: list[Row] = []

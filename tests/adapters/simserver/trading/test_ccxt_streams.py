@@ -7,7 +7,7 @@ import asyncio
 import ccxt.pro as ccxt_pro
 import pytest
 
-from tests.adapters.simserver.trading.conftest import ALL, Bench, exchange_of, trading
+from tests.adapters.simserver.trading.conftest import ALL, Bench, S, dialled, exchange_of, trading
 from tests.waiting import until
 
 pytestmark = [
@@ -84,4 +84,24 @@ async def test_ccxt_pro_watches_orders_and_trades(venue, symbol):
             assert trade["id"] in {one["id"] for one in own}
             await until(lambda: watching.orders and watching.trades)  # told, and not only looked up
         finally:
+            await watching.end()
+
+
+@pytest.mark.parametrize("venue", ["binanceusdm", "okx", "bybit"])
+async def test_funding_that_is_paid_while_somebody_watches_positions_ends_no_stream(venue):
+    async with dialled(venue) as (server, dial), exchange_of(server, ccxt_pro) as exchange:
+        bench = Bench(server, "BTC/USDT:USDT")
+        watching = Watching(exchange, bench.symbol)
+        positions = asyncio.ensure_future(exchange.watch_positions())
+        try:
+            await until(server.trading.listeners)
+            await bench.at_market(exchange)
+            await watching.trade(lambda row: row["side"] == "buy")
+            server.account.on_second()
+            dial.ahead_ns += 9 * 3600 * S
+            server.account.on_second()
+            assert len(server.account.fundings()) == 1
+            await until(positions.done)
+        finally:
+            positions.cancel()
             await watching.end()
