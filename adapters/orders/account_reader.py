@@ -37,13 +37,14 @@ def in_order(reads: Sequence[AccountRead]) -> tuple[tuple[AccountRead, ...], ...
 class IncomeAsked:
     """When readings ask for funding: around the hours at which it is paid, and seldom else. Times are the venue's, ms.
 
-    It is the dearest of all questions, and is asked in the first reading of a life, until a funding of which the stream
-    told is surely listed, and at least every five minutes. Pure.
+    It is the dearest of all questions, and is asked in the first reading of a life, in one that reaches back further
+    than any before, until a funding of which the stream told is surely listed, and at least every five minutes. Pure.
     """
 
     def __init__(self) -> None:
         self._asked_ms = 0
         self._paid_ms = 0
+        self._from_ms = 0
 
     def paid(self, now_ms: int) -> None:
         """The stream told of a funding."""
@@ -54,6 +55,9 @@ class IncomeAsked:
         asked_ms = self._asked_ms
         if not asked_ms:
             return cursor
+        if cursor.since_ms < self._from_ms:
+            # A stream's first reading begins with the stream; what was paid before it, the desk's own has to list.
+            return msgspec.structs.replace(cursor, income_ms=cursor.since_ms)
         paid_ms = max(self._paid_ms, now_ms // _HOUR_MS * _HOUR_MS)
         if asked_ms >= paid_ms + _SETTLED_MS and now_ms - asked_ms < _INCOME_MS:
             return msgspec.structs.replace(cursor, income_ms=None)
@@ -62,6 +66,8 @@ class IncomeAsked:
     def listed(self, cursor: AccountCursor, began_ms: int) -> None:
         """A reading that began then with ``cursor`` was whole."""
         if cursor.income_ms is not None:
+            from_ms = cursor.income_ms or cursor.since_ms
+            self._from_ms = min(self._from_ms, from_ms) if self._asked_ms else from_ms
             self._asked_ms = began_ms
 
 

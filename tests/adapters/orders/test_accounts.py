@@ -296,6 +296,20 @@ def test_funding_is_asked_for_when_it_is_paid_and_seldom_else() -> None:
     assert asked[120 // 5 + 1 :] == [None] * (40 - 25)
 
 
+def test_what_was_paid_before_the_first_reading_of_a_life_is_asked_for_by_the_first_that_reaches_back_to_it() -> None:
+    hour = 3_600_000
+    now = 500 * hour + hour // 6
+    income, stream = IncomeAsked(), AccountCursor.opening(USDM, now)
+    income.listed(income.wanted(stream, now), now)
+    # The desk was away since before the hour; its own readings go on from where it left off.
+    away = msgspec.structs.replace(stream, since_ms=500 * hour - 600_000)
+    assert income.wanted(away, now + 1_000).income_ms == away.since_ms  # asked until one was whole
+    cursor = income.wanted(away, now + 2_000)
+    assert cursor.income_ms == away.since_ms
+    income.listed(cursor, now + 2_000)
+    assert income.wanted(away, now + 3_000).income_ms is None
+
+
 def test_a_reading_that_failed_leaves_the_next_one_to_ask() -> None:
     income, opening = IncomeAsked(), AccountCursor.opening(USDM, TS_MS)
     income.listed(income.wanted(opening, TS_MS), TS_MS)
