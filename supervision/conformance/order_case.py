@@ -54,8 +54,9 @@ class OrderCase(msgspec.Struct, frozen=True, kw_only=True):
     """One fault of the matrix on every venue in ``venues``. ``faults`` are ids of known incidents, ``spec`` of rows.
 
     ``kept``: the account outlives its server. ``beside``: the desk trades a second instrument, which the fault is not
-    about. ``audit_ms`` is how often the account is read to see whether something was missed: so seldom, unless it is
-    what the case is about, that no audit helps by chance.
+    about; ``stranger``: the venue has it, the desk does not. ``protected``: positions are closed by themselves.
+    ``audit_ms`` is how often the account is read to see whether something was missed: so seldom, unless it is what the
+    case is about, that no audit helps by chance.
     """
 
     id: str
@@ -67,6 +68,8 @@ class OrderCase(msgspec.Struct, frozen=True, kw_only=True):
     venues: tuple[str, ...] = VENUES
     kept: bool = False
     beside: bool = False
+    stranger: bool = False
+    protected: bool = False
     audit_ms: int = 60_000
     mutants: tuple[OrderMutant, ...] = ()
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from supervision.conformance.eager import EagerQuoter, EagerTaker
 from supervision.conformance.markets import MARKETS, generate
 from supervision.conformance.oracle import Oracle
 from supervision.plan import paths_of
-from supervision.supervisor import Supervisor
+from supervision.supervisor import ChildStart, Supervisor
 from supervision.wiring import INSTRUMENTS, Wiring
 from trading.brakes import Brake, Level
 from trading.market.events import BookState
@@ -98,12 +99,19 @@ class RigWiring(Wiring):
             orders_per_symbol_per_min=100_000,
             cool_off_on_errors_ms=100,
             retry_ms=20,
+            flatten_tries_max=12,
         )
         return msgspec.structs.replace(setup, config=config)
 
 
 def rig_config(
-    venue: str, instrument_ids: Sequence[str], directory: Path, views: int = 1, orders: str = "simulated"
+    venue: str,
+    instrument_ids: Sequence[str],
+    directory: Path,
+    views: int = 1,
+    orders: str = "simulated",
+    *,
+    protected: bool = False,
 ) -> DeskConfig:
     """One venue, two strategies, balances and caps that a case does not use up."""
     balances = {"USDT": Decimal(10_000_000), "BTC": Decimal(100), "ETH": Decimal(1_000)}
@@ -132,6 +140,7 @@ def rig_config(
                 "max_inflight_orders": 200,
                 "max_slippage_bps": Decimal(60),
                 "per_order_notional_cap": Decimal(1_000),
+                "protective_exits": {"enabled": protected, "held_by": "both", "cooldown_s": 1},
             },
             "execution": {
                 "orders": orders,
@@ -145,7 +154,9 @@ class Rig:
     """One market by its name in `MARKETS`, seen through so many ``views``, with the instrument ``beside`` it or alone.
 
     ``alter`` is called with the rig when the desk stands and has heard nothing yet. ``orders`` is how they travel,
-    ``account`` what the venue's server knows of the account that they are of.
+    ``account`` what the venue's server knows of the account that they are of. ``protected``: positions are closed by
+    themselves. ``stranger``: the instrument beside is the venue's and the account's alone, until the desk begins anew
+    and loads it.
     """
 
     wiring_class: type[RigWiring] = RigWiring
@@ -162,16 +173,19 @@ class Rig:
         beside: bool = False,
         orders: str = "simulated",
         account: AccountSpec | None = None,
+        protected: bool = False,
+        stranger: bool = False,
     ) -> None:
         market = MARKETS[name]
         self.name = name
         self.venue = market.venue
         self.instrument = INSTRUMENTS[market.instrument]
-        self.beside = INSTRUMENTS[market.beside] if beside else None
-        traded = (market.instrument, market.beside) if beside else (market.instrument,)
+        self.beside = INSTRUMENTS[market.beside] if beside or stranger else None
+        traded = (market.instrument, market.beside) if self.beside is not None else (market.instrument,)
         if self.beside is not None:
             generate(self.instrument, self.beside)
-        self.instruments = {instrument_id: INSTRUMENTS[instrument_id] for instrument_id in traded}
+        mine = traded[:1] if stranger else traded
+        self.instruments = {instrument_id: INSTRUMENTS[instrument_id] for instrument_id in mine}
         self.noted: Counter[str] = Counter()
         """What a case's own eyes counted."""
         self.clock = SystemClock()
@@ -181,7 +195,8 @@ class Rig:
         self._alter = alter
         data = directory / "data"
         data.mkdir(parents=True, exist_ok=True)
-        self._config = rig_config(self.venue, traded, data, views, orders)
+        self._desk = partial(rig_config, self.venue, directory=data, views=views, orders=orders, protected=protected)
+        self._config = self._desk(mine)
         self._paths = paths_of(data)
         self.oracle = Oracle(self.clock, self._paths.sent(self.venue))
         source = SourceSpec(anchor_ns=self.clock.wall_ns() - 60_000 * MS, seed=seed, instruments=traded)
@@ -193,6 +208,8 @@ class Rig:
         )
         _, self._keys = keys_of(self.venue, traded)
         self.base: LoopBase
+        self.stand_ins: dict[str, type[Any]] = {}
+        """Actors that take the places of the desk's own, by name, from its next life on: the desk without a guard."""
 
     # --- Life ----------------------------------------------------------------------------------------
 
@@ -206,6 +223,20 @@ class Rig:
                 self.oracle.watch(self.server.feed.markets[key])
         self._probe = asyncio.get_running_loop().create_task(self._feel(), name="loop probe")
         await self.server.start()
+        await self._raise_desk()
+
+    async def restart_desk(self) -> None:
+        """The desk ends and begins anew on the same files, with every instrument of its venue; the venue goes on."""
+        heard = len(self.faults_inside)
+        await self._stop_desk()
+        del self.faults_inside[heard:]  # who was told to exit is not there any more for the others
+        loaded = dict.fromkeys((*self.instruments, *([self.beside.instrument_id] if self.beside is not None else [])))
+        self.instruments = {instrument_id: INSTRUMENTS[instrument_id] for instrument_id in loaded}
+        self._config = self._desk(tuple(loaded))
+        self.oracle.last_tops.clear()
+        await self._raise_desk()
+
+    async def _raise_desk(self) -> None:
         # What actors of this process connect with from now on, when they begin anew too: the cases before this one are
         # desks on other hosts.
         FeedSource._budget = ConnectionBudget()  # noqa: SLF001
@@ -224,6 +255,8 @@ class Rig:
             (f"venue.{self.venue}", wiring.venue_tree(self.venue, "rig")),
         )
         for name, table in tops:
+            for child in self.stand_ins.keys() & table.starts.keys():
+                table.starts[child] = ChildStart(self.stand_ins[child], table.starts[child].setup)
             address = base.create_root(Supervisor, {"propdesk.name": name})
             base.inject(address, StartActor(name=name, supervisor=None, setup=table))
         await self.until(lambda: self._actor(f"connector.{self.venue}") is not None, "the connector", 5.0)
@@ -287,12 +320,15 @@ class Rig:
         """Stop the desk, then the server."""
         if self._probe is not None:
             self._probe.cancel()
+        await self._stop_desk()
+        await self.server.close()
+
+    async def _stop_desk(self) -> None:
         source = getattr(self._actor(f"connector.{self.venue}"), "_source", None)
         await self.base.stop(5.0)
         closing: list[asyncio.Task[None]] = getattr(source, "_closing", [])
         if closing:
             await asyncio.wait(closing, timeout=5.0)
-        await self.server.close()
 
     # --- Inside --------------------------------------------------------------------------------------
 
@@ -357,8 +393,9 @@ class Rig:
         )
 
     def brakes(self) -> tuple[Brake, ...]:
-        """What keeps the desk from trading."""
-        return self.governor.brakes
+        """What keeps the desk from trading; nothing is known while there is no governor."""
+        governor: Governor | None = self._actor("governor")
+        return () if governor is None else governor.brakes
 
     def is_trading(self) -> bool:
         """Whether the books are proved and nothing brakes; SAFE, which lets quotes through, is trading."""
