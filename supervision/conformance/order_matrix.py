@@ -17,11 +17,13 @@ from adapters.clock import SystemClock
 from supervision.conformance import (
     order_account,
     order_amends,
+    order_books,
     order_entry,
     order_fills,
     order_kinds,
     order_limits,
     order_lists,
+    order_state,
     order_stops,
     order_submit,
 )
@@ -51,6 +53,8 @@ CASES: tuple[OrderCase, ...] = (
     *order_lists.CASES,
     *order_account.CASES,
     *order_limits.CASES,
+    *order_state.CASES,
+    *order_books.CASES,
 )
 REPEATS_MAX = 2
 _STALL_MS = 100.0
@@ -143,6 +147,8 @@ async def _on_a_fresh_desk(case: OrderCase, venue: str, mutant: OrderMutant | No
             beside=case.beside,
             kept=case.kept,
             audit_ms=case.audit_ms,
+            protected=case.protected,
+            stranger=case.stranger,
         )
         try:
             try:

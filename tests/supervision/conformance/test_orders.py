@@ -10,6 +10,7 @@ import pytest
 from supervision.cli import main
 from supervision.conformance import order_guards as guards
 from supervision.conformance import order_lists, order_matrix
+from supervision.conformance import order_state_guards as memory
 from supervision.conformance.errands import Errand
 from supervision.conformance.markets import VENUES
 from supervision.conformance.order_matrix import CASES, by_id, errands, report, run_errand
@@ -95,6 +96,24 @@ async def test_refused_cancels_storm_the_venue_without_their_pace():
     pytest.fail(f"never a storm: {outcome.reason}")
 
 
+@pytest.mark.req("P-ORD-1", "P-ORD-3", "P-ORD-4", "P-ORD-14", "P-PNL-7", "P-VEN-3")
+async def test_what_a_desk_remembers_survives_its_disk_its_restart_and_what_it_is_told_twice():
+    cases = (("ORD-H-02", "bybit"), ("ORD-H-04", "okx"), ("ORD-H-05", "binance"))
+    cases += (("ORD-H-06", "binanceusdm"), ("ORD-H-10", "binancecoinm"))
+    found = await asyncio.gather(*(run_errand(Errand(*one)) for one in cases))
+    assert [told(outcome) for outcome in found] == [(*one, "") for one in cases]
+    assert [outcome.sign for outcome in found[::2]] == ["BRAKE:JOURNAL_FAILED", "BRAKE:operator", "FUNDING"]
+
+
+@pytest.mark.req("P-ORD-1", "P-ORD-3")
+async def test_an_order_ahead_of_its_row_and_a_forgotten_word_are_seen():
+    todo = (("ORD-H-02", "okx", memory.NOT_DURABLE), ("ORD-H-05", "bybit", memory.WORD_FORGOTTEN))
+    found = await asyncio.gather(*(run_errand(Errand(case, venue, mutant.name)) for case, venue, mutant in todo))
+    assert all(outcome.green for outcome in found)
+    assert "not in the journal" in found[0].reason
+    assert "HOLD by operator did not happen" in found[1].reason
+
+
 def test_every_case_has_a_name_of_its_own_and_says_what_it_is_about():
     assert len({case.id for case in CASES}) == len(CASES) >= 30
     for case in CASES:
@@ -106,6 +125,7 @@ def test_every_case_has_a_name_of_its_own_and_says_what_it_is_about():
 def test_every_incident_of_submits_fills_restarts_and_limits_that_a_venue_can_cause_has_a_case():
     wanted = {"F01", "F02", "F04", "F06", "F09", "F11", "F12", "F16", "F17", "F19", "F21", "F22", "F24", "F26", "F27"}
     wanted |= {"F32", "F34", "F37", "F39", "F42", "F44", "F46", "F47", "F49", "F66", "F69", "F72", "F74", "F76", "F79"}
+    wanted |= {"F29", "F36", "F41", "F81", "F86", "F87", "F89"}
     assert wanted <= {fault for case in CASES for fault in case.faults}
 
 
