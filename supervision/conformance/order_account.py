@@ -342,7 +342,7 @@ CASES = (
         ),
         venues=CONTRACTS,
         audit_ms=AUDIT_MS,
-        mutants=(g.FLAT_IS_FLAT,),
+        mutants=(g.FLAT_IS_FLAT.but(bybit="a reading without a row of each symbol is no reading"),),
     ),
     OrderCase(
         id="ORD-C-14",

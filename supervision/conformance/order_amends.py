@@ -388,7 +388,7 @@ CASES = (
             resolve_ms=1_000,
             after=_never_amended,
         ),
-        g.OUTLIVES,
+        g.OUTLIVES.but(okx="the venue refuses such an amendment, and the order stands"),
         faults=("F14", "F24"),
     ),
     _case(

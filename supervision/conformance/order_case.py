@@ -44,10 +44,27 @@ AWAY_BPS = 20
 
 
 class OrderMutant(msgspec.Struct, frozen=True):
-    """A desk without one of its guards: the case must turn red on it."""
+    """A desk without one of its guards: the case must turn red on it.
+
+    ``spared`` are venues at which something else stands in its place, and what that is: there it is not tried.
+    """
 
     name: str
     alter: Callable[[OrderRig], None]
+    spared: tuple[tuple[str, str], ...] = ()
+
+    def but(self, **spared: str) -> OrderMutant:
+        """The same, spared at some venues."""
+        return msgspec.structs.replace(self, spared=tuple(spared.items()))
+
+    @property
+    def words(self) -> str:
+        """Its name, and where it is not tried."""
+        return self.name + "".join(f" (not on {venue}: {why})" for venue, why in self.spared)
+
+    def tried_on(self, venue: str) -> bool:
+        """Whether the case rests on the guard there."""
+        return venue not in dict(self.spared)
 
 
 class OrderCase(msgspec.Struct, frozen=True, kw_only=True):

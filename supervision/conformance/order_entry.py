@@ -206,6 +206,8 @@ def _refused_login(venue: str) -> f.Fault:
     return f.HandshakeStatus(status=403, topics=(SOCKETS[venue],))
 
 
+_USED = "the venue refuses an id that was used, and the desk asks what became of that"
+
 CASES = (
     OrderCase(
         id="ORD-W-01",
@@ -271,7 +273,7 @@ CASES = (
             resolve_ms=3_000,
             after=_left_the_road,
         ),
-        mutants=(g.SAID_AGAIN,),
+        mutants=(g.SAID_AGAIN.but(okx=_USED, bybit=_USED),),
     ),
     OrderCase(
         id="ORD-W-04",

@@ -308,7 +308,7 @@ CASES = (
             resolve_ms=2_000,
             after=_no_more_than_wanted,
         ),
-        mutants=(g.BLIND_AMENDS,),
+        mutants=(g.BLIND_AMENDS.but(binance="the venue itself cancels and places at once"),),
     ),
     OrderCase(
         id="ORD-B-11",

@@ -117,7 +117,9 @@ def errands(venues: Sequence[str], case_ids: Sequence[str], *, mutate: bool) -> 
     for case in chosen:
         there = [venue for venue in MUTATED_ON if venue in case.venues and venue in wanted]
         if mutate:
-            found += [(case, Errand(case.id, venue, m.name)) for m in case.mutants for venue in there]
+            found += [
+                (case, Errand(case.id, venue, m.name)) for m in case.mutants for venue in there if m.tried_on(venue)
+            ]
         else:
             found += [(case, Errand(case.id, venue)) for venue in there]
     return [errand for _, errand in sorted(found, key=lambda one: -one[0].strike.hold_ms - one[0].strike.resolve_ms)]
@@ -227,7 +229,7 @@ def catalogue() -> list[list[str]]:
             case.expects,
             ", ".join((*case.faults, *case.spec)),
             "all" if set(case.venues) == set(VENUES) else ", ".join(case.venues),
-            "; ".join(mutant.name for mutant in case.mutants) or "none",
+            "; ".join(mutant.words for mutant in case.mutants) or "none",
         ]
         for case in CASES
     ]

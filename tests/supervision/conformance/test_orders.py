@@ -134,6 +134,8 @@ def test_guards_are_taken_out_wherever_their_case_is_tried():
     todo = errands((), ("ORD-A-02",), mutate=True)
     assert len(case.venues) == 5
     assert {(one.venue, one.mutant) for one in todo} == {(v, m.name) for v in case.venues for m in case.mutants}
+    spared = errands((), ("ORD-W-03",), mutate=True)
+    assert {one.venue for one in spared} == {"binance", "binanceusdm", "binancecoinm"}
 
 
 @pytest.mark.parametrize(
