@@ -23,7 +23,7 @@ class Market(msgspec.Struct, frozen=True):
 
 
 MARKETS = {
-    "binance": Market("binance", "BINANCE:SPOT:BTC-USDT", "BINANCE:SPOT:ETH-USDT"),
+    "binance": Market("binance", "BINANCE:SPOT:BTC-USDT"),
     "binanceusdm": Market("binanceusdm", "BINANCEUSDM:PERP:BTC-USDT:LINEAR", "BINANCEUSDM:PERP:ETH-USDT:LINEAR"),
     "binancecoinm": Market("binancecoinm", "BINANCECOINM:PERP:BTC-USD:INVERSE", "BINANCECOINM:PERP:ETH-USD:INVERSE"),
     "okx": Market("okx", "OKX:PERP:BTC-USDT:LINEAR", "OKX:PERP:ETH-USDT:LINEAR"),

@@ -13,6 +13,7 @@ from supervision.conformance import order_guards as g
 from supervision.conformance import order_life_guards as life
 from supervision.conformance.order_case import (
     AWAY_BPS,
+    CONTRACTS,
     PLACES,
     OrderCase,
     resting,
@@ -355,6 +356,7 @@ CASES = (
             resolve_ms=4_000,
             after=_went_on_beside,
         ),
+        venues=CONTRACTS,
         beside=True,
         mutants=(life.STOP_AT_REFUSALS,),
     ),

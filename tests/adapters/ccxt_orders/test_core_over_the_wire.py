@@ -185,7 +185,8 @@ async def desk_of(server, **how):
         yield desk
     finally:
         await desk.wire.link.close()
-        assert desk.wire.link.faults == desk.wire.link._stream.faults == []
+        assert not desk.wire.link.faults
+        assert not desk.wire.link._stream.faults
 
 
 SOON = [("hidden", AcceptThen(outcome="drop")), ("html", BadBody(body="html"))]

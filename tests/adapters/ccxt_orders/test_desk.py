@@ -202,4 +202,4 @@ async def test_a_live_desk_waits_for_its_account_then_trades_and_its_journal_is_
         await desk.close()
         await gateway.link.close()
         await venue.close()
-    assert gateway.link.faults == []
+    assert not gateway.link.faults

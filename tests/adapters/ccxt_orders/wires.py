@@ -106,4 +106,6 @@ async def wired(venue, *, live=True, **spec):
             yield wire
         finally:
             await wire.link.close()
-            assert wire.link.faults == wire.link._client.faults == wire.link._stream.faults == []
+            assert not (wire.link.faults)
+            assert not (wire.link._client.faults)
+            assert not wire.link._stream.faults

@@ -76,6 +76,8 @@ class Server:
         if path.startswith("/api/v5/"):
             data = [{"details": []}] if path.endswith("/balance") else []
             return web.json_response({"code": "0", "msg": "", "data": data})
+        if path == "/fapi/v3/account":
+            return web.json_response({"assets": [], "positions": []})
         return web.json_response(self.trades if path.endswith("/userTrades") else [])
 
     async def socket(self, request: web.Request) -> web.StreamResponse:

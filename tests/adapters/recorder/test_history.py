@@ -94,8 +94,8 @@ def test_rows_beyond_the_limit_are_said_to_be_there(connection):
 @pytest.mark.req("P-MD-6")
 def test_a_trade_that_two_recordings_heard_is_there_once_and_synthetic_ones_stay_apart(history, tmp_path):
     source = next((history / "wire").iterdir())
-    record_generator(tmp_path, 15, venues=("binance",))
-    record_generator(tmp_path, 15, started_ns=T, venues=("binance",))
+    record_generator(tmp_path, 6, venues=("binance",))
+    record_generator(tmp_path, 6, started_ns=T, venues=("binance",))
     copies = [copy_session(source, tmp_path) for _ in range(2)]
     assert len({copy.name for copy in copies}) == 2
     assert build_history(tmp_path).errors == []
