@@ -67,7 +67,7 @@ def _intent(dice, name, instrument_id, bid, scale, n, now_ns):
 
 
 @pytest.mark.parametrize("one_round", WAYS)
-@pytest.mark.parametrize("seed", range(effort(4, 6)))
+@pytest.mark.parametrize("seed", range(effort(2, 6)))
 def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypatch, seed, one_round):
     dice = random.Random(seed)
     lone = {"said": 0, "left": 0}
