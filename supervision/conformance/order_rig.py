@@ -44,7 +44,7 @@ from trading.orders.messages import (
 )
 from trading.orders.triggers import PRICED
 
-LATE_MS = 25
+LATE_MS = 50
 """An order that leaves so long after the board said HOLD had passed no gate; less is one turn of a busy loop."""
 FILL = "fill"
 """The word for an execution; others are states of orders."""
@@ -304,6 +304,18 @@ class OrderRig(Rig):
             return await send(request)
 
         vars(exchange)["send"] = heard
+        client: Any = gateway.link._client  # noqa: SLF001 - as above
+        bars = client._bars  # noqa: SLF001
+        if bars is None:
+            return
+
+        def looked(command: Any) -> str:
+            # A HOLD that ended before this look, and another that began after it, are not one.
+            self._see_board()
+            said: str = bars(command)
+            return said
+
+        client._bars = looked  # noqa: SLF001
 
     def _leaves(self) -> None:
         self.entries += 1
