@@ -222,7 +222,7 @@ CASES = (
             resolve_ms=3_000,
         ),
         audit_ms=AUDIT_MS,
-        mutants=(g.NO_AUDIT,),
+        mutants=(g.NO_AUDIT.but(binance="what is executed there meanwhile is told by answers"),),
     ),
     OrderCase(
         id="ORD-B-06",

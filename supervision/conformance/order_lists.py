@@ -425,6 +425,6 @@ CASES = (
         ),
         _strike(_venue_restarts, 20_000),
         kept=True,
-        mutants=(GOES_IN_HOLD,),
+        mutants=(GOES_IN_HOLD.but(okx="its cancels find no room in their limit until the price has come"),),
     ),
 )

@@ -320,7 +320,7 @@ CASES = (
             resolve_ms=1_000,
             after=_canceled,
         ),
-        mutants=(life.CANCEL_FORGOTTEN,),
+        mutants=(life.CANCEL_FORGOTTEN.but(binance="a stream that is opened anew reads the account"),),
     ),
     OrderCase(
         id="ORD-A-15",
