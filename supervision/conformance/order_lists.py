@@ -7,11 +7,12 @@ is told of. Spot binds no order to closing, and has no such pairs here.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from adapters.simserver import faults as f
 from supervision.conformance import order_guards as g
-from supervision.conformance.order_case import CONTRACTS, USER, OrderCase, OrderMutant, has, privates, status
+from supervision.conformance.order_case import CONTRACTS, USER, OrderMutant, has, privates, status
 from supervision.conformance.order_rig import OrderRig
 from supervision.conformance.order_stops import (
     AUDIT_MS,
@@ -25,6 +26,7 @@ from supervision.conformance.order_stops import (
     held,
     position,
     price_falls,
+    waiting_case,
 )
 from supervision.conformance.order_trial import ORDER, OrderStrike
 from trading.orders.contingency import legs_of
@@ -292,27 +294,7 @@ ENDS_BOTH = OrderMutant("a leg that is refused takes its twin with it", _ends_bo
 FORGETS = OrderMutant("a core that comes back has forgotten which leg decided", _forgets)
 
 
-def _case(
-    number: int,
-    words: tuple[str, str],
-    strike: OrderStrike,
-    *,
-    kept: bool = False,
-    audit_ms: int = 60_000,
-    mutants: tuple[OrderMutant, ...] = (),
-) -> OrderCase:
-    return OrderCase(
-        id=f"ORD-O-{number:02}",
-        title=words[0],
-        faults=("F12",) if number < 3 else ("F17", "F24"),
-        spec=("P-ORD-10", "P-VEN-3"),
-        expects=words[1],
-        strike=strike,
-        venues=CONTRACTS,
-        kept=kept,
-        audit_ms=audit_ms,
-        mutants=mutants,
-    )
+_case = partial(waiting_case, "O", 2, venues=CONTRACTS)
 
 
 def _strike(act: Any, within_ms: float, *, after: Any = _one_closed, **more: Any) -> OrderStrike:

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import msgspec
 
@@ -68,6 +68,19 @@ class OrderWord(msgspec.Struct, frozen=True):
     cl_ord_id: str
     ord_status: str
     text: str
+
+
+class OrderTerms(TypedDict, total=False):
+    """What `OrderRig.order` may be told of an order besides its side."""
+
+    away_ticks: Required[int]
+    lots: int
+    time_in_force: TimeInForce
+    reduce_only: bool
+    replaces: str | None
+    ord_type: OrdType
+    trigger: TriggeringInstructions | None
+    contingency: Contingency | None
 
 
 def wiring_with(audit_ms: int) -> type[RigWiring]:
@@ -404,31 +417,9 @@ class OrderRig(Rig):
         notional = one.notional(one.qty(1_000_000), one.price(top.bids[0][0])) / 1_000_000
         return max(int(Decimal(usd) / notional), -int(-one.min_qty // one.lot_size), 1)
 
-    def place(
-        self,
-        side: Side,
-        *,
-        away_ticks: int,
-        lots: int = 0,
-        time_in_force: TimeInForce = TimeInForce.GTC,
-        reduce_only: bool = False,
-        replaces: str | None = None,
-        ord_type: OrdType = OrdType.LIMIT,
-        trigger: TriggeringInstructions | None = None,
-        contingency: Contingency | None = None,
-    ) -> str:
-        """Have an order placed that is so many ticks worse than the best price of its own side; its ClOrdID."""
-        order = self.order(
-            side,
-            away_ticks=away_ticks,
-            lots=lots,
-            time_in_force=time_in_force,
-            reduce_only=reduce_only,
-            replaces=replaces,
-            ord_type=ord_type,
-            trigger=trigger,
-            contingency=contingency,
-        )
+    def place(self, side: Side, **terms: Unpack[OrderTerms]) -> str:
+        """Have an order placed whose terms are those of `order`; its ClOrdID."""
+        order = self.order(side, **terms)
         core = self.core
         assert core is not None
         approved = ApprovedOrder(order=order, epoch=core.epoch, checks={}, ts_init_ns=order.ts_init_ns)
@@ -448,7 +439,7 @@ class OrderRig(Rig):
         trigger: TriggeringInstructions | None = None,
         contingency: Contingency | None = None,
     ) -> ProposedOrder:
-        """The order that `place` has placed, which nobody has seen yet."""
+        """One that is so many ticks worse than the best price of its own side; nobody has seen it yet."""
         core = self.core
         assert core is not None
         top, one, number = self.top(), self.instrument, next(self._numbers)

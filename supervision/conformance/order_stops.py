@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -228,7 +229,9 @@ def _not_closing(rig: OrderRig) -> None:
     vars(client.dialect)["encode"] = bare
 
 
-def _case(
+def waiting_case(
+    letter: str,
+    plain: int,
     number: int,
     words: tuple[str, str],
     strike: OrderStrike,
@@ -238,10 +241,11 @@ def _case(
     audit_ms: int = 60_000,
     mutants: tuple[OrderMutant, ...] = (),
 ) -> OrderCase:
+    """A case of orders that wait: title and expectation are its ``words``; so many of its letter are ``plain``."""
     return OrderCase(
-        id=f"ORD-S-{number:02}",
+        id=f"ORD-{letter}-{number:02}",
         title=words[0],
-        faults=("F12",) if number < 4 else ("F17", "F24"),
+        faults=("F12",) if number <= plain else ("F17", "F24"),
         spec=("P-ORD-10", "P-VEN-3"),
         expects=words[1],
         strike=strike,
@@ -250,6 +254,9 @@ def _case(
         audit_ms=audit_ms,
         mutants=mutants,
     )
+
+
+_case = partial(waiting_case, "S", 3)
 
 
 def _goes_in_hold(rig: OrderRig) -> None:
