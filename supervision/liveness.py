@@ -19,6 +19,8 @@ from adapters.heartbeat_board import Beat
 _SLACK_NS: Final = 10_000_000
 _LATE_MAX: Final = 256
 _STARVED_HANGS: Final = 5
+_STARVED_BOOTS: Final = 5
+_BOOTS_MAX: Final = 8
 _EXIT_TOLD_NS: Final = 500_000_000
 _KILLED_NS: Final = 2_000_000_000
 
@@ -97,9 +99,23 @@ class CellWatch:
 
     The process of a cell is the one that was forked for it, not the one that beat last: a cell that never claimed its
     place on the board has left an older life's number there.
+
+    A cell has ``boot_ms`` to come up, besides the time in which it waited for a processor, and after each time that
+    was not enough twice as much, up to eight times: on a slow machine a restart that is never given its time would
+    go on for ever.
     """
 
-    __slots__ = ("_boot_ms", "_gone_ns", "_hangs", "_killed_ns", "_patience", "_pids", "_started_ns")
+    __slots__ = (
+        "_allowed_ms",
+        "_boot_ms",
+        "_gone_ns",
+        "_hangs",
+        "_killed_ns",
+        "_patience",
+        "_pids",
+        "_started_ns",
+        "_unborn",
+    )
 
     def __init__(self, hangs: HangWatch, patience: Patience, *, boot_ms: int) -> None:
         self._hangs = hangs
@@ -109,9 +125,15 @@ class CellWatch:
         self._started_ns: dict[str, int] = {}
         self._gone_ns: dict[str, int] = {}
         self._killed_ns: dict[str, int] = {}
+        self._allowed_ms: dict[str, int] = {}
+        self._unborn: set[str] = set()
 
     def started(self, cell: str, pid: int, now_ns: int) -> None:
         """A process was forked for ``cell``; 0 when its number is not known."""
+        if cell in self._unborn:
+            self._unborn.discard(cell)
+            known_ms = self._allowed_ms.get(cell, self._boot_ms)
+            self._allowed_ms[cell] = min(2 * known_ms, _BOOTS_MAX * self._boot_ms)
         self.ended(cell)
         self._pids[cell], self._started_ns[cell] = pid, now_ns
 
@@ -133,16 +155,26 @@ class CellWatch:
         killed_ns = self._killed_ns.get(cell)
         if killed_ns is not None and (not pid or now_ns - killed_ns < _KILLED_NS):
             return None
-        why = self._overdue(beaten, started_ns, now_ns)
+        why = self._not_up(cell, pid, now_ns) if beaten is None else self._silent(cell, beaten, now_ns)
         if why:
+            if beaten is None:
+                self._unborn.add(cell)
             self._killed_ns[cell] = now_ns
             return Overdue(pid, why)
         return None
 
-    def _overdue(self, beat: Beat | None, started_ns: int, now_ns: int) -> str:
-        if beat is None:
-            late = self._patience.silence_ns(started_ns, now_ns) > self._boot_ms * 1_000_000
-            return f"did not come up within {self._boot_ms} ms" if late else ""
+    def _not_up(self, cell: str, pid: int, now_ns: int) -> str:
+        allowed_ms = self._allowed_ms.get(cell, self._boot_ms)
+        late_ns = self._patience.silence_ns(self._started_ns[cell], now_ns) - allowed_ms * 1_000_000
+        if late_ns <= 0:
+            return ""
+        starved_ns = max(run_delays(pid).values(), default=0) if pid else 0
+        if late_ns <= min(starved_ns, _STARVED_BOOTS * allowed_ms * 1_000_000):
+            return ""
+        return f"did not come up within {allowed_ms} ms"
+
+    def _silent(self, cell: str, beat: Beat, now_ns: int) -> str:
+        self._allowed_ms.pop(cell, None)
         silent_ns = self._hangs.silent(beat.pid, beat.mono_ns, now_ns)
         return "" if silent_ns is None else f"silent for {silent_ns / 1e6:.0f} ms"
 

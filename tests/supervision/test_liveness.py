@@ -140,6 +140,27 @@ def test_a_cell_that_never_beats_is_killed_by_its_own_number_and_not_by_an_older
     assert root.looks(600, NOBODY, old_ns)[:1] == [Exited(NOBODY + 1)]
 
 
+def boots(root, pid):
+    """How long a cell that never beats is waited for, milliseconds."""
+    root.forked(pid)
+    since_ns = root.now
+    while not root.looks(50):
+        assert root.now - since_ns < 100_000 * MS
+    root.looks(1_000)
+    root.dead.add(pid)
+    root.watch.ended("okx")
+    return (root.now - since_ns) // MS - 1_050
+
+
+def test_each_boot_that_was_too_slow_gives_the_next_one_twice_the_time_until_one_comes_up(root):
+    assert [boots(root, NOBODY + n) for n in range(5)] == [8_000, 16_000, 32_000, 64_000, 64_000]
+    root.forked(NOBODY + 9)
+    assert root.looks(20_000, NOBODY + 9, root.now - MS) == []
+    assert root.looks(500, NOBODY + 9) == []
+    root.watch.ended("okx")
+    assert boots(root, NOBODY + 10) == 8_000
+
+
 def test_a_hung_cell_is_killed_once_and_then_waited_for(root):
     root.forked(NOBODY)
     root.looks(1_000, NOBODY)
@@ -196,6 +217,20 @@ def test_a_starved_process_is_excused_for_what_it_waited(crowd):
     assert watch.silent(victim.pid, 0, 150 * MS) is None
     # The excuse is not for ever.
     assert watch.silent(victim.pid, 0, 2_000 * MS) is not None
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not run_delays(os.getpid()), reason="this kernel does not account for waiting")
+def test_a_cell_that_waits_for_a_processor_is_given_as_much_longer_to_come_up(crowd):
+    victim = crowd(4)[0]
+    patience = Patience(PERIOD)
+    watch = CellWatch(HangWatch(HANG, patience), patience, boot_ms=100)
+    watch.started("okx", victim.pid, 0)
+    until(lambda: max(run_delays(victim.pid).values()) > 80 * MS)
+    assert watch.judge("okx", None, 150 * MS, lambda _pid: True) is None
+    # Not for ever, however long it waits.
+    until(lambda: max(run_delays(victim.pid).values()) > 600 * MS)
+    assert type(watch.judge("okx", None, 700 * MS, lambda _pid: True)) is Overdue
 
 
 @pytest.mark.process
