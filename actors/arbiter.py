@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -169,7 +169,10 @@ class ArbiterActor(Shell):
             self._perform(self._core.on_timer(now))
             self._arm(self._core, now)
 
-    def _perform(self, outs: Iterable[ArbiterOut]) -> None:
+    def _perform(self, outs: Sequence[ArbiterOut]) -> None:
+        if len(outs) == 1 and type(outs[0]) is ProposedOrder:
+            self.tell(self._governor, outs[0])
+            return
         for out in outs:
             match out:
                 case ProposedOrder():

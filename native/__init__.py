@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-REVISION = 8
+REVISION = 9
 """What this Python expects of the extensions: one built from other sources is worse than none."""
 
 why_not = ""

@@ -1,6 +1,6 @@
 """The types of the extension: `trading.market.book`, `.watches` and the codecs in `adapters` say what they mean."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, overload
 
 from typing_extensions import Buffer
@@ -37,6 +37,17 @@ class DepthParser(Generic[_Update]):
     def quantities(self) -> int: ...
     def frame(self, payload: bytes, ts_recv_ns: int, /) -> _Update | None: ...
     def bare(self, payload: bytes, ts_recv_ns: int, /) -> _Update | None: ...
+
+class DepthRoutes(Generic[_Update]):
+    """``rest``, but that frames of ``streams`` go to their parser first, up to ``bytes_max`` bytes each."""
+
+    def __init__(
+        self,
+        streams: dict[bytes, DepthParser[_Update]],
+        rest: Callable[[bytes, int], object],
+        bytes_max: int,
+    ) -> None: ...
+    def __call__(self, payload: bytes, ts_recv_ns: int, /) -> object: ...
 
 class LevelsParser:
     """One side of one symbol's book as `Levels`, from JSON bytes, or None for bytes that are in any way unusual.

@@ -443,6 +443,51 @@ static PyObject *book_ask_lots(PyObject *object, PyObject *tick)
     return lots_at(&((Book *)object)->asks, tick, -1);
 }
 
+/* Whether the level that `place`, a (side, tick), names shows other lots than `noted`, a (lots, ...), says: 1, 0, -1 with
+ * an exception set. */
+static int has_changed(Book *self, PyObject *place, PyObject *noted, PyObject *bid)
+{
+    int64_t tick, lots;
+    if (!PyTuple_CheckExact(place) || PyTuple_GET_SIZE(place) != 2 || !PyTuple_CheckExact(noted) ||
+        PyTuple_GET_SIZE(noted) < 1) {
+        PyErr_SetString(PyExc_TypeError, "levels are (side, tick) -> (lots, ...)");
+        return -1;
+    }
+    if (!number_of(PyTuple_GET_ITEM(place, 1), &tick) || !number_of(PyTuple_GET_ITEM(noted, 0), &lots)) {
+        return -1;
+    }
+    bool bids = PyTuple_GET_ITEM(place, 0) == bid;
+    return side_lots(bids ? &self->bids : &self->asks, bids ? tick : -tick) != lots;
+}
+
+static PyObject *book_drop_changed(PyObject *object, PyObject *const *args, Py_ssize_t given)
+{
+    if (given != 2 || !PyDict_CheckExact(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "drop_changed(levels, bid): a dict is needed");
+        return NULL;
+    }
+    PyObject *gone = NULL, *place, *noted;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(args[0], &at, &place, &noted)) {
+        int changed = has_changed((Book *)object, place, noted, args[1]);
+        if (changed > 0 && gone == NULL && (gone = PyList_New(0)) == NULL) {
+            return NULL;
+        }
+        if (changed < 0 || (changed > 0 && PyList_Append(gone, place) < 0)) {
+            Py_XDECREF(gone);
+            return NULL;
+        }
+    }
+    for (Py_ssize_t i = 0; gone != NULL && i < PyList_GET_SIZE(gone); i++) {
+        if (PyDict_DelItem(args[0], PyList_GET_ITEM(gone, i)) < 0) {
+            Py_DECREF(gone);
+            return NULL;
+        }
+    }
+    Py_XDECREF(gone);
+    Py_RETURN_NONE;
+}
+
 static PyObject *book_crossed(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
@@ -575,6 +620,8 @@ static PyMethodDef book_methods[] = {
     {"best_ask", book_best_ask, METH_NOARGS, PyDoc_STR("The lowest ask, or None.")},
     {"bid_lots", book_bid_lots, METH_O, PyDoc_STR("Lots bid at a tick.")},
     {"ask_lots", book_ask_lots, METH_O, PyDoc_STR("Lots offered at a tick.")},
+    {"drop_changed", TAKES_KEYWORDS(book_drop_changed), METH_FASTCALL,
+     PyDoc_STR("drop_changed(levels, bid): forget levels that show other lots now.")},
     {"crossed", book_crossed, METH_NOARGS, PyDoc_STR("Whether the best bid reaches the best ask.")},
     {"beyond_horizon", book_beyond_horizon, METH_NOARGS, PyDoc_STR("Whether a best price lies beyond the horizon.")},
     {"top", book_top, METH_O, PyDoc_STR("The best n bids and asks, best first.")},

@@ -1,4 +1,5 @@
-/* DepthParser: Binance's depth diffs of one symbol, from bytes to DepthUpdate with Levels, where every byte is as usual.
+/* DepthParser: Binance's depth diffs of one symbol, from bytes to DepthUpdate with Levels, where every byte is as usual;
+ * DepthRoutes: a frame to the parser of its stream.
  *
  * It understands exactly one spelling: no spaces, no escapes, only the keys below, each once, plain decimal numbers on
  * the instrument's grid. Everything else, whatever is wrong with it, is None: adapters/binance/codec.py then decides, as
@@ -371,4 +372,104 @@ PyTypeObject DepthParser_Type = {
     .tp_traverse = parser_traverse,
     .tp_methods = parser_methods,
     .tp_getset = parser_getters,
+};
+
+/* --- DepthRoutes --------------------------------------------------------------------------------- */
+
+enum { STREAM_FROM = 11, STREAM_TO = 120 }; /* a frame begins {"stream":"<name>" */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *streams; /* dict: stream name -> DepthParser */
+    PyObject *rest;    /* (payload, ts_recv_ns) in Python */
+    Py_ssize_t bytes_max;
+    vectorcallfunc call;
+} DepthRoutes;
+
+/* The parser of a frame's stream, borrowed; NULL, and maybe an exception, for anything else. */
+static PyObject *parser_of(DepthRoutes *self, PyObject *payload)
+{
+    if (!PyBytes_CheckExact(payload)) {
+        return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(payload), to = Py_MIN(size, STREAM_TO);
+    if (size > self->bytes_max || to <= STREAM_FROM) {
+        return NULL;
+    }
+    const char *name = PyBytes_AS_STRING(payload) + STREAM_FROM;
+    const char *end = memchr(name, '"', to - STREAM_FROM);
+    PyObject *key = end != NULL ? PyBytes_FromStringAndSize(name, end - name) : NULL;
+    PyObject *parser = key != NULL ? PyDict_GetItemWithError(self->streams, key) : NULL;
+    Py_XDECREF(key);
+    return parser != NULL && Py_IS_TYPE(parser, &DepthParser_Type) ? parser : NULL;
+}
+
+static PyObject *routes_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
+{
+    DepthRoutes *self = (DepthRoutes *)object;
+    if (PyVectorcall_NARGS(flags) == 2 && (names == NULL || PyTuple_GET_SIZE(names) == 0)) {
+        PyObject *parser = parser_of(self, args[0]);
+        PyObject *update = parser != NULL ? parse(parser, args, 2, take_frame) : NULL;
+        if (update != NULL && update != Py_None) {
+            return update;
+        }
+        Py_XDECREF(update);
+        PyErr_Clear(); /* what is wrong with it is said in Python */
+    }
+    return PyObject_Vectorcall(self->rest, args, flags, names);
+}
+
+static int routes_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(((DepthRoutes *)object)->streams);
+    Py_VISIT(((DepthRoutes *)object)->rest);
+    return 0;
+}
+
+static int routes_clear(PyObject *object)
+{
+    Py_CLEAR(((DepthRoutes *)object)->streams);
+    Py_CLEAR(((DepthRoutes *)object)->rest);
+    return 0;
+}
+
+static void routes_dealloc(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    routes_clear(object);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyObject *routes_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"streams", "rest", "bytes_max", NULL};
+    PyObject *streams, *rest;
+    Py_ssize_t bytes_max;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!On:DepthRoutes", names, &PyDict_Type, &streams, &rest, &bytes_max)) {
+        return NULL;
+    }
+    DepthRoutes *self = (DepthRoutes *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->streams = Py_NewRef(streams);
+        self->rest = Py_NewRef(rest);
+        self->bytes_max = bytes_max;
+        self->call = routes_call;
+    }
+    return (PyObject *)self;
+}
+
+PyTypeObject DepthRoutes_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "native._marketdata.DepthRoutes",
+    .tp_doc = PyDoc_STR("DepthRoutes(streams, rest, bytes_max)\n--\n\n"
+                        "Call it with (payload, ts_recv_ns): a diff by its stream's parser, anything else by the rest."),
+    .tp_basicsize = sizeof(DepthRoutes),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_new = routes_new,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(DepthRoutes, call),
+    .tp_traverse = routes_traverse,
+    .tp_clear = routes_clear,
+    .tp_dealloc = routes_dealloc,
 };

@@ -5,9 +5,16 @@
 
 #include "orders.h"
 
-enum { ORDER_ID, ORDER_SIDE, ORDER_TIME_IN_FORCE, ORDER_QTY, ORDER_PRICE, ORDER_REDUCES, ORDER_REPLACES, ORDER_TRIGGER };
+enum {
+    ORDER_ID, ORDER_SIDE, ORDER_TIME_IN_FORCE, ORDER_QTY, ORDER_PRICE, ORDER_REDUCES, ORDER_REPLACES, ORDER_TRIGGER,
+    ORDER_LEGS, ORDER_REF_PRICE,
+};
 static const char *const order_fields[] = {
-    "cl_ord_id", "side", "time_in_force", "order_qty", "price", "reduce_only", "replaces", "trigger", NULL};
+    "cl_ord_id", "side", "time_in_force", "order_qty", "price", "reduce_only", "replaces", "trigger",
+    "legs", "ref_price", NULL};
+
+enum { LEG_QTY };
+static const char *const leg_fields[] = {"qty", NULL};
 
 enum {
     EXPOSURE_WORKING, EXPOSURE_BOUNDS, EXPOSURE_TOP, EXPOSURE_PROVED, EXPOSURE_INSTRUMENT, EXPOSURE_CORRIDOR,
@@ -39,9 +46,10 @@ static const char *const limits_fields[] = {"max_inflight_orders", "max_open_ord
 enum { INSTRUMENT_MIN_NOTIONAL };
 static const char *const instrument_fields[] = {"min_notional", NULL};
 
-enum { ORDER, EXPOSURE, BOUNDS, CORRIDOR, TOP, LIMITS, INSTRUMENT, RATE, SHAPES };
+enum { ORDER, LEG, EXPOSURE, BOUNDS, CORRIDOR, TOP, LIMITS, INSTRUMENT, RATE, SHAPES };
 static const char *const *const fields_of[SHAPES] = {
-    order_fields, exposure_fields, bounds_fields, corridor_fields, top_fields, limits_fields, instrument_fields, rate_fields};
+    order_fields, leg_fields, exposure_fields, bounds_fields, corridor_fields, top_fields, limits_fields,
+    instrument_fields, rate_fields};
 
 enum { WORKING, CHECKS, APPROVED, BUY, GTX, ZERO, WORDS };
 
@@ -53,7 +61,7 @@ typedef struct {
     PyObject_HEAD
     Shape shapes[SHAPES];
     PyObject *words[WORDS];
-    PyObject *one;
+    PyObject *one, *is_finite;
     vectorcallfunc call;
 } PlainLimits;
 
@@ -210,6 +218,24 @@ static bool has_counts(PlainLimits *self, PyObject *const *given, PyObject *expo
            rate_allows(&self->shapes[RATE], OF(EXPOSURE, exposure, EXPOSURE_RATE), now_ns);
 }
 
+/* Whether its one leg is the whole of it, and its reference a number, as _is_numbered says it of the usual order. */
+static bool is_numbered(PlainLimits *self, PyObject *order)
+{
+    PyObject *legs = OF(ORDER, order, ORDER_LEGS), *reference = OF(ORDER, order, ORDER_REF_PRICE);
+    if (legs == NULL || reference == NULL || !PyTuple_CheckExact(legs) || PyTuple_GET_SIZE(legs) != 1) {
+        return false;
+    }
+    PyObject *leg = PyTuple_GET_ITEM(legs, 0);
+    if (!shape_fits(&self->shapes[LEG], leg) || OF(LEG, leg, LEG_QTY) != OF(ORDER, order, ORDER_QTY) ||
+        Py_TYPE(reference) != Py_TYPE(self->words[ZERO])) {
+        return false;
+    }
+    PyObject *finite = PyObject_CallMethodNoArgs(reference, self->is_finite);
+    bool is_number = finite == Py_True;
+    Py_XDECREF(finite);
+    return is_number;
+}
+
 /* Whether the order passes at first sight; the sight's amounts are then whole. False with or without an exception. */
 static bool passes(PlainLimits *self, PyObject *const *given, Sight *sight)
 {
@@ -218,6 +244,7 @@ static bool passes(PlainLimits *self, PyObject *const *given, Sight *sight)
         !shape_fits(&self->shapes[LIMITS], given[GIVEN_LIMITS]) || given[GIVEN_LOST] != Py_False ||
         !is_empty_dict(given[GIVEN_MODES]) || !PyDict_CheckExact(given[GIVEN_SEEN]) ||
         OF(ORDER, order, ORDER_TRIGGER) != Py_None || OF(ORDER, order, ORDER_REPLACES) != Py_None ||
+        !is_numbered(self, order) ||
         !is_empty_dict(OF(EXPOSURE, exposure, EXPOSURE_WORKING))) {
         return false;
     }
@@ -343,6 +370,7 @@ static int limits_clear(PlainLimits *self)
         Py_CLEAR(self->words[i]);
     }
     Py_CLEAR(self->one);
+    Py_CLEAR(self->is_finite);
     return 0;
 }
 
@@ -372,7 +400,8 @@ static PyObject *limits_new(PyTypeObject *type, PyObject *args, PyObject *named)
         self->words[i] = Py_NewRef(PyTuple_GET_ITEM(args, SHAPES + i));
     }
     self->one = PyLong_FromLong(1);
-    if (!learned || self->one == NULL) {
+    self->is_finite = PyUnicode_InternFromString("is_finite");
+    if (!learned || self->one == NULL || self->is_finite == NULL) {
         Py_DECREF(self);
         return NULL;
     }

@@ -33,6 +33,7 @@ typedef struct {
 extern PyTypeObject Levels_Type;
 extern PyTypeObject Book_Type;
 extern PyTypeObject DepthParser_Type;
+extern PyTypeObject DepthRoutes_Type;
 extern PyTypeObject LevelsParser_Type;
 extern PyTypeObject TouchWatch_Type;
 extern PyTypeObject StreamWatch_Type;

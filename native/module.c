@@ -2,7 +2,7 @@
 
 #include "marketdata.h"
 
-#define REVISION 8 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 9 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
@@ -18,7 +18,8 @@ PyMODINIT_FUNC PyInit__marketdata(void)
         return NULL;
     }
     if (PyModule_AddType(module, &Levels_Type) < 0 || PyModule_AddType(module, &Book_Type) < 0 ||
-        PyModule_AddType(module, &DepthParser_Type) < 0 || PyModule_AddType(module, &LevelsParser_Type) < 0 ||
+        PyModule_AddType(module, &DepthParser_Type) < 0 || PyModule_AddType(module, &DepthRoutes_Type) < 0 ||
+        PyModule_AddType(module, &LevelsParser_Type) < 0 ||
         PyModule_AddType(module, &TouchWatch_Type) < 0 || PyModule_AddType(module, &StreamWatch_Type) < 0 ||
         PyModule_AddIntMacro(module, REVISION) < 0) {
         Py_DECREF(module);

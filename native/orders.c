@@ -231,7 +231,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define REVISION 8 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 9 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -181,8 +181,13 @@ class BinanceCodec:
         }
         self._by_id = {channel.instrument_id: channel for channel in self._channels.values()}
         self._routes: dict[bytes, _Decode] = {}
+        diffs: dict[bytes, marketdata.DepthParser[DepthUpdate]] = {}
         for channel in self._channels.values():
             self._routes.update(channel.routes())
+            if channel.parser is not None:
+                diffs.update(dict.fromkeys(channel.depth_streams(), channel.parser))
+        if marketdata is not None and diffs:
+            vars(self)["decode"] = marketdata.DepthRoutes(diffs, self.decode, MAX_PAYLOAD_BYTES)
 
     def decode(self, payload: bytes, ts_recv_ns: int) -> VenueEvent | None:
         """One message as an event, `WireRejected`, or None for what says nothing of a market.
@@ -311,9 +316,13 @@ class _Channel:
         if self.facts.has_liquidations:
             frames[b"forceOrder"] = self.facts.liquidation_frame
         depth = self.depth_frame if self.parser is None else _native_first(self.parser.frame, self.depth_frame)
-        for speed in (b"", b"@0ms", b"@100ms", b"@250ms", b"@500ms", b"@1000ms"):
-            frames[b"depth" + speed] = depth
-        return {name + b"@" + stream: decode for stream, decode in frames.items()}
+        routes: dict[bytes, _Decode] = dict.fromkeys(self.depth_streams(), depth)
+        return routes | {name + b"@" + stream: decode for stream, decode in frames.items()}
+
+    def depth_streams(self) -> list[bytes]:
+        """The combined-stream names of its diffs."""
+        name = self.symbol.lower().encode()
+        return [name + b"@depth" + speed for speed in (b"", b"@0ms", b"@100ms", b"@250ms", b"@500ms", b"@1000ms")]
 
     def bare(self, event: str) -> _Decode | None:
         """The decoder of a message that came without a stream name; a spot bookTicker has no event type."""

@@ -189,7 +189,7 @@ class Arbiter:
         """
         one = None if instrument_id is None else self._desks.get(instrument_id)
         if one is not None:
-            due = soon_ns if one.dirty or one.orphans or one.flattening.asked else self._due_ns(one, soon_ns)
+            due = self._due_ns(one, soon_ns)
         elif any(desk.dirty or desk.orphans or desk.flattening.asked for desk in self._desks.values()):
             return soon_ns
         else:
@@ -197,7 +197,9 @@ class Arbiter:
         return None if due == FAR_FUTURE_NS else due
 
     def _due_ns(self, desk: InstrumentDesk, soon_ns: int) -> int:
-        """When a settled desk has something to do: its own deadline, or the book's under orders."""
+        """When a desk has something to do: soon while unsettled, else by its own deadline or its book's."""
+        if desk.dirty or desk.orphans or desk.flattening.asked:
+            return soon_ns
         due = desk.wake_ns
         if desk.orders:
             top = desk.top

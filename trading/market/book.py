@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 from bisect import insort
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from native import marketdata
 from trading.market.events import BookState, BookTicker, BookTop, DepthSnapshot, DepthUpdate, Level
+
+SideT = TypeVar("SideT")
 
 NO_CEILING = 1 << 62
 """An ask horizon that no price reaches."""
@@ -214,6 +216,13 @@ class PyBook:
     def ask_lots(self, tick: int) -> int:
         """Lots offered at ``tick``; 0 when there are none."""
         return self._asks.get(tick, 0)
+
+    def drop_changed(self, levels: dict[tuple[SideT, int], tuple[int, int]], bid: SideT, /) -> None:
+        """Take out of ``levels``, (side, tick) -> (lots, ...), what shows other lots now; ``bid`` is the bids' side."""
+        for side, tick in list(levels):
+            lots = self.bid_lots(tick) if side is bid else self.ask_lots(tick)
+            if lots != levels[side, tick][0]:
+                del levels[side, tick]
 
     def crossed(self) -> bool:
         """Whether the best bid reaches the best ask (locked counts): impossible inside one venue."""

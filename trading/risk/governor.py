@@ -18,6 +18,7 @@ from trading.orders.messages import (
     ApprovedOrder,
     DenyReason,
     InternalCross,
+    Leg,
     OrderDenied,
     OrderFilled,
     OrderUpdated,
@@ -43,7 +44,7 @@ _GTX = TimeInForce.GTX
 
 
 # What the short way in C reads, what it makes, and words.
-_READ = (ProposedOrder, Exposure, Bounds, Corridor, BookTop, RiskLimits, Instrument, RateWindow)
+_READ = (ProposedOrder, Leg, Exposure, Bounds, Corridor, BookTop, RiskLimits, Instrument, RateWindow)
 _MADE = (Working, RiskChecks, ApprovedOrder)
 
 
@@ -172,7 +173,7 @@ class RiskGovernor:
             text = f"{order.instrument_id} is not traded on {order.venue}"
             return self._deny(order, DenyReason.UNKNOWN_INSTRUMENT, text, now_ns)
         seen = self._seen
-        if self._at_once is not None and _is_numbered(order):
+        if self._at_once is not None:
             approved = self._at_once(
                 order,
                 exposure,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from trading.market.book import PyBook, SideT
 from trading.market.events import Level
 
 
@@ -43,6 +44,10 @@ class BookView(Protocol):
 
     def ask_lots(self, tick: int, /) -> int:
         """Lots displayed to sell at ``tick``."""
+        ...
+
+    def drop_changed(self, levels: dict[tuple[SideT, int], tuple[int, int]], bid: SideT, /) -> None:
+        """Take out of ``levels``, (side, tick) -> (lots, ...), what shows other lots now; ``bid`` is the bids' side."""
         ...
 
     def top(self, n: int, /) -> tuple[Sequence[Level], Sequence[Level]]:
@@ -83,6 +88,8 @@ class TickerBook:
     def ask_lots(self, tick: int, /) -> int:
         """Lots at the ask when ``tick`` is the ask, else 0."""
         return self._ask[1] if tick == self._ask[0] else 0
+
+    drop_changed = PyBook.drop_changed
 
     def top(self, n: int, /) -> tuple[Sequence[Level], Sequence[Level]]:
         """The one bid and the one ask."""

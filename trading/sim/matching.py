@@ -123,14 +123,13 @@ class Market:
 
     def refresh(self) -> None:
         """Forget what we took of the levels that changed."""
-        book = self.book
-        if book is None:
-            self.consumed = {place: took for place, took in self.consumed.items() if took[0] == 0}
-        elif self.consumed:
-            lots_of = (book.ask_lots, book.bid_lots)
-            self.consumed = {
-                place: took for place, took in self.consumed.items() if lots_of[place[0] is _BUY](place[1]) == took[0]
-            }
+        consumed = self.consumed
+        if not consumed:
+            return
+        if self.book is not None:
+            self.book.drop_changed(consumed, _BUY)
+        else:
+            self.consumed = {place: took for place, took in consumed.items() if took[0] == 0}
 
     def consumed_levels(self) -> list[ConsumedLevel]:
         """What we consumed, to be dumped."""

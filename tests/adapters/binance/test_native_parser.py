@@ -79,6 +79,40 @@ def with_numbers(price, qty):
     return frame[: frame.index(b'"b":[')] + b'"b":[["' + price.encode() + b'","' + qty.encode() + b'"]],"a":[]}}'
 
 
+def test_a_frame_goes_to_the_parser_of_its_stream_and_all_else_to_the_rest():
+    parser = marketdata.DepthParser("BTCUSDT", "x", (2, 1), (5, 1), DepthUpdate)
+    frame = FRAMES[SPOT]
+    rest = []
+    routes = marketdata.DepthRoutes(
+        {b"btcusdt@depth@100ms": parser, b"odd": None}, lambda *args, **named: rest.append((args, named)), len(frame)
+    )
+    assert routes(frame, NOW).instrument_id == "x"
+    others = (
+        b"",
+        b"{",
+        b'{"stream":"',
+        b'{"stream":"btcusdt@depth@100ms',
+        b'{"stream":"btcusdt@depth","data":{}}',
+        b'{"stream":"odd","data":{}}',
+        frame + b" ",
+        frame.replace(b"btcusdt@", b"b" * 120 + b"@"),
+        frame[:-1],
+        bytearray(frame),
+        "text",
+        None,
+    )
+    for other in others:
+        assert routes(other, NOW) is None
+    assert [args for args, _ in rest] == [(other, NOW) for other in others]
+    rest.clear()
+    routes(frame)
+    routes(frame, ts_recv_ns=NOW)
+    assert rest == [((frame,), {}), ((frame,), {"ts_recv_ns": NOW})]
+    for wrong in ((), ({}, print), ([], print, 1), ({}, print, "1")):
+        with pytest.raises(TypeError):
+            marketdata.DepthRoutes(*wrong)
+
+
 @pytest.mark.parametrize("venue", FRAMES)
 @pytest.mark.parametrize("unwrap", [bytes, bare])
 def test_the_usual_spelling_is_read_in_c(venue, unwrap):

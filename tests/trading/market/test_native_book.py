@@ -117,6 +117,19 @@ class BothBooks(RuleBasedStateMachine):
         one = msgspec.structs.replace(one, prev_final_update_id=last + back, first_update_id=last + 1 + back)
         self.both(lambda book: book.follow(one, chained))
 
+    @rule(
+        noted=st.dictionaries(
+            st.tuples(st.sampled_from(["bid", "ask"]), st.integers(0, 40)), st.tuples(*[st.integers(0, 3)] * 2)
+        )
+    )
+    def drop_changed(self, noted):
+        def left(book):
+            levels = dict(noted)
+            book.drop_changed(levels, "bid")
+            return levels
+
+        self.both(left)
+
     @rule()
     def owner_counts(self):
         for book in self.books:
@@ -290,6 +303,17 @@ def test_levels_are_found_in_dense_books_and_in_books_with_holes(gaps):
         told = [book.apply(update(bids, asks, number)) for book in books]
         assert told[0] is told[1]
         assert books[0].top(1000) == books[1].top(1000)
+
+
+@pytest.mark.parametrize(
+    "levels", [None, {1: (1, 0)}, {("bid",): (1, 0)}, {("bid", 1): ()}, {("bid", 1): [1, 0]}, {("bid", "1"): (1, 0)}]
+)
+def test_levels_of_another_shape_are_refused_whole(levels):
+    noted = levels if levels is None else {("bid", 7): (9, 0)} | levels
+    before = noted if noted is None else dict(noted)
+    with pytest.raises(TypeError):
+        NativeBook(ID, 5).drop_changed(noted, "bid")
+    assert noted == before
 
 
 def test_an_argument_that_it_does_not_know_is_refused():

@@ -65,21 +65,22 @@ class Desk:
 
     def order(self, instrument_id=PERP, side=Side.BUY, qty="0.002", price="50000", tif=TimeInForce.GTX, **fields):
         self.n += 1
+        order_qty = D(qty)
         values = {
             "cl_ord_id": f"o{self.n}",
             "venue": self.instruments[instrument_id].venue if instrument_id in self.instruments else "nowhere",
             "reduce_only": False,
-            "legs": (Leg(strategy_id="s", intent_id="s:1:1", qty=D(qty)),),
+            "legs": (Leg(strategy_id="s", intent_id="s:1:1", qty=order_qty),),
             "replaces": None,
+            "ref_price": D(50000),
         } | fields
         return ProposedOrder(
             instrument_id=instrument_id,
             side=side,
             ord_type=OrdType.LIMIT,
             time_in_force=tif,
-            order_qty=D(qty),
+            order_qty=order_qty,
             price=None if price is None else D(price),
-            ref_price=D(50000),
             book_update_id=1,
             book_ts_recv_ns=NOW,
             story={},

@@ -18,6 +18,7 @@ from trading.market.events import BookState, MarkPrice
 from trading.orders.messages import (
     ApprovedOrder,
     DenyReason,
+    Leg,
     OrderDenied,
     OrdStatus,
     Side,
@@ -162,6 +163,12 @@ class Walk:
         same = [o for o in self.live if o.instrument_id == instrument_id and o.side is side]
         if same and pick.random() < 0.3:
             fields["replaces"] = pick.choice(same).cl_ord_id
+        if pick.random() < 0.06:
+            # The leg is another number, or not alone, or it is the reference that is no number.
+            whole = Leg(strategy_id="s", intent_id="s:1:1", qty=D(fields["qty"]))
+            nothing = Leg(strategy_id="t", intent_id="t:1:1", qty=D("NaN"))
+            legs = {"legs": pick.choice(((whole,), (whole, whole), (nothing,), ()))}
+            fields |= pick.choice((legs, {"ref_price": pick.choice((D("NaN"), D("sNaN"), D("-Infinity")))}))
         if self.live and pick.random() < 0.02:
             fields["cl_ord_id"] = pick.choice(self.live).cl_ord_id
         if not qty and pick.random() < 0.02:
