@@ -48,7 +48,7 @@ class Journal(Shell):
         self._waiting: dict[int, str] = {}
         self._writer: JournalWriter | None = None
         self._memory = setup.memory
-        self._due: deque[tuple[int, str, int]] = deque()
+        self._due: deque[AppendRows] = deque()
         # Bound once: to find a method of an actor costs more than to call it.
         self._wake_each = self.wake_each
         if self._memory is not None:
@@ -70,10 +70,9 @@ class Journal(Shell):
         """Append, acknowledge, read."""
         kind = type(msg)
         if kind is AppendRows:
-            memory = self._memory
-            if memory is not None:
-                _, last_seq = memory.append(msg.rows)
-                self._due.append((msg.commit_id, msg.reply_to, last_seq))
+            if self._memory is not None:
+                # As with a disk, the store has them when they are durable.
+                self._due.append(msg)
                 self._wake_each(self._setup.memory_commit_ns, "commit")
             else:
                 assert self._writer is not None
@@ -115,8 +114,13 @@ class Journal(Shell):
     def on_tick(self, tag: str) -> None:
         """In virtual time a commit takes its stated latency."""
         # All of them take as long, so the oldest comes first.
-        commit_id, reply_to, last_seq = self._due.popleft()
-        self.tell(reply_to, RowsCommitted((commit_id,), last_seq))
+        due = self._due.popleft()
+        assert self._memory is not None
+        _, last_seq = self._memory.append(due.rows)  # type: ignore[arg-type]
+        self._durable(due, last_seq)
+
+    def _durable(self, due: AppendRows, last_seq: int) -> None:
+        self.tell(due.reply_to, RowsCommitted((due.commit_id,), last_seq))
 
     def _history(self, name: str) -> JournalHistory:
         """What is asked for; of a name without a checkpoint that belongs to this history, every row."""
