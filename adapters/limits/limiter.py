@@ -108,14 +108,18 @@ class Limiter:
         *,
         body: bytes = b"",
         request: Ask | None = None,
+        unsent_ns: int | None = None,
     ) -> None:
-        """The venue answered (``status`` 0: it did not): its counts and pauses hold for all from now on."""
+        """The venue answered (``status`` 0: it did not): its counts and pauses hold for all from now on.
+
+        ``unsent_ns``: the request was to go then, by the monotonic clock, and there was no connection to go by.
+        """
         status, retry_ns = heard(self.spec.venue, status, headers, body, self._clock.wall_ns())
         kept = dict(headers)
 
         def apply() -> None:
             now = self._clock.mono_ns()
-            self._governor.told(endpoint, status, kept, now, request=request, retry_ns=retry_ns)
+            self._governor.told(endpoint, status, kept, now, request=request, retry_ns=retry_ns, unsent_ns=unsent_ns)
             pause = self._governor.state.pauses.get(VENUE)
             if pause is not None and pause.until_ns > now and status >= 400 and self._redis is not None:
                 self._start(self._redis.pause(pause.until_ns - now))

@@ -41,6 +41,7 @@ from trading.limits.messages import Ask, Refusal, Refused
 
 MAX_BODY_BYTES = 8 << 20
 _TROUBLE = (aiohttp.ClientError, OSError, ValueError, RuntimeError)
+_NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _STEP_MS = 250
 _SAID_BY_REPLIES = frozenset({401, 403, 418, 429})
 """Statuses that `Exchange.note` tells, with what the body adds to them."""
@@ -175,9 +176,11 @@ class Exchange:
             self._told(request, 401, {})
             self.locked = f"the venue refused our key: {reply.text}"
 
-    def _told(self, request: WireRequest, status: int, headers: Mapping[str, str]) -> None:
+    def _told(
+        self, request: WireRequest, status: int, headers: Mapping[str, str], unsent_ns: int | None = None
+    ) -> None:
         ask = self._ask_for(request, self.clock.mono_ns())
-        self._limiter.told(request.endpoint, status, headers, request=ask)
+        self._limiter.told(request.endpoint, status, headers, request=ask, unsent_ns=unsent_ns)
 
     def _ask_for(self, request: WireRequest, deadline_ns: int) -> Ask:
         return Ask(
@@ -247,6 +250,7 @@ class Exchange:
             return "the client is not started"
         signed = self.allowed(request)
         self.sent += 1
+        began_ns = self.clock.mono_ns()
         try:
             async with self._session.request(
                 signed.method,
@@ -261,7 +265,7 @@ class Exchange:
                 headers = _lower(response.headers)
                 answer = HttpAnswer(status=response.status, headers=headers, body=body, ts_ns=self.clock.wall_ns())
         except _TROUBLE as trouble:
-            self._told(request, 0, {})
+            self._told(request, 0, {}, began_ns if isinstance(trouble, _NO_CONNECTION) else None)
             return f"{type(trouble).__name__}: {trouble}"[:200]
         if answer.status not in _SAID_BY_REPLIES:
             self._told(request, answer.status, answer.headers)

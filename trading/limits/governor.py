@@ -308,17 +308,21 @@ class LimitGovernor:
         *,
         request: Ask | None = None,
         retry_ns: int = 0,
+        unsent_ns: int | None = None,
     ) -> None:
         """An answer of the venue: its HTTP status (0: none came) and headers, whose counts correct ours.
 
         ``request`` is what was answered (otherwise the endpoint's latest is taken for it); ``retry_ns`` how long the
-        body says to wait. A venue that says "too much" in a body under status 200 is told as 429.
+        body says to wait. A venue that says "too much" in a body under status 200 is told as 429. ``unsent_ns``: the
+        request was to go then and found no connection; the venue, which never saw it, counts nothing.
         """
         now = self._clock(now_ns)
         request = request or self._last.get(endpoint)
         account = request.account if request is not None else ""
         if headers and request is not None:
             self._counted(request, {name.lower(): value for name, value in headers.items()}, now)
+        elif request is not None and unsent_ns is not None:
+            self.give_back(request, unsent_ns, now_ns)
         elif request is not None:
             for part in self._parts(request, now) or ():
                 part.pool.in_flight = max(0, part.pool.in_flight - part.amount)

@@ -33,7 +33,7 @@ from adapters.orders.wire import (
     WireRequest,
 )
 from tests.adapters.orders.commands import BTC, INSTRUMENTS, KEY, cancel, place, replace, status
-from tests.waiting import PATIENCE_S, breath, stopwatch, until
+from tests.waiting import PATIENCE_S, breath, free_port, stopwatch, until
 from trading.limits.venues import limits_of
 from trading.orders.messages import ExecType, ExecutionReport
 
@@ -111,11 +111,12 @@ class Rig:
         endpoints = OrderEndpoints(rest=url, ws=url, wallet=url)
         self.outbox: Outbox[ClientItem] = Outbox(lambda: None)
         self.told: list[ClientItem] = []
+        self.limiter = Limiter(limits_of(USDM), SystemClock())
         self.client = OrderClient(
             BinanceOrders(USDM, INSTRUMENTS[USDM], endpoints),
             KEY,
             SystemClock(),
-            Limiter(limits_of(USDM), SystemClock()),
+            self.limiter,
             put=self.outbox.put,
             limits=limits,
         )
@@ -186,6 +187,20 @@ async def test_a_failing_venue_proves_nothing_and_is_not_asked_again(venue: Venu
     assert isinstance(outcome(told).reply, Ambiguous)
     assert outcome(told).final
     assert venue.placed == ["pd1-b-1"]
+
+
+async def test_a_venue_that_nobody_reached_has_counted_nothing() -> None:
+    rig = Rig(f"http://127.0.0.1:{free_port()}")
+    try:
+        for number in range(3):
+            rig.client.submit(cancel(MARKET, f"pd1-b-{number}"))
+        told = await rig.until(3)
+        assert all(isinstance(outcome(one).reply, Ambiguous) for one in told)
+        view = rig.limiter.view()
+        assert [pool.used for pool in view.limits.pools] == [0]
+        assert [freeze.scope for freeze in view.limits.freezes] == ["endpoint|DELETE /fapi/v1/order"]
+    finally:
+        await rig.client.close()
 
 
 async def test_a_connection_that_breaks_after_the_order_was_taken_proves_nothing(venue: Venue, rig: Rig) -> None:

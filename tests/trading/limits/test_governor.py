@@ -430,6 +430,17 @@ def test_what_was_not_sent_is_given_back():
     assert gone(governor, request, START + SECOND_NS) == 1
 
 
+def test_what_found_no_connection_costs_nothing_of_the_limit_and_is_a_failure_of_its_endpoint():
+    governor = LimitGovernor(venue(limit=10), WHOLE)
+    request, at = ask(CANCEL), START + 1_000_000
+    assert gone(governor, request, START) == 10
+    for _ in range(9):
+        governor.told(request.endpoint, 0, {}, at, request=request, unsent_ns=START)
+    governor.told(request.endpoint, 0, {}, at, request=request)
+    seen = governor.view(at)
+    assert (seen.pools[0].used, [freeze.scope for freeze in seen.freezes]) == (1, [f"endpoint|{request.endpoint}"])
+
+
 def test_when_nothing_is_known_of_what_was_spent_only_cancels_go_for_one_window():
     governor = LimitGovernor(BINANCE_USDM, WHOLE)
     governor.presume(MINUTE_NS, START)
