@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
@@ -64,6 +66,32 @@ def test_every_dependency_is_locked():
     assert names(PYPROJECT["project"]["dependencies"]) <= locked("requirements.lock")
     assert names(PYPROJECT["project"]["optional-dependencies"]["dev"]) <= locked("requirements-dev.lock")
     assert names(PYPROJECT["build-system"]["requires"]) <= locked("requirements-build.lock")
+
+
+@pytest.mark.parametrize("version", ["3.11.0", "3.11.14", "3.12.0", "3.12.12"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_what_locked_packages_need_on_any_python_of_ours_is_locked_too(lock, version):
+    """A lock is written by one Python; what another one needs besides is missed only there, at somebody's first run."""
+    text = (PROJECT / lock).read_text("utf-8")
+    locked = {
+        canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==", text, re.MULTILINE)
+    }
+    python = {"python_full_version": version, "python_version": version.rpartition(".")[0], "extra": ""}
+    missing = [
+        (name, str(need))
+        for name in locked
+        for need in map(Requirement, _needs(name))
+        if need.marker is None or need.marker.evaluate(python)
+        if canonicalize_name(need.name) not in locked
+    ]
+    assert missing == []
+
+
+def _needs(name):
+    try:
+        return importlib.metadata.requires(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []  # one that this Python does not need
 
 
 def test_the_command_starts_where_the_package_says():
