@@ -61,3 +61,28 @@ class PlaceWords:
 
     def __init__(self, *classes: type) -> None: ...
     def __call__(self, approved: Any, /) -> bytes | None: ...
+
+class PlainGate:
+    """`actors.gateway.Gateway._refusal_in_python` of an order that may leave, which it counts; False: ask there."""
+
+    def __init__(self, *classes_and_words: object) -> None: ...
+    def __call__(
+        self,
+        order: Any,
+        instrument: Any,
+        now_ns: int,
+        setup: Any,
+        reader: Any,
+        mono_ns: Callable[[], int],
+        scopes: dict[Any, tuple[str, ...]],
+        unproved: set[str],
+        recent: Any,
+        max_age_ns: int,
+        /,
+    ) -> bool: ...
+
+class PlainOrder:
+    """`adapters.binance.orders_codec.encode_new_order_in_python` of a usual order, or None."""
+
+    def __init__(self, *classes_and_words: object) -> None: ...
+    def __call__(self, order: Any, instrument: Any, /) -> bytes | None: ...

@@ -172,7 +172,7 @@ static int put_number(Words *words, PyObject *value, PyObject *step)
 PyDoc_STRVAR(limit_order_doc,
              "limit_order(symbol, side, how, qty, lot_size, price, tick_size, reduce_only, cl_ord_id): the request, or None.");
 
-static PyObject *limit_order(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+PyObject *limit_order(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     if (count != 9) {
         PyErr_SetString(PyExc_TypeError, "limit_order takes 9 arguments");
@@ -251,6 +251,7 @@ PyMODINIT_FUNC PyInit__orders(void)
         return NULL;
     }
     if (PyModule_AddType(module, &LoneRound_Type) < 0 || PyModule_AddType(module, &PlainLimits_Type) < 0 ||
+        PyModule_AddType(module, &PlainGate_Type) < 0 || PyModule_AddType(module, &PlainOrder_Type) < 0 ||
         PyModule_AddType(module, &PlaceWords_Type) < 0 || PyType_Ready(&TopRoute_Type) < 0 ||
         PyModule_AddIntMacro(module, REVISION) < 0) {
         Py_DECREF(module);

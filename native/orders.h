@@ -62,6 +62,8 @@ bool rate_add(const Shape *shape, PyObject *window, PyObject *now);
 extern PyTypeObject LoneRound_Type;
 extern PyTypeObject PlainLimits_Type;
 extern PyTypeObject PlaceWords_Type;
+extern PyTypeObject PlainGate_Type;
+extern PyTypeObject PlainOrder_Type;
 
 /* type(*fields), which are borrowed; NULL with an exception set, also where one is missing. */
 PyObject *shape_make(PyObject *type, PyObject *const *fields, size_t count);
@@ -74,5 +76,8 @@ PyObject *touch_route(PyObject *module, PyObject *args);
 PyObject *fan_out_route(PyObject *module, PyObject *args);
 
 bool orders_names(void);
+
+/* A function of the module: Binance's words of a limit order. */
+PyObject *limit_order(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 #endif

@@ -36,7 +36,8 @@ _is_plain = frozenset(string.ascii_letters + string.digits + "._-").issuperset
 _HOW = {word: f"LIMIT&timeInForce={word.name}" for word in TimeInForce}
 # Members of enums that every order is compared with: a look at their class is a call.
 _LIMIT, _BUY, _GTX = OrdType.LIMIT, Side.BUY, TimeInForce.GTX
-_limit_order = None if native.orders is None else native.orders.limit_order
+_READ, _WORDS = (NewOrderSingle, Instrument), (_LIMIT, _BUY, _GTX, SPOT, _HOW, "BUY", "SELL", "LIMIT_MAKER")
+_plain_order = None if native.orders is None else native.orders.PlainOrder(*_READ, *_WORDS)
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
@@ -86,19 +87,8 @@ def encode_new_order(order: NewOrderSingle, instrument: Instrument) -> bytes:
     Post-only is type LIMIT_MAKER on spot and timeInForce GTX on futures. ``reduce_only`` is said on futures; spot has
     no such word. ``ValueError`` when the order is off the instrument's grid or cannot be said in the venue's words.
     """
-    price, time_in_force = order.price, order.time_in_force
-    if _limit_order is not None and price is not None and order.ord_type is _LIMIT and order.trigger is None:
-        said = _limit_order(
-            instrument.symbol,
-            "BUY" if order.side is _BUY else "SELL",
-            "LIMIT_MAKER" if time_in_force is _GTX and instrument.venue == SPOT else _HOW[time_in_force],
-            order.order_qty,
-            instrument.lot_size,
-            price,
-            instrument.tick_size,
-            order.reduce_only and instrument.venue != SPOT,
-            order.cl_ord_id,
-        )
+    if _plain_order is not None:
+        said = _plain_order(order, instrument)
         if said is not None:
             return said
     return encode_new_order_in_python(order, instrument)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from adapters.binance import orders_codec
 from adapters.binance.instruments import SPOT, USDM
 from adapters.binance.orders_codec import encode_new_order, encode_new_order_in_python
 from native import orders
 from trading.instruments import Instrument, InstrumentKind
-from trading.orders.messages import NewOrderSingle, OrdType, Side, TimeInForce
+from trading.orders.messages import (
+    NewOrderSingle,
+    OrdType,
+    Side,
+    TimeInForce,
+    TriggeringInstructions,
+    TriggerPriceType,
+)
 
 pytestmark = pytest.mark.skipif(orders is None, reason="no native code was built")
 
@@ -53,10 +62,13 @@ def order(cl_ord_id, qty, price, **fields):
     )
 
 
+TRIGGER = TriggeringInstructions(trigger_price=Decimal(49_000), trigger_price_type=TriggerPriceType.MARK)
+
+
 def said(encode, *args):
     try:
         return encode(*args)
-    except (ValueError, ArithmeticError) as error:
+    except (ValueError, ArithmeticError, KeyError) as error:
         return type(error), str(error)
 
 
@@ -77,6 +89,7 @@ amounts = st.one_of(
     ord_type=st.sampled_from([OrdType.LIMIT, OrdType.MARKET]),
     time_in_force=st.sampled_from(TimeInForce),
     reduce_only=st.booleans(),
+    trigger=st.sampled_from([None, None, None, TRIGGER]),
 )
 @example(
     cl_ord_id="\ud800",
@@ -89,6 +102,7 @@ amounts = st.one_of(
     ord_type=OrdType.LIMIT,
     time_in_force=TimeInForce.GTC,
     reduce_only=False,
+    trigger=None,
 )
 def test_an_order_is_said_in_the_same_bytes_or_refused_in_the_same_words(
     cl_ord_id, qty, price, tick, lot, venue, **fields
@@ -176,3 +190,59 @@ def test_each_step_is_its_own_however_many_there_were() -> None:
 def test_a_wrong_call_raises() -> None:
     with pytest.raises(TypeError):
         orders.limit_order("BTCUSDT")
+
+
+@pytest.mark.parametrize("venue", [SPOT, USDM])
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("time_in_force", list(TimeInForce))
+@pytest.mark.parametrize("reduce_only", [False, True])
+def test_every_plain_order_is_said_from_its_fields(venue, side, time_in_force, reduce_only) -> None:
+    command = order(
+        "pd1-btcusdtl-c7", "0.004", "61812.40", side=side, time_in_force=time_in_force, reduce_only=reduce_only
+    )
+    traded = instrument(venue, "0.10", "0.001")
+    assert orders_codec._plain_order(command, traded) == encode_new_order_in_python(command, traded)
+
+
+class Contract(Instrument, frozen=True, kw_only=True):
+    """An instrument of another class."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "traded"),
+    [
+        ({"ord_type": OrdType.MARKET, "price": None}, {}),
+        ({"ord_type": OrdType.MARKET}, {}),
+        ({"price": None}, {}),
+        ({"trigger": TRIGGER}, {}),
+        ({"time_in_force": None}, {}),
+        ({"cl_ord_id": "a/b"}, {}),
+        ({"order_qty": Decimal("0.0001")}, {}),
+        ({"price": Decimal("61812.45")}, {}),
+        ({}, {"symbol": "\u00c4"}),
+        ({}, {"venue": None}),
+    ],
+)
+def test_an_order_of_unusual_fields_is_left_to_python(changes, traded) -> None:
+    command = msgspec.structs.replace(order("pd1-btcusdtl-c7", "0.004", "61812.40"), **changes)
+    sold = msgspec.structs.replace(instrument(USDM, "0.10", "0.001"), **traded)
+    assert orders_codec._plain_order(command, sold) is None
+    assert said(encode_new_order, command, sold) == said(encode_new_order_in_python, command, sold)
+
+
+def test_objects_of_other_classes_are_left_to_python() -> None:
+    command, traded = order("pd1-btcusdtl-c7", "0.004", "61812.40"), instrument(USDM, "0.10", "0.001")
+    contract = Contract(**msgspec.structs.asdict(traded))
+    assert encode_new_order(command, contract) == encode_new_order(command, traded)
+    for other in ((command, contract), (None, traded), (command, None), (traded, command)):
+        assert orders_codec._plain_order(*other) is None
+
+
+def test_plain_orders_are_made_of_what_they_read() -> None:
+    for wrong in ((), (dict, Instrument, *orders_codec._WORDS), (*orders_codec._READ, *orders_codec._WORDS[:-1])):
+        with pytest.raises((TypeError, AttributeError)):
+            orders.PlainOrder(*wrong)
+    with pytest.raises(TypeError):
+        orders.PlainOrder(*orders_codec._READ, *reversed(orders_codec._WORDS))
+    with pytest.raises(TypeError):
+        orders_codec._plain_order(None)
