@@ -14,7 +14,7 @@ import native
 from actors import gateway as gate
 from actors.gateway import Gateway, GatewaySetup
 from actors.messages import BookProof
-from adapters.permit_board import OperatorBoard, PermitReader
+from adapters.permit_board import LEASE_NS_MAX, OperatorBoard, PermitReader
 from adapters.permit_layout import SIZE, WORDS_AT
 from trading.brakes import Level
 from trading.instruments import InstrumentKind
@@ -353,6 +353,37 @@ def test_words_that_are_no_words_are_left_to_python(pair, order, usdm, of):
 def test_words_that_were_let_go_of_are_left_to_python(pair, order, usdm):
     pair.short._reader._words.release()
     assert not given(pair.short, order(), usdm, pair.bench.clock.wall_ns())
+
+
+@pytest.mark.parametrize(
+    ("left_ns", "passes"), [(0, False), (1, True), (LEASE_NS_MAX, True), (LEASE_NS_MAX + 1, False)]
+)
+def test_a_lease_passes_to_its_last_nanosecond_and_none_that_is_too_long(pair, order, usdm, permit, left_ns, passes):
+    clock = pair.bench.clock
+    permit().renew(1, clock.mono_ns() + left_ns, {})
+    pair.short._reader.modes()  # reads the new permit
+    assert pair.ask(order(), usdm) is passes
+
+
+def test_a_permit_of_another_boot_is_left_to_python(pair, order, usdm):
+    reader = pair.short._reader
+    reader._boot = b"another"
+    reader._refresh()
+    assert reader._why is gate.PermitVerdict.REFUSED_BOOT
+    assert not given(pair.short, order(), usdm, pair.bench.clock.wall_ns())
+
+
+def test_a_global_mode_counts_for_scopes_that_do_not_name_it(pair, order, usdm, permit):
+    permit({"global": Level.SAFE})
+    pair.short._reader.modes()  # reads the new permit
+    scopes = {(USDM, ("maker",)): (f"venue:{VENUE}",)}
+    assert not given(pair.short, order(), usdm, pair.bench.clock.wall_ns(), scopes=scopes)
+
+
+def test_what_is_just_within_the_limits_passes_without_python(pair, order, usdm):
+    at = pair.bench.clock.wall_ns()
+    assert pair.ask(order(order_qty=Decimal("0.01"), price=Decimal(100_000)), usdm)
+    assert pair.ask(order(ts_init_ns=at - pair.setup.max_age_ms * MS), usdm)
 
 
 def test_the_board_is_looked_at_last(pair, order, usdm, permit):
