@@ -234,10 +234,10 @@ static PyObject *gate_call(PyObject *object, PyObject *const *args, size_t flags
         return count_in(args[GIVEN_RECENT], args[GIVEN_NOW], old) ? Py_NewRef(Py_True) : NULL;
     }
     if (PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_ArithmeticError)) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
             return NULL;
         }
-        PyErr_Clear(); /* no number: the gateway says why */
+        PyErr_Clear(); /* no number, or worse: Python says so, or what speaks against the order before that */
     }
     Py_RETURN_FALSE;
 }
@@ -274,11 +274,9 @@ static PyObject *order_call(PyObject *object, PyObject *const *args, size_t flag
         spot ? Py_False : OF(SAID_ORDER, order, SAID_REDUCES),
         OF(SAID_ORDER, order, SAID_ID),
     };
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
     for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
         if (terms[i] == NULL) {
+            PyErr_Clear(); /* no word for it: Python says so */
             Py_RETURN_NONE;
         }
     }

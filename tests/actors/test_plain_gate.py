@@ -326,6 +326,15 @@ def test_what_is_put_in_a_parts_place_is_asked(pair, order, usdm, permit):
     assert pair.short._refusal(order(), usdm, now) is None
 
 
+def test_a_guard_that_is_taken_out_or_wrapped_is_asked_for_each_order(pair, order, permit):
+    permit({"global": Level.HOLD})
+    asked, refusal = [], pair.short._refusal
+    vars(pair.short)["_refusal"] = lambda *args: asked.append(refusal(*args))
+    pair.bench.tell("gateway.short", order())
+    assert (len(asked), asked[0][0]) == (1, gate.DenyReason.PERMIT_MODE)
+    assert (pair.short.sent, pair.short.denied) == (1, 0)
+
+
 def test_a_word_that_changes_on_the_board_is_seen_by_the_next_order(pair, order, usdm, board):
     now = pair.bench.clock.wall_ns()
     with board.open("r+b") as file, mmap.mmap(file.fileno(), SIZE) as words:
@@ -417,8 +426,20 @@ def test_a_clock_that_fails_is_heard_of(pair, order, usdm):
     def broken():
         raise OSError("no clock")
 
+    now = pair.bench.clock.wall_ns()
+    assert not given(pair.short, order(), usdm, now, mono_ns=broken)
+    pair.short._lease_ns = broken
     with pytest.raises(OSError, match="no clock"):
-        given(pair.short, order(), usdm, pair.bench.clock.wall_ns(), mono_ns=broken)
+        pair.short._refusal(order(), usdm, now)
+
+
+def test_what_speaks_against_an_order_first_is_what_is_said(pair, order, usdm, permit):
+    now = pair.bench.clock.wall_ns()
+    with pytest.raises(TypeError):
+        pair.short._refusal(order(price="61000"), usdm, now)
+    permit({"global": Level.HOLD})
+    for changes in ({"price": "61000"}, {"price": Decimal("NaN")}, {"order_qty": Decimal(10)}):
+        assert pair.short._refusal(order(**changes), usdm, now)[0] is gate.DenyReason.PERMIT_MODE
 
 
 def test_a_wrong_call_raises() -> None:

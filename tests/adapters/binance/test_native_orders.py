@@ -68,7 +68,7 @@ TRIGGER = TriggeringInstructions(trigger_price=Decimal(49_000), trigger_price_ty
 def said(encode, *args):
     try:
         return encode(*args)
-    except (ValueError, ArithmeticError, KeyError) as error:
+    except (ValueError, ArithmeticError, LookupError, TypeError) as error:
         return type(error), str(error)
 
 
@@ -216,6 +216,7 @@ class Contract(Instrument, frozen=True, kw_only=True):
         ({"price": None}, {}),
         ({"trigger": TRIGGER}, {}),
         ({"time_in_force": None}, {}),
+        ({"time_in_force": []}, {}),
         ({"cl_ord_id": "a/b"}, {}),
         ({"order_qty": Decimal("0.0001")}, {}),
         ({"price": Decimal("61812.45")}, {}),
