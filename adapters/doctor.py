@@ -11,6 +11,7 @@ import shutil
 import socket
 import statistics
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping
 from enum import Enum
@@ -53,7 +54,12 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def examine(config: DeskConfig | ConfigError, env: Mapping[str, str], clock: Clock | None = None) -> list[Check]:
     """Every check, in the order in which one would mend. A wrong configuration leaves only what needs none."""
     clock = clock or SystemClock()
-    checks = [check_python(sys.version_info[:3]), check_native(native.why_not), check_clock(clock)]
+    checks = [
+        check_python(sys.version_info[:3]),
+        this_build(),
+        check_native(native.why_not),
+        check_clock(clock),
+    ]
     if isinstance(config, ConfigError):
         wrong = Check(name="config", status=Status.FAIL, text=f"{config.field}: {config.problem}", mend=config.mend)
         return [*checks, wrong]
@@ -80,6 +86,26 @@ def check_python(version: tuple[int, ...]) -> Check:
     if version[:2] not in {(3, 11), (3, 12)}:
         return Check(name="python", status=Status.WARN, text=f"{text} is not tested", mend="use Python 3.12")
     return Check(name="python", status=Status.OK, text=text)
+
+
+def this_build() -> Check:
+    """`check_build` of the interpreter that runs."""
+    return check_build(str(sysconfig.get_config_var("CONFIG_ARGS") or ""), sys.base_prefix)
+
+
+def check_build(configured: str, prefix: str) -> Check:
+    """Whether the interpreter was compiled with its own optimisations: by distributions it is, by pyenv it is not.
+
+    ``configured`` are its ``CONFIG_ARGS``, ``prefix`` where it lies. Debian's does not say; what lies in /usr is a
+    distribution's.
+    """
+    if "--enable-optimizations" in configured or prefix == "/usr" or not configured:
+        return Check(name="python build", status=Status.OK, text="optimised")
+    text = "compiled without --enable-optimizations: the desk takes about twice the processor time"
+    mend = (
+        "use a distribution's Python, or PYTHON_CONFIGURE_OPTS='--enable-optimizations --with-lto' pyenv install 3.12"
+    )
+    return Check(name="python build", status=Status.WARN, text=text, mend=mend)
 
 
 def check_native(why_not: str) -> Check:

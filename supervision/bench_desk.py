@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import platform
 import statistics
 import tempfile
 import time
@@ -18,6 +19,7 @@ import msgspec
 
 from actors.messages import AppendRows, RawFrame, RowsCommitted, SnapshotFrame, StartActor
 from adapters.clock import SystemClock
+from adapters.doctor import this_build
 from adapters.journal.store import SqliteJournal
 from adapters.journal.writer import JournalWriter
 from adapters.wirelog import SessionFacts
@@ -89,6 +91,7 @@ def tick_to_order(*, quick: bool, peers_python: str | None, peers_dir: Path | No
         # The marks of ten stages cost microseconds of their own: the whole is measured without them, then its parts.
         out.update(_beside_the_peer(Path(directory), rounds, 1 if quick else 5, peers_python, peers_dir))
         out["without_commit"]["stages"] = _hot(Path(directory) / "stages", rounds, staged=True)["stages"]
+    out["python"] = f"{platform.python_version()}, {this_build().text}"
     return out
 
 

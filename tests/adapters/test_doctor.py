@@ -11,6 +11,7 @@ from adapters.clock import SystemClock, VirtualClock
 from adapters.config import ConfigError, load_config
 from adapters.doctor import (
     Status,
+    check_build,
     check_clock,
     check_directory,
     check_disk,
@@ -53,6 +54,7 @@ def test_a_sound_machine_has_no_failure(config, tmp_path):
     assert [c for c in checks if c.status is Status.FAIL] == []
     assert {c.name for c in checks} >= {
         "python",
+        "python build",
         "native code",
         "clock",
         "config",
@@ -75,6 +77,25 @@ def test_a_wrong_configuration_is_a_finding_and_not_a_crash():
 )
 def test_the_python_version(version, status):
     assert check_python(version).status is status
+
+
+@pytest.mark.parametrize(
+    ("configured", "prefix", "status"),
+    [
+        ("'--enable-optimizations' '--with-lto'", "/opt/python", Status.OK),
+        (
+            "'--enable-shared' '--prefix=/home/me/.pyenv/versions/3.12.1'",
+            "/home/me/.pyenv/versions/3.12.1",
+            Status.WARN,
+        ),
+        ("'--enable-shared' '--build=x86_64-linux-gnu'", "/usr", Status.OK),
+        ("", "C:\\Python312", Status.OK),
+    ],
+)
+def test_an_interpreter_that_was_compiled_without_optimisations_is_told_with_its_mend(configured, prefix, status):
+    found = check_build(configured, prefix)
+    assert found.status is status
+    assert ("pyenv install" in found.mend) is (status is Status.WARN)
 
 
 @pytest.mark.req("P-EXE-17")
