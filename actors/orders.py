@@ -113,7 +113,6 @@ class Orders(Shell):
         self._late_facts: list[OrderUpdated] = []
         # What is said once an order is out; of an order alone, with the time of its release, nothing is made before.
         self._behind: list[Effect | tuple[Order, int]] = []
-        self._alone: list[tuple[Order, VenueCommand]] = []
         # Bound once: to find a method of an actor costs more than to call it.
         self._utc_ns = self.now_ns
         self._durable_seq = self._kept_seq = 0
@@ -153,20 +152,17 @@ class Orders(Shell):
         if kind is RowsCommitted:
             commit_ids = msg.commit_ids
             if len(commit_ids) == 1:
-                alone = self._alone
-                effects = core.on_committed(commit_ids[0], now, alone)
-                if alone:
-                    order, command = alone.pop()
+                alone = core.release_alone(commit_ids[0], now)
+                if alone is not None:
+                    order, command = alone
                     tell = self.tell
                     tell(self._gateways.get(command.venue) or f"gateway.{command.venue}", command)
                     self._behind.append((order, now))
                     self._durable_seq = msg.last_seq
                     tell(self.name, _BEHIND)  # as below
                     return
-                self._release(effects)
-            else:
-                for commit_id in commit_ids:
-                    self._release(core.on_committed(commit_id, now))
+            for commit_id in commit_ids:
+                self._release(core.on_committed(commit_id, now))
             self._durable_seq = msg.last_seq
             if self._behind:
                 # A message to ourselves comes after the gateway's turn: deadlines and news can wait for it.

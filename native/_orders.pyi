@@ -56,6 +56,18 @@ class PlainLimits:
         /,
     ) -> Any: ...
 
+class PlainAdmission:
+    """`trading.orders.core.OrderCore.on_approved` of a usual new order; takes classes and words."""
+
+    def __init__(self, *classes_and_words: object) -> None: ...
+    def __call__(self, core: Any, approved: Any, now_ns: int, /) -> list[Any] | None: ...
+
+class PlainRelease:
+    """`trading.orders.core.OrderCore.release_alone` of a usual order; takes classes and words."""
+
+    def __init__(self, *classes_and_words: object) -> None: ...
+    def __call__(self, core: Any, commit_id: int, now_ns: int, /) -> tuple[Any, Any] | None: ...
+
 class PlaceWords:
     """`trading.orders.journal_rows.encode_body` of a usual order's `PlaceBody`; takes the classes it reads."""
 

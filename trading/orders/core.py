@@ -12,7 +12,8 @@ from decimal import Decimal
 
 import msgspec
 
-from trading.instruments import InstrumentKind
+import native
+from trading.instruments import Instrument, InstrumentKind
 from trading.orders import contingency, stp, triggers
 from trading.orders.effects import Effect, Emit, Journal, Reconciled, SendToVenue
 from trading.orders.fsm import OrderEvent
@@ -43,21 +44,25 @@ from trading.orders.messages import (
     ExecutionReport,
     FundingPayment,
     InternalCross,
+    Leg,
+    NewOrderSingle,
     OrderCancelReject,
     OrderDenied,
     OrderStatusReport,
     OrdStatus,
+    OrdType,
     ProposedCancel,
     ProposedOrder,
     Side,
+    TimeInForce,
     VenueCommand,
     VenueEvent,
 )
-from trading.orders.numbers import is_number, unsound_event, unsound_order
-from trading.orders.order import Order
+from trading.orders.numbers import LEAST, MOST, is_number, unsound_event, unsound_order
+from trading.orders.order import MOVES, STORY_LINES, Order
 from trading.orders.reconcile import Reconciliation
 from trading.orders.reduce_only import leaves_of, room
-from trading.orders.state import MS, Exposure, OrderCoreConfig, may_rest_closing
+from trading.orders.state import MS, CoreState, Exposure, OrderCoreConfig, may_rest_closing
 from trading.orders.triggers import WAITING
 from trading.orders.turn import PlaceHeld, Turn
 
@@ -66,6 +71,27 @@ __all__ = ["Effect", "Emit", "Exposure", "Journal", "OrderCore", "OrderCoreConfi
 _ZERO = Decimal(0)
 # Members of enums that the order path names for every order: a look at their class is a call.
 _PLACE, _RELEASED, _SPOT, _SELL = JournalKind.PLACE, OrderEvent.RELEASED, InstrumentKind.SPOT, Side.SELL
+_JOURNALED = OrdStatus.JOURNALED
+# What a story begins with, after its time.
+_APPROVED_LINE = ("approved", "proposed", "journaled", "")
+# What the short ways in C read and make, and their words; see `native.orders`.
+_READ_TO_ADMIT = (CoreState, OrderCoreConfig, Instrument, VenueAccount, ApprovedOrder, ProposedOrder, Leg, Order)
+_MADE_TO_ADMIT = (RowDraft, PlaceHeld, Journal)
+_TERMS = (OrdType.LIMIT, OrdType.MARKET, _SELL, _SPOT, TimeInForce.IOC, TimeInForce.FOK)
+_ADMISSION = (
+    *_READ_TO_ADMIT,
+    *_MADE_TO_ADMIT,
+    Decimal,
+    _PLACE,
+    *_TERMS,
+    LEAST,
+    MOST,
+    _ZERO,
+    encode_place,
+    _APPROVED_LINE,
+)
+_READ_TO_RELEASE = (CoreState, PlaceHeld, Order, ApprovedOrder, ProposedOrder, Leg)
+_RELEASE = (*_READ_TO_RELEASE, NewOrderSingle, _JOURNALED, MOVES[_JOURNALED, _RELEASED], STORY_LINES)
 REPLACEABLE = frozenset({OrdStatus.PENDING_NEW, OrdStatus.PENDING_TRIGGER, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
@@ -78,6 +104,14 @@ class OrderCore(Reconciliation):
     before ``Reconciled(ok=True)``.
     """
 
+    # A usual new order's admission and its release, where C was built: None leaves it to the Python below.
+    _admit: Callable[..., list[Effect] | None] | None = (
+        None if native.orders is None else native.orders.PlainAdmission(*_ADMISSION)
+    )
+    _let_go: Callable[..., tuple[Order, VenueCommand] | None] | None = (
+        None if native.orders is None else native.orders.PlainRelease(*_RELEASE)
+    )
+
     # Commands
 
     def on_approved(self, m: ApprovedOrder, now_ns: int) -> list[Effect]:
@@ -85,6 +119,10 @@ class OrderCore(Reconciliation):
 
         Denied when it holds what is no number; ``ValueError`` when its legs are not the whole of it.
         """
+        if self._admit is not None:
+            effects = self._admit(self, m, now_ns)
+            if effects is not None:
+                return effects
         o = m.order
         key = (o.venue, o.cl_ord_id)
         if key in self._open or key in self._done:
@@ -102,7 +140,7 @@ class OrderCore(Reconciliation):
             self._deny(m, *refusal, turn)
             return self._close(turn)
         order = self._register(m, key)
-        order.story.append((now_ns, "approved", "proposed", "journaled", ""))
+        order.story.append((now_ns, *_APPROVED_LINE))
         if o.replaces is None:
             # What `_row` and `_close` would do with nothing else to say: nearly every order comes this way.
             parent, body = legs[0].intent_id if legs else "", encode_place(m)
@@ -183,16 +221,18 @@ class OrderCore(Reconciliation):
 
     # What comes back
 
-    def on_committed(
-        self, commit_id: int, now_ns: int, alone: list[tuple[Order, VenueCommand]] | None = None
-    ) -> list[Effect]:
-        """The rows up to ``commit_id`` are durable: what waited for them is released, in order.
+    def release_alone(self, commit_id: int, now_ns: int) -> tuple[Order, VenueCommand] | None:
+        """As `on_committed` where a new order is all that waited; None, with nothing changed, where it is not.
 
-        ``alone``, where it is given, takes a new order that was all that waited, in place of its effects: the caller
-        sends the command and tells the order's ``updated(now_ns)``, both before it calls the core again.
+        In place of the effects the caller sends the command and tells the order's ``updated(now_ns)``, both before it
+        calls the core again.
         """
+        if self._let_go is not None:
+            released = self._let_go(self, commit_id, now_ns)
+            if released is not None:
+                return released
         waiting = self._held
-        if alone is not None and waiting:
+        if waiting:
             first_id, first = waiting[0]
             if first_id == commit_id and len(first) == 1 and type(place := first[0]) is PlaceHeld:
                 order = self._open.get(place.key)
@@ -200,8 +240,12 @@ class OrderCore(Reconciliation):
                     waiting.popleft()
                     order.apply(_RELEASED, now_ns)
                     order.sent_ns = now_ns
-                    alone.append((order, order.command(now_ns)))
-                    return []
+                    return order, order.command(now_ns)
+        return None
+
+    def on_committed(self, commit_id: int, now_ns: int) -> list[Effect]:
+        """The rows up to ``commit_id`` are durable: what waited for them is released, in order."""
+        waiting = self._held
         said: list[Effect] = []
         while waiting and waiting[0][0] <= commit_id:
             for held in waiting.popleft()[1]:

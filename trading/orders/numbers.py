@@ -24,6 +24,8 @@ from trading.orders.messages import (
 
 WORDS_MAX = 60
 _LEAST, _MOST = -30, 18
+LEAST, MOST = Decimal(1).scaleb(_LEAST), Decimal(1).scaleb(_MOST)
+"""A number that is not 0 is from ``LEAST`` to below ``MOST``, its sign aside."""
 _ZERO = Decimal(0)
 
 

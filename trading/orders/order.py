@@ -28,11 +28,11 @@ from trading.orders.messages import (
 
 STORY_LINES = 48
 _ZERO = Decimal(0)
-# A row of the table with its words: the value of an enum's member costs two calls, this one look-up.
-_MOVES = {
+MOVES = {
     (status, event): (after, event.value, status.value, after.value)
     for (status, event), after in fsm.TRANSITIONS.items()
 }
+"""A row of the table with its words: the value of an enum's member costs two calls, this one look-up."""
 _TERMINAL = fsm.TERMINAL
 EXTERNAL = "external"
 """The strategy that owns executions no strategy asked for: manual orders, liquidations, overfills."""
@@ -173,7 +173,7 @@ class Order(msgspec.Struct, kw_only=True):
 
     def apply(self, event: fsm.OrderEvent, now_ns: int, text: str = "") -> None:
         """Move by the table; ``InvalidOrderTransition`` when it has no row."""
-        move = _MOVES.get((self.ord_status, event))
+        move = MOVES.get((self.ord_status, event))
         if move is None:
             raise fsm.InvalidOrderTransition(self.cl_ord_id, self.ord_status, event, self.told())
         self.ord_status, what, before, after = move

@@ -89,6 +89,30 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
 class CoreState:
     """What the order core remembers; see `OrderCore`."""
 
+    # Where C finds what every order touches.
+    __slots__ = (
+        "_accounts",
+        "_body",
+        "_closing",
+        "_commit_id",
+        "_config",
+        "_done",
+        "_epoch",
+        "_held",
+        "_instruments",
+        "_malformed_ns",
+        "_no_amend",
+        "_open",
+        "_paces",
+        "_restoring",
+        "_standing",
+        "amends_by_cancel",
+        "amends_in_place",
+        "duplicates_suppressed",
+        "malformed",
+        "twins_canceled",
+    )
+
     def __init__(self, instruments: Mapping[str, Instrument], epoch: int, config: OrderCoreConfig) -> None:
         self._instruments = instruments
         self._epoch = epoch

@@ -9,8 +9,7 @@ import pytest
 
 from trading.orders.core import Emit, Journal, OrderCore, OrderCoreConfig, SendToVenue
 from trading.orders.journal_rows import PlaceBody, decode_body, encode_body
-from trading.orders.messages import ExecType, ProposedCancel, Side, VenueCommand
-from trading.orders.order import Order
+from trading.orders.messages import ExecType, ProposedCancel, Side
 
 from .conftest import INSTRUMENT_ID, MS, T0, VENUE
 
@@ -25,13 +24,11 @@ def _done(core: OrderCore, commit_id: int, now: int, *, alone: bool) -> list[obj
     """What a caller says after a commit; one that asks for orders alone makes the words itself."""
     if not alone:
         return list(core.on_committed(commit_id, now))
-    orders: list[tuple[Order, VenueCommand]] = []
-    said = core.on_committed(commit_id, now, orders)
-    if orders:
-        assert said == []
-        ((order, command),) = orders
-        return [SendToVenue(command), Emit(order.updated(now))]
-    return list(said)
+    released = core.release_alone(commit_id, now)
+    if released is None:
+        return list(core.on_committed(commit_id, now))
+    order, command = released
+    return [SendToVenue(command), Emit(order.updated(now))]
 
 
 @pytest.mark.parametrize("seed", range(60))
