@@ -96,6 +96,9 @@ class OrdersSetup(msgspec.Struct, frozen=True, kw_only=True):
 class Orders(Shell):
     """Silent until it has the epoch and the journal's history; then every venue is reconciled before it trades."""
 
+    # What every order looks at, see `ConnectorBase`.
+    __slots__ = ("_behind", "_core", "_drain_to", "_durable_seq", "_gateways", "_setup", "_utc_ns", "orders")
+
     def start(self, setup: OrdersSetup) -> None:
         """Ask for the epoch and the history."""
         self._setup = setup
@@ -143,11 +146,11 @@ class Orders(Shell):
             # Its deadlines begin when its row is durable.
             if self._drain_to is None:
                 self.orders += 1
-                effects = core.on_approved(msg, now)
-                if len(effects) == 1 and type(written := effects[0]) is Journal:
+                written = core.admit(msg, now)
+                if written is not None:
                     self.tell(self._setup.journal, AppendRows(written.commit_id, written.rows, self.name))
                 else:
-                    self._perform(effects)
+                    self._perform(core.on_approved(msg, now))
             return
         if kind is RowsCommitted:
             commit_ids = msg.commit_ids

@@ -61,7 +61,7 @@ typedef struct {
     PyObject *core, *approved, *proposed, *now;
     PyObject *open, *closing, *held, *leg;
     bool may_rest_closing;
-    PyObject *key, *body, *commit_id, *order, *waits, *effects;
+    PyObject *key, *body, *commit_id, *order, *waits, *written;
 } Entry;
 
 #define OF(shape, object, field) FIELD(self->shapes[shape], object, field)
@@ -241,8 +241,8 @@ static bool make_order(PlainAdmission *self, Entry *entry)
     return told;
 }
 
-/* [Journal(commit_id, (row,))] */
-static bool make_effects(PlainAdmission *self, Entry *entry)
+/* Journal(commit_id, (row,)) */
+static bool make_written(PlainAdmission *self, Entry *entry)
 {
     PyObject *o = entry->proposed;
     PyObject *fields[] = {
@@ -262,15 +262,9 @@ static bool make_effects(PlainAdmission *self, Entry *entry)
         return false;
     }
     PyObject *said[] = {entry->commit_id, rows};
-    PyObject *journal = shape_make(self->words[JOURNAL], said, 2);
+    entry->written = shape_make(self->words[JOURNAL], said, 2);
     Py_DECREF(rows);
-    entry->effects = journal != NULL ? PyList_New(1) : NULL;
-    if (entry->effects == NULL) {
-        Py_XDECREF(journal);
-        return false;
-    }
-    PyList_SET_ITEM(entry->effects, 0, journal);
-    return true;
+    return entry->written != NULL;
 }
 
 /* (commit_id, [PlaceHeld(key)]) */
@@ -312,22 +306,22 @@ static PyObject *admission_call(PyObject *object, PyObject *const *args, size_t 
         return NULL;
     }
     Entry entry = {.core = args[0], .approved = args[1], .now = args[2]};
-    PyObject *effects = NULL;
+    PyObject *written = NULL;
     if (passes(self, &entry)) {
-        if (make_order(self, &entry) && make_effects(self, &entry) && make_waits(self, &entry) && take_in(self, &entry)) {
-            effects = Py_NewRef(entry.effects);
+        if (make_order(self, &entry) && make_written(self, &entry) && make_waits(self, &entry) && take_in(self, &entry)) {
+            written = Py_NewRef(entry.written);
         }
     } else if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_ArithmeticError)) {
         PyErr_Clear(); /* no number: the core says which */
-        effects = Py_NewRef(Py_None);
+        written = Py_NewRef(Py_None);
     }
     Py_XDECREF(entry.key);
     Py_XDECREF(entry.body);
     Py_XDECREF(entry.commit_id);
     Py_XDECREF(entry.order);
     Py_XDECREF(entry.waits);
-    Py_XDECREF(entry.effects);
-    return effects;
+    Py_XDECREF(entry.written);
+    return written;
 }
 
 static int admission_traverse(PlainAdmission *self, visitproc visit, void *arg)
@@ -401,7 +395,7 @@ static PyObject *admission_new(PyTypeObject *type, PyObject *args, PyObject *nam
 PyTypeObject PlainAdmission_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "native._orders.PlainAdmission",
-    .tp_doc = PyDoc_STR("PlainAdmission(classes and words): call it with (core, approved, now_ns); the effects, or None."),
+    .tp_doc = PyDoc_STR("PlainAdmission(classes and words): call it with (core, approved, now_ns); what is to be written, or None."),
     .tp_basicsize = sizeof(PlainAdmission),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
     .tp_new = admission_new,

@@ -1,7 +1,8 @@
-/* PlainRelease: the release of one order that was all that waited for its row, as OrderCore.on_committed says it in Python.
+/* PlainRelease: the release of one order that was all that waited for its row, as OrderCore._release_alone says it in
+ * Python.
  *
- * Owns the usual case only: a new order of one leg that is journalled and has been doubted by nobody. None, with nothing
- * changed, leaves what waits to the core. */
+ * Owns the usual case only: a new order that is journalled and was doubted by nobody. None, with nothing changed, leaves
+ * what waits to the core. */
 
 #include "orders.h"
 
@@ -72,6 +73,16 @@ static PyObject *key_of(PlainRelease *self, PyObject *held, PyObject *commit_id)
     return key;
 }
 
+static bool are_legs(PlainRelease *self, PyObject *legs)
+{
+    bool usual = is_exact(legs, &PyTuple_Type);
+    for (Py_ssize_t i = 0; usual && i < PyTuple_GET_SIZE(legs); i++) {
+        PyObject *leg = PyTuple_GET_ITEM(legs, i);
+        usual = shape_fits(&self->shapes[LEG], leg) && OF(LEG, leg, LEG_STRATEGY) != NULL;
+    }
+    return usual;
+}
+
 /* The order of that key where it is as usual, borrowed; NULL with or without an exception. */
 static PyObject *order_of(PlainRelease *self, PyObject *open, PyObject *key)
 {
@@ -85,19 +96,33 @@ static PyObject *order_of(PlainRelease *self, PyObject *open, PyObject *key)
         !is_exact(o, self->shapes[PROPOSED].type) || OF(PROPOSED, o, PROPOSED_REPLACES) != Py_None) {
         return NULL;
     }
-    PyObject *legs = OF(PROPOSED, o, PROPOSED_LEGS);
-    bool usual = is_exact(legs, &PyTuple_Type) && PyTuple_GET_SIZE(legs) == 1 &&
-                 shape_fits(&self->shapes[LEG], PyTuple_GET_ITEM(legs, 0)) &&
-                 OF(LEG, PyTuple_GET_ITEM(legs, 0), LEG_STRATEGY) != NULL;
-    return usual ? order : NULL;
+    return are_legs(self, OF(PROPOSED, o, PROPOSED_LEGS)) ? order : NULL;
+}
+
+/* Whose order it is, each once, in the order of the legs; a new reference, or NULL with an exception set. */
+static PyObject *strategies_of(PlainRelease *self, PyObject *legs)
+{
+    if (PyTuple_GET_SIZE(legs) == 1) {
+        return PyTuple_Pack(1, OF(LEG, PyTuple_GET_ITEM(legs, 0), LEG_STRATEGY));
+    }
+    PyObject *once = PyDict_New(), *strategy_ids = NULL;
+    Py_ssize_t i = 0;
+    while (once != NULL && i < PyTuple_GET_SIZE(legs) &&
+           PyDict_SetItem(once, OF(LEG, PyTuple_GET_ITEM(legs, i), LEG_STRATEGY), Py_None) == 0) {
+        i++;
+    }
+    if (once != NULL && i == PyTuple_GET_SIZE(legs)) {
+        strategy_ids = PySequence_Tuple(once);
+    }
+    Py_XDECREF(once);
+    return strategy_ids;
 }
 
 /* The order on the wire, a new reference; NULL with an exception set. */
 static PyObject *command_of(PlainRelease *self, PyObject *order, PyObject *now)
 {
     PyObject *approved = OF(ORDER, order, ORDER_APPROVED), *o = OF(APPROVED, approved, APPROVED_ORDER);
-    PyObject *leg = PyTuple_GET_ITEM(OF(PROPOSED, o, PROPOSED_LEGS), 0);
-    PyObject *strategy_ids = PyTuple_Pack(1, OF(LEG, leg, LEG_STRATEGY));
+    PyObject *strategy_ids = strategies_of(self, OF(PROPOSED, o, PROPOSED_LEGS));
     if (strategy_ids == NULL) {
         return NULL;
     }

@@ -297,8 +297,8 @@ def _mark_stages(base: LoopBase, marks: _Marks, flip: FlipStrategy) -> None:
     arbiter._core.on_intent = marks.wrap("arbiter", arbiter._core.on_intent)  # noqa: SLF001
     governor._core.decide = marks.wrap("governor", governor._core.decide)  # noqa: SLF001
     _mark_commit(base, marks)
-    core_committed = orders._core.on_committed  # noqa: SLF001
-    orders._core.on_committed = marks.wrap("release", core_committed)  # noqa: SLF001
+    core_released = orders._core.release_alone  # noqa: SLF001
+    orders._core.release_alone = marks.wrap("release", core_released)  # noqa: SLF001
     gateway._refusal = marks.wrap("permit", gateway._refusal)  # noqa: SLF001
 
 

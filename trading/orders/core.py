@@ -7,8 +7,9 @@ Does not own risk, permits, positions' value, the journal's storage or any clock
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from types import MethodType
 
 import msgspec
 
@@ -95,6 +96,10 @@ _RELEASE = (*_READ_TO_RELEASE, NewOrderSingle, _JOURNALED, MOVES[_JOURNALED, _RE
 REPLACEABLE = frozenset({OrdStatus.PENDING_NEW, OrdStatus.PENDING_TRIGGER, OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
+def _in_python(_m: ApprovedOrder, _now_ns: int) -> None:
+    """No order is taken in at once: `OrderCore.on_approved` is to."""
+
+
 class OrderCore(Reconciliation):
     """Orders from approval to their end; ``now_ns`` is UTC nanoseconds.
 
@@ -105,12 +110,26 @@ class OrderCore(Reconciliation):
     """
 
     # A usual new order's admission and its release, where C was built: None leaves it to the Python below.
-    _admit: Callable[..., list[Effect] | None] | None = (
+    _admit: Callable[..., Journal | None] | None = (
         None if native.orders is None else native.orders.PlainAdmission(*_ADMISSION)
     )
     _let_go: Callable[..., tuple[Order, VenueCommand] | None] | None = (
         None if native.orders is None else native.orders.PlainRelease(*_RELEASE)
     )
+
+    def __init__(self, instruments: Mapping[str, Instrument], epoch: int, config: OrderCoreConfig) -> None:
+        """With nothing that happened yet; see `restore`."""
+        super().__init__(instruments, epoch, config)
+        # All that `on_approved` would say of a usual new order; None, with nothing changed, of any other.
+        self.admit: Callable[[ApprovedOrder, int], Journal | None] = (
+            _in_python if self._admit is None else MethodType(self._admit, self)
+        )
+        # As `on_committed` where a new order is all that waited; None, with nothing changed, where it is not. In place
+        # of the effects the caller sends the command and tells the order's `updated(now_ns)`, both before it calls the
+        # core again.
+        self.release_alone: Callable[[int, int], tuple[Order, VenueCommand] | None] = (
+            self._release_alone if self._let_go is None else MethodType(self._let_go, self)
+        )
 
     # Commands
 
@@ -119,10 +138,9 @@ class OrderCore(Reconciliation):
 
         Denied when it holds what is no number; ``ValueError`` when its legs are not the whole of it.
         """
-        if self._admit is not None:
-            effects = self._admit(self, m, now_ns)
-            if effects is not None:
-                return effects
+        written = self.admit(m, now_ns)
+        if written is not None:
+            return [written]
         o = m.order
         key = (o.venue, o.cl_ord_id)
         if key in self._open or key in self._done:
@@ -221,16 +239,7 @@ class OrderCore(Reconciliation):
 
     # What comes back
 
-    def release_alone(self, commit_id: int, now_ns: int) -> tuple[Order, VenueCommand] | None:
-        """As `on_committed` where a new order is all that waited; None, with nothing changed, where it is not.
-
-        In place of the effects the caller sends the command and tells the order's ``updated(now_ns)``, both before it
-        calls the core again.
-        """
-        if self._let_go is not None:
-            released = self._let_go(self, commit_id, now_ns)
-            if released is not None:
-                return released
+    def _release_alone(self, commit_id: int, now_ns: int) -> tuple[Order, VenueCommand] | None:
         waiting = self._held
         if waiting:
             first_id, first = waiting[0]
