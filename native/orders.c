@@ -140,7 +140,7 @@ static int put_number(Words *words, PyObject *value, PyObject *step)
     if (found != 1) {
         return found;
     }
-    PyObject *text = PyObject_Str(value);
+    PyObject *text = amount_text(value);
     if (text == NULL) {
         return -1;
     }

@@ -70,6 +70,12 @@ extern PyTypeObject PlainRelease_Type;
 /* type(*fields), which are borrowed; NULL with an exception set, also where one is missing. */
 PyObject *shape_make(PyObject *type, PyObject *const *fields, size_t count);
 
+/* str(amount), a new reference. Of the amounts that were kept last it is at hand: an order says its own several times. */
+PyObject *amount_text(PyObject *amount);
+
+/* Keeps the text of a Decimal, which never changes. */
+void amount_keep(PyObject *amount, PyObject *text);
+
 extern PyTypeObject TopRoute_Type;
 
 /* Functions of the module that make a TopRoute. */

@@ -149,8 +149,23 @@ static bool put_amount(Body *body, PyObject *amount)
     if (amount == NULL || !Py_IS_TYPE(amount, body->self->decimal)) {
         return false;
     }
+    PyObject *text = amount_text(amount);
+    bool said = text != NULL && put_text(body, text);
+    Py_XDECREF(text);
+    return said;
+}
+
+/* What a leg and the venue are told again. */
+static bool put_term(Body *body, PyObject *amount)
+{
+    if (amount == NULL || !Py_IS_TYPE(amount, body->self->decimal)) {
+        return false;
+    }
     PyObject *text = PyObject_Str(amount);
     bool said = text != NULL && put_text(body, text);
+    if (said) {
+        amount_keep(amount, text);
+    }
     Py_XDECREF(text);
     return said;
 }
@@ -265,14 +280,15 @@ static bool put_order(Body *body, PyObject *order)
         OF(ORDER, order, ORDER_REPLACES) != Py_None) {
         return false;
     }
+    PyObject *price = OF(ORDER, order, ORDER_PRICE);
     return PUT(body, "\xde\x00\x12\xa4type\xadProposedOrder\xa9" "cl_ord_id") && put_text(body, OF(ORDER, order, ORDER_ID)) &&
            PUT(body, "\xa5venue") && put_text(body, OF(ORDER, order, ORDER_VENUE)) &&
            PUT(body, "\xadinstrument_id") && put_text(body, OF(ORDER, order, ORDER_INSTRUMENT)) &&
            PUT(body, "\xa4side") && put_member(body, OF(ORDER, order, ORDER_SIDE)) &&
            PUT(body, "\xa8ord_type") && put_member(body, OF(ORDER, order, ORDER_TYPE)) &&
            PUT(body, "\xadtime_in_force") && put_member(body, OF(ORDER, order, ORDER_TIME_IN_FORCE)) &&
-           PUT(body, "\xa9order_qty") && put_amount(body, OF(ORDER, order, ORDER_QTY)) &&
-           PUT(body, "\xa5price") && put_amount_or_nothing(body, OF(ORDER, order, ORDER_PRICE)) &&
+           PUT(body, "\xa9order_qty") && put_term(body, OF(ORDER, order, ORDER_QTY)) &&
+           PUT(body, "\xa5price") && (price == Py_None ? put_nothing(body) : put_term(body, price)) &&
            PUT(body, "\xabreduce_only") && put_truth(body, OF(ORDER, order, ORDER_REDUCES)) &&
            PUT(body, "\xa4legs") && put_legs(body, OF(ORDER, order, ORDER_LEGS)) &&
            PUT(body, "\xa8replaces\xc0\xa9ref_price") && put_amount(body, OF(ORDER, order, ORDER_REF_PRICE)) &&

@@ -41,6 +41,30 @@ bool shape_learn(Shape *shape, PyObject *type, const char *const *names)
     return true;
 }
 
+/* By the object: an order's quantity and its price. */
+#define AMOUNTS_KEPT 2
+static struct {
+    PyObject *amount, *text;
+} kept[AMOUNTS_KEPT];
+static size_t amounts_kept;
+
+PyObject *amount_text(PyObject *amount)
+{
+    for (size_t i = 0; i < AMOUNTS_KEPT; i++) {
+        if (kept[i].amount == amount) {
+            return Py_NewRef(kept[i].text);
+        }
+    }
+    return PyObject_Str(amount);
+}
+
+void amount_keep(PyObject *amount, PyObject *text)
+{
+    size_t at = amounts_kept++ % AMOUNTS_KEPT;
+    Py_XSETREF(kept[at].amount, Py_NewRef(amount));
+    Py_XSETREF(kept[at].text, Py_NewRef(text));
+}
+
 PyObject *shape_make(PyObject *type, PyObject *const *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -122,6 +122,17 @@ def test_a_usual_order_is_said_in_the_bytes_of_the_reference(approved):
     assert encode_body(decode_body(said)) == said
 
 
+@given(APPROVALS, st.lists(AMOUNTS, min_size=1, max_size=2))
+def test_amounts_that_occur_again_are_said_again(approved, few):
+    """As those of a usual order do: its leg is of its quantity."""
+    checks = msgspec.structs.replace(approved.checks, notional=few[0], mid=few[-1], worst=few[0])
+    legs = (Leg("s", "i", few[0]), Leg("t", "j", few[-1]))
+    fields = {"order_qty": few[0], "price": few[-1], "ref_price": few[-1], "legs": legs}
+    order = msgspec.structs.replace(approved.order, **fields)
+    approved = msgspec.structs.replace(approved, order=order, checks=checks)
+    assert encode_place(approved) == encode_body(PlaceBody(approved))
+
+
 def _with(**fields):
     return msgspec.structs.replace(USUAL, order=msgspec.structs.replace(USUAL.order, **fields))
 
