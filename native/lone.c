@@ -354,7 +354,9 @@ static PyObject *lone_call(PyObject *object, PyObject *const *args, size_t flags
     if (prefix == NULL || !PyUnicode_Check(prefix) || plan.orders < 0 || plan.orders == INT64_MAX) {
         Py_RETURN_NONE;
     }
-    PyObject *cl_ord_id = PyUnicode_FromFormat("%U%llx", prefix, (unsigned long long)(plan.orders + 1));
+    char number[24]; /* Python 3.11 formats no long hexadecimals */
+    PyOS_snprintf(number, sizeof(number), "%llx", (unsigned long long)(plan.orders + 1));
+    PyObject *cl_ord_id = PyUnicode_FromFormat("%U%s", prefix, number);
     PyObject *working = cl_ord_id != NULL ? working_of(self, &plan, cl_ord_id) : NULL;
     PyObject *outs = working != NULL ? proposal_of(self, &plan, cl_ord_id) : NULL;
     if (outs != NULL && !take(self, &plan, cl_ord_id, working)) {
