@@ -9,7 +9,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -68,30 +70,63 @@ def test_every_dependency_is_locked():
     assert names(PYPROJECT["build-system"]["requires"]) <= locked("requirements-build.lock")
 
 
-@pytest.mark.parametrize("version", ["3.11.0", "3.11.14", "3.12.0", "3.12.12"])
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
-def test_what_locked_packages_need_on_any_python_of_ours_is_locked_too(lock, version):
-    """A lock is written by one Python; what another one needs besides is missed only there, at somebody's first run."""
+VERSIONS = ["3.11.0", "3.11.14", "3.12.0", "3.12.12"]
+
+
+def rows_for(lock, version):
+    """Name and Requires-Python of what the lock installs on a Python, as far as it is installed here."""
     text = (PROJECT / lock).read_text("utf-8")
-    locked = {
-        canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==", text, re.MULTILINE)
+    rows = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==[^ ]+ (?:; ([^\\]+))?", text, re.MULTILINE)
+    return {
+        canonicalize_name(name)
+        for name, marker in rows
+        if not marker or Marker(marker.strip()).evaluate(python(version))
     }
-    python = {"python_full_version": version, "python_version": version.rpartition(".")[0], "extra": ""}
+
+
+def python(version):
+    return {"python_full_version": version, "python_version": version.rpartition(".")[0], "extra": ""}
+
+
+def about(name):
+    try:
+        return importlib.metadata.metadata(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None  # one that this Python does not need
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_is_whole_on_each_of_our_pythons(lock, version):
+    """It is written by one Python; what another one needs besides is missed only there, at somebody's first run."""
+    locked = rows_for(lock, version)
+    found = {name: facts for name in locked if (facts := about(name)) is not None}
+    assert len(found) > len(locked) // 2
+    needs = [
+        (name, Requirement(need)) for name, facts in found.items() for need in facts.get_all("Requires-Dist") or ()
+    ]
     missing = [
         (name, str(need))
-        for name in locked
-        for need in map(Requirement, _needs(name))
-        if need.marker is None or need.marker.evaluate(python)
-        if canonicalize_name(need.name) not in locked
+        for name, need in needs
+        if (need.marker is None or need.marker.evaluate(python(version))) and canonicalize_name(need.name) not in locked
     ]
     assert missing == []
 
 
-def _needs(name):
-    try:
-        return importlib.metadata.requires(name) or []
-    except importlib.metadata.PackageNotFoundError:
-        return []  # one that this Python does not need
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_is_locked_for_every_python_installs_on_the_oldest_of_ours(lock):
+    oldest, newest = (rows_for(lock, version) for version in (VERSIONS[0], VERSIONS[-1]))
+    for name in oldest:
+        facts = about(name)
+        needs = facts.get("Requires-Python") if facts is not None and name in newest else None
+        # A row of its own for the older one is of another version than the one that is installed here.
+        if needs and not _has_rows_by_python(lock, name):
+            assert SpecifierSet(needs).contains(VERSIONS[0]), f"{name} needs Python {needs}"
+
+
+def _has_rows_by_python(lock, name):
+    rows = re.findall(r"^([A-Za-z0-9._-]+)==[^ ]+ ; python_version", (PROJECT / lock).read_text("utf-8"), re.MULTILINE)
+    return name in {canonicalize_name(row) for row in rows}
 
 
 def test_the_command_starts_where_the_package_says():
