@@ -106,7 +106,8 @@ def test_a_lone_round_says_and_leaves_behind_what_a_whole_one_does(kit, monkeypa
             bid = bids[instrument_id] = bids[instrument_id] + dice.choice([-2, -1, 0, 1, 2])
             ask = bid + dice.choice([1, 1, 2, 5])
             state = BookState.SUSPECT if dice.random() < 0.03 else BookState.SYNCED
-            top = kit.top(instrument_id, bid, ask, now, ask_lots=dice.choice([2, 50]), update_id=n, state=state)
+            ask_lots = dice.choice([2, 50]) * (100 if instrument_id == kit.SPOT else 1)  # targets are in such lots too
+            top = kit.top(instrument_id, bid, ask, now, ask_lots=ask_lots, update_id=n, state=state)
             for desk in desks:
                 desk.book(top, now)
         elif what < 0.86:
