@@ -5,9 +5,9 @@ The desk's way: codec, proved book, one event at a time. The other way: `json`, 
 
 from __future__ import annotations
 
-import heapq
 import json
 import lzma
+from bisect import bisect_left, insort
 from collections import defaultdict
 from itertools import islice
 from pathlib import Path
@@ -53,11 +53,25 @@ def units(text, step):
     return round(float(text) / step)
 
 
+class RawSide(dict):
+    """Quantity by price; the prices also in their order, for looking all of them through at each diff takes seconds."""
+
+    def __init__(self):
+        self.prices = []
+
+    def put(self, price, qty):
+        if self.pop(price, 0):
+            del self.prices[bisect_left(self.prices, price)]
+        if qty:
+            self[price] = qty
+            insort(self.prices, price)
+
+
 class RawBook:
     """Snapshot and diffs by the venue's own description, in a dict a side."""
 
     def __init__(self):
-        self.bids, self.asks, self.last = {}, {}, None
+        self.bids, self.asks, self.last = RawSide(), RawSide(), None
 
     def take(self, message):
         if "lastUpdateId" in message:
@@ -69,13 +83,12 @@ class RawBook:
             sides = (self.bids, message["b"]), (self.asks, message["a"])
         for side, changes in sides:
             for price, qty in changes:
-                side[units(price, TICK)] = units(qty, LOT)
-                if not side[units(price, TICK)]:
-                    del side[units(price, TICK)]
+                side.put(units(price, TICK), units(qty, LOT))
         return "lastUpdateId" not in message
 
     def best(self, count):
-        return heapq.nlargest(count, self.bids.items()), heapq.nsmallest(count, self.asks.items())
+        bids, asks = self.bids.prices[: -count - 1 : -1], self.asks.prices[:count]
+        return [(price, self.bids[price]) for price in bids], [(price, self.asks[price]) for price in asks]
 
 
 @pytest.fixture(scope="module")
