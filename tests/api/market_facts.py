@@ -158,8 +158,9 @@ def _tell_flow(projection: Projection, one: Instrument, number: int, now_ns: int
         when = now_ns - (130 - second) * S
         drift = int(6 * math.sin(second / 9 + number))
         tilt = 1 + 0.6 * math.sin(second / 17 + 2 * number)
-        bids = tuple((mid + drift - 3 * level, int(900 * tilt) + 140 * level) for level in range(400))
-        asks = tuple((mid + drift + 1 + 3 * level, 900 + 140 * level) for level in range(400))
+        levels = range(10 if second < 129 else 400)  # a top is a few levels; the depth is told of the last book only
+        bids = tuple((mid + drift - 3 * level, int(900 * tilt) + 140 * level) for level in levels)
+        asks = tuple((mid + drift + 1 + 3 * level, 900 + 140 * level) for level in levels)
         top = BookTop(
             instrument_id=one.instrument_id,
             state=BookState.SUSPECT if suspect and second > 100 else BookState.SYNCED,
