@@ -138,7 +138,7 @@ def _forward(clock: Clock, recorder: WireRecorder, until_ns: int | None, stop: t
     if isinstance(clock, VirtualClock):
         step = clock.wall_ns() + VIRTUAL_STEP_MS * 1_000_000
         clock.advance_to_wall(step if until_ns is None else min(step, until_ns))
-        while recorder.stats().waiting > WAITING_MAX and not stop.wait(0.005):
+        while recorder.waiting() > WAITING_MAX and not stop.wait(0.005):
             pass
     else:
         stop.wait(POLL_MS / 1000)

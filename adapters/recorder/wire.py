@@ -144,6 +144,10 @@ class WireRecorder:
         self._in_bytes += len(payload)
         queue.append((venue, symbol, ts_recv_ns, payload))
 
+    def waiting(self) -> int:
+        """How many messages are neither written nor dropped: of the counts the one that is asked for at each step."""
+        return self._appended - self._written - self._dropped.total() - self._refused.total()
+
     def stats(self) -> RecorderStats:
         """Counts so far; see `RecorderStats`."""
         dropped = self._dropped + self._refused
@@ -151,7 +155,7 @@ class WireRecorder:
             state=self._state,
             appended=self._appended,
             written=self._written,
-            waiting=self._appended - self._written - dropped.total(),
+            waiting=self.waiting(),
             dropped={reason.value: dropped[reason] for reason in DropReason if dropped[reason]},
             dropped_bytes=self._dropped_bytes + self._refused_bytes,
             raw_bytes=self._raw_bytes,

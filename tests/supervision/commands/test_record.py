@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.recorder import drive
 from adapters.recorder.manifest import read_manifest
 from adapters.wirelog import WireLine, inspect_session, open_session
 from supervision.commands.record import main
@@ -53,8 +54,9 @@ def test_one_venue_is_recorded_when_one_is_asked_for(record):
     assert record("--venue", "mtgox")[0] == 2
 
 
-def test_people_are_told_where_it_is_and_what_it_holds(record):
-    code, out, err = record("--seconds", 601, "--virtual", "--venue", "binance")
+def test_people_are_told_where_it_is_and_what_it_holds(record, monkeypatch):
+    monkeypatch.setattr(drive, "VIRTUAL_PROGRESS_NS", 10_000_000_000)
+    code, out, err = record("--seconds", 21, "--virtual", "--venue", "binance")
     assert code == 0
     assert "SYNTHETIC" in out
     assert "dropped" not in out
