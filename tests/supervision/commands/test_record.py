@@ -128,7 +128,7 @@ def test_a_signal_ends_a_recording_in_real_time_with_everything_in_its_files(tmp
 @pytest.mark.recording
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings at {DATA}")
 def test_a_real_recording_keeps_its_lines_and_times(record):
-    source = DATA / "2024-07-23_nexo_24h"
+    source = DATA / "2023-04-05_funding"
     code, out, _ = record("--session", source, "--virtual", "--json")
     said = json.loads(out)
     assert code == 0
