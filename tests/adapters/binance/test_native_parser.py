@@ -8,6 +8,7 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -227,26 +228,27 @@ def test_every_number_is_converted_or_refused_as_in_python(price, qty, tick, lot
 
 SMALL = [b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b".", b"e", b" ", b"\x00", b"\xff", b"null"]
 LARGER = [b'"b":[]', b'"s":"BTCUSDT"', b'"e":"depthUpdate"', b'{"data":', b'["1.00","1"],']
-PIECES = st.sampled_from([*SMALL, *LARGER])
+PIECES = [*SMALL, *LARGER]
 
 
-@st.composite
-def damaged_frames(draw):
-    venue = draw(st.sampled_from([SPOT, USDM, COINM]))
-    payload = draw(st.sampled_from([bytes, bare]))(FRAMES[venue])
-    for _ in range(draw(st.integers(1, 4))):
-        begin = draw(st.integers(0, len(payload)))
-        end = min(len(payload), begin + draw(st.sampled_from([0, 0, 1, 1, 2, 5, 30, 10_000])))
-        inserted = draw(st.one_of(PIECES, st.binary(max_size=3), st.just(payload[begin:end] * 2)))
-        payload = payload[:begin] + inserted + payload[end:]
-    return venue, payload
+def damaged(payload, dice):
+    """The payload after one to four cuts, insertions or repetitions."""
+    for _ in range(dice.randint(1, 4)):
+        begin = dice.randint(0, len(payload))
+        end = min(len(payload), begin + dice.choice([0, 0, 1, 1, 2, 5, 30, 10_000]))
+        some = dice.choice(PIECES), dice.randbytes(dice.randint(0, 3)), payload[begin:end] * 2
+        payload = payload[:begin] + dice.choice(some) + payload[end:]
+    return payload
 
 
-@given(damaged_frames())
-@settings(max_examples=1500, deadline=None)
-def test_damaged_frames_are_judged_as_in_python(damaged):
-    venue, payload = damaged
-    agreed(venue, payload)
+# Hypothesis chooses where the dice begin: to choose each cut took it ten times as long as both codecs took to read.
+@given(st.integers(0, 2**64 - 1))
+@settings(max_examples=15, deadline=None)
+def test_damaged_frames_are_judged_as_in_python(seed):
+    dice = Random(seed)
+    for _ in range(150):
+        venue, unwrap = dice.choice([SPOT, USDM, COINM]), dice.choice([bytes, bare])
+        agreed(venue, damaged(unwrap(FRAMES[venue]), dice))
 
 
 @given(st.data())
