@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+import adapters.config
 from adapters.config import ConfigError, DeskConfig, load_config
 
 PAPER = Path(__file__).resolve().parents[2] / "configs" / "paper.yaml"
@@ -105,6 +106,14 @@ WRONG = [
     ("a: [", "desk.yaml line 1", "not YAML"),
     ("- a", "desk.yaml", "not a table of keys"),
 ]
+
+
+@pytest.mark.parametrize("path", sorted(PAPER.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_is_read_in_c_is_what_python_reads(path):
+    text = path.read_text("utf-8")
+    assert repr(yaml.load(text, Loader=adapters.config._QuickLoader)) == repr(
+        yaml.load(text, Loader=adapters.config._Loader)
+    )
 
 
 @pytest.mark.parametrize(("text", "field", "words"), WRONG, ids=[field for _, field, _ in WRONG])
