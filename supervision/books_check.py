@@ -110,13 +110,18 @@ def check_books(paths: Sequence[Path], venue: str, progress: Progress | None = N
 
 def survey_books(items: Iterable[Recorded | Unreadable], venue: str) -> BooksCheck:
     """The first pass: the check of what these lines hold, ready for the second."""
+    return BooksCheck(*surveyed(items, venue))
+
+
+def surveyed(items: Iterable[Recorded | Unreadable], venue: str) -> tuple[RecordedVenue, Survey]:
+    """What a check is made of: each takes a pair of its own."""
     reader = VENUES[venue]()
     survey = Survey()
     for item in items:
         if isinstance(item, Recorded):
             reader.survey(item, survey)
     survey.settle()
-    return BooksCheck(reader, survey)
+    return reader, survey
 
 
 def _told(

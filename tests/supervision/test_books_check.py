@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 from itertools import islice
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from adapters.recordings import Kind, Recorded, read_recordings
-from supervision.books_check import check_books, survey_books
+from supervision.books_check import BooksCheck, check_books, survey_books, surveyed
 from tests.effort import effort
 from trading.market.events import BookState, DepthSnapshot
 
@@ -102,9 +103,11 @@ class Session(NamedTuple):
     tops: list
     """The best 25 levels a side after each of them."""
     last: tuple
+    surveyed: tuple
+    """The reader and what its first pass found: that pass is the longer one, and the same before every damage."""
 
     def kept(self):
-        check = survey_books(self.items, self.venue)
+        check = BooksCheck(*copy.deepcopy(self.surveyed))
         return check, check.books[self.name][self.label]
 
     def run(self, damaged, upto=None):
@@ -132,7 +135,8 @@ def snapshot_of(book, item, in_stream):
 
 def open_session(venue, paths, name, label="", lines=1500):
     items = list(islice(read_recordings(paths), lines))
-    check = survey_books(items, venue)
+    found = surveyed(items, venue)
+    check = BooksCheck(*copy.deepcopy(found))
     kept = check.books[name][label]
     diffs, tops = [], []
     for number, item in enumerate(items):
@@ -143,7 +147,7 @@ def open_session(venue, paths, name, label="", lines=1500):
             diffs.append(number)
             tops.append(kept.sync.book.top(25))
     last = kept.sync.book.top(100_000)
-    return Session(venue, items, name, label, diffs, tops, last)
+    return Session(venue, items, name, label, diffs, tops, last, found)
 
 
 SESSIONS = {
