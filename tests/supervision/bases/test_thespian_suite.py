@@ -31,9 +31,10 @@ def outcomes(tmp_path_factory) -> dict[str, list[str]]:
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE))),
             "LOOPBASE_OUTCOMES": str(report),
             "TMPDIR": str(work),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # our own tests' plugins are of no use to Thespian's, and take long
         }
         command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(work)]
-        command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "loopbase_plugin"]
+        command += ["-p", "no:cacheprovider", "-p", "loopbase_plugin"]
         command += [str(THEIR_TESTS / f"{module}.py") for module in shard]
         with (work / f"{number}.log").open("wb") as log:
             runs.append((report, subprocess.Popen(command, cwd=work, env=environment, stdout=log, stderr=log)))
