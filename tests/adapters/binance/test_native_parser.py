@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -20,6 +21,7 @@ from adapters.binance.grid import FINER_WINDOW, FREE_FINER_QUANTITIES
 from adapters.binance.instruments import COINM, SPOT, USDM, instruments_of
 from adapters.wirelog import WireLine, open_session, read_log
 from native import marketdata
+from tests.effort import effort
 from trading.market.events import DepthUpdate, WireRejected
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -291,14 +293,15 @@ def test_the_recorded_frames_of_every_market_are_read_in_c_and_equal_python(name
     for file in open_session(RECORDINGS / name).files:
         fast, reference = both(file.venue)
         seen = in_c = 0
-        for line in read_log(file):
+        # The frames of a file are of one form, and which numbers they hold is what the other tests vary.
+        for line in islice(read_log(file), effort(15_000, None)):
             if not isinstance(line, WireLine) or b"@depth" not in line.payload[:60]:
                 continue
             event = fast.decode(line.payload, line.ts_recv_ns)
             assert event == reference.decode(line.payload, line.ts_recv_ns)
             seen += 1
             in_c += type(event.bids) is not list
-        assert seen > 1000
+        assert seen > 500
         assert in_c / seen > 0.99, f"{in_c} of {seen} in {file.path.name}"
         assert fast.finer_quantities() == reference.finer_quantities()
 

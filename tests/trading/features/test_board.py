@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.binance.instruments import SPOT, USDM, instruments_of
+from tests.effort import effort
 from trading.features.board import FeatureBoard, FeatureSpec
 from trading.features.depth import OrderFlowImbalance
 from trading.features.flow import Vwap
@@ -205,7 +206,7 @@ def any_event(draw):
             return LongShortRatio(ratio=draw(FIGURES), **stamps)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=effort(100, 300))
 @given(st.lists(any_event(), max_size=40))
 def test_no_event_makes_the_board_raise_or_say_what_is_no_number(events):
     board = FeatureBoard({BTC: PERP}, SPEC)
