@@ -1,5 +1,4 @@
 """Records which requirement each test proves: outcomes by id go to `.pytest_cache/req.json` for `make spec`."""
-# ruff: noqa: PLC0415 - the process that only hands out tests needs no desk, and workers compile it in turns
 
 from __future__ import annotations
 
@@ -8,16 +7,19 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections import defaultdict
-from operator import itemgetter
 from pathlib import Path
 
 import hypothesis
 import pytest
-from hypothesis.internal.charmap import charmap
-from hypothesis.internal.constants_ast import constants_from_module, is_local_module_file
 from xdist.scheduler import LoadScopeScheduling
+
+from adapters.config import load_config
+from adapters.journal.store import SqliteJournal
+from adapters.wirelog import SessionFacts
+from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
+from trading.orders.journal_rows import RowDraft
+from trading.orders.messages import TargetIntent, Urgency
 
 # Compiled once, and not anew by each worker and by each process that a test starts.
 sys.dont_write_bytecode = False
@@ -81,9 +83,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_KNOWN] = _known()
     _CONFIGS.append(config)
     worker = getattr(config, "workerinput", None)
-    if worker is None and config.getoption("numprocesses", None):
-        # The table of characters is kept as well: this process has nothing to do while the workers collect.
-        threading.Thread(target=charmap, daemon=True).start()
     if worker and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         # Each worker begins to collect elsewhere, and finds compiled what the others had before: together they
         # compile every file once. The order in which tests run is the same for all, by `_rank`.
@@ -92,18 +91,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = files[begin:] + files[:begin]
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    worker = getattr(config, "workerinput", None)
-    if worker:
+    if hasattr(config, "workerinput"):
         items.sort(key=_rank)
-        # Before its first example Hypothesis reads the constants of all our modules, and keeps them by file: each
-        # worker begins elsewhere, as with what is compiled.
-        files = ((getattr(module, "__file__", None), module) for module in list(sys.modules.values()))
-        ours = sorted([one for one in files if one[0] and is_local_module_file(one[0])], key=itemgetter(0))
-        begin = len(ours) * int(worker["workerid"][2:]) // worker["workercount"]
-        for _, module in ours[begin:] + ours[:begin]:
-            constants_from_module(module)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -172,13 +162,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def traded_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The journal file of a desk that traded eight seconds of the default session in virtual time."""
-    from adapters.config import load_config
-    from adapters.journal.store import SqliteJournal
-    from adapters.wirelog import SessionFacts
-    from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
-    from trading.orders.journal_rows import RowDraft
-    from trading.orders.messages import TargetIntent, Urgency
-
     directory = tmp_path_factory.mktemp("traded")
     config = load_config()
     desk = Replay(config, SessionFacts(), directory=directory)
