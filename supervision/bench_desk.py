@@ -304,8 +304,11 @@ def _mark_stages(base: LoopBase, marks: _Marks, flip: FlipStrategy) -> None:
 
 def _mark_commit(base: LoopBase, marks: _Marks) -> None:
     journal = base.actor("journal")
-    journal.on = marks.begin("commit", marks.wrap("journal", journal.on), RowsCommitted)
-    journal._durable = marks.begin("commit", journal._durable, AppendRows)  # noqa: SLF001
+    journal.on = marks.wrap("journal", journal.on)
+    if journal._memory is None:  # noqa: SLF001
+        journal.on = marks.begin("commit", journal.on, RowsCommitted)
+    else:
+        journal._durable = marks.begin("commit", journal._durable, AppendRows)  # noqa: SLF001
 
 
 def _mark_bytes(base: LoopBase, marks: _Marks, sent: asyncio.Event) -> None:
