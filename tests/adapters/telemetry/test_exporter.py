@@ -80,9 +80,9 @@ async def test_a_collector_that_is_away_costs_traces_and_nothing_else(traces, tm
     for trace in traces:
         exporter.offer(trace)
     await until(lambda: exporter.counts.failed == len(traces), "the failure")
+    await asyncio.to_thread(exporter.close)  # why, and how far it is, is noted after what failed is counted
     assert "did not take" in exporter.counts.trouble
     assert read_cursor(str(cursor)) == max(trace.end.seq for trace in traces)
-    await asyncio.to_thread(exporter.close)
 
 
 async def test_after_a_restart_the_export_goes_on_where_it_was(traces, tmp_path):
