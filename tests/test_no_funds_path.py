@@ -152,7 +152,7 @@ def test_an_order_is_said_only_by_the_release_of_its_durable_row(modules):
         if called in {"NewOrderSingle", "OrderCancelReplaceRequest"}
     }
     assert made == {SAYS} | READS
-    said = []
+    said, released = [], []
     for name, tree in modules.items():
         if name.startswith(MATRIX):
             continue
@@ -160,4 +160,18 @@ def test_an_order_is_said_only_by_the_release_of_its_durable_row(modules):
             calls = {(called, on) for _, called, on in _calls(function)}
             if ("command", "order") in calls:
                 said.append((name, function.name))
-    assert sorted(said) == [("trading/orders/core.py", "on_committed"), ("trading/orders/state.py", "_release")]
+            if any(called == "release_alone" for called, _ in calls):
+                released.append((name, function.name))
+    assert sorted(said) == [("trading/orders/core.py", "_release_alone"), ("trading/orders/state.py", "_release")]
+    # The first of them, and its twin in C, is asked by whoever hears that rows are durable, and by nobody else.
+    assert released == [("actors/orders.py", "on")]
+    (on,) = [n for n in ast.walk(modules["actors/orders.py"]) if isinstance(n, ast.FunctionDef) and n.name == "on"]
+    (branch,) = [n for n in ast.walk(on) if isinstance(n, ast.If) and ast.unparse(n.test) == "kind is RowsCommitted"]
+    asked = {called for part in branch.body for _, called, _ in _calls(part)}
+    rest = {called for part in (*branch.orelse, *_before(on, branch)) for _, called, _ in _calls(part)}
+    assert "release_alone" in asked
+    assert "release_alone" not in rest
+
+
+def _before(function, branch):
+    return [part for part in function.body if part is not branch]
