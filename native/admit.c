@@ -66,11 +66,6 @@ typedef struct {
 
 #define OF(shape, object, field) FIELD(self->shapes[shape], object, field)
 
-static bool is_exact(PyObject *object, PyTypeObject *type)
-{
-    return object != NULL && Py_IS_TYPE(object, type);
-}
-
 /* Whether a comparison holds; what cannot be compared fails it, with the exception set. */
 static bool holds(PyObject *one, PyObject *other, int how)
 {

@@ -20,6 +20,12 @@ typedef struct {
 /* Learns where objects of `type` keep `names` (the last is NULL); false with an exception set. Owns a reference. */
 bool shape_learn(Shape *shape, PyObject *type, const char *const *names);
 
+/* Whether there is an object, and of exactly that class. */
+static inline bool is_exact(PyObject *object, PyTypeObject *type)
+{
+    return object != NULL && Py_IS_TYPE(object, type);
+}
+
 /* Whether `object` is of exactly that class. */
 static inline bool shape_fits(const Shape *shape, PyObject *object)
 {

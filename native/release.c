@@ -50,11 +50,6 @@ typedef struct {
 
 #define OF(shape, object, field) FIELD(self->shapes[shape], object, field)
 
-static bool is_exact(PyObject *object, PyTypeObject *type)
-{
-    return object != NULL && Py_IS_TYPE(object, type);
-}
-
 /* The key of the one order that waits for `commit_id`, a new reference; NULL with or without an exception. */
 static PyObject *key_of(PlainRelease *self, PyObject *held, PyObject *commit_id)
 {

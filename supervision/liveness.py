@@ -18,8 +18,7 @@ from adapters.heartbeat_board import Beat
 
 _SLACK_NS: Final = 10_000_000
 _LATE_MAX: Final = 256
-_STARVED_HANGS: Final = 5
-_STARVED_BOOTS: Final = 5
+_STARVED_TIMES: Final = 5
 _BOOTS_MAX: Final = 8
 _EXIT_TOLD_NS: Final = 500_000_000
 _KILLED_NS: Final = 2_000_000_000
@@ -74,7 +73,7 @@ class HangWatch:
             known = self._suspects[pid] = (beat_ns, run_delays(pid))
         if silence_ns <= self._hang_ns:
             return None
-        excused_ns = min(waited_ns(known[1], run_delays(pid)), _STARVED_HANGS * self._hang_ns)
+        excused_ns = min(waited_ns(known[1], run_delays(pid)), _STARVED_TIMES * self._hang_ns)
         if silence_ns - excused_ns <= self._hang_ns:
             return None
         del self._suspects[pid]
@@ -169,7 +168,7 @@ class CellWatch:
         if late_ns <= 0:
             return ""
         starved_ns = max(run_delays(pid).values(), default=0) if pid else 0
-        if late_ns <= min(starved_ns, _STARVED_BOOTS * allowed_ms * 1_000_000):
+        if late_ns <= min(starved_ns, _STARVED_TIMES * allowed_ms * 1_000_000):
             return ""
         return f"did not come up within {allowed_ms} ms"
 

@@ -168,10 +168,10 @@ def test_an_order_is_said_only_by_the_release_of_its_durable_row(modules):
     (on,) = [n for n in ast.walk(modules["actors/orders.py"]) if isinstance(n, ast.FunctionDef) and n.name == "on"]
     (branch,) = [n for n in ast.walk(on) if isinstance(n, ast.If) and ast.unparse(n.test) == "kind is RowsCommitted"]
     asked = {called for part in branch.body for _, called, _ in _calls(part)}
-    rest = {called for part in (*branch.orelse, *_before(on, branch)) for _, called, _ in _calls(part)}
+    rest = {
+        called
+        for part in (*branch.orelse, *(part for part in on.body if part is not branch))
+        for _, called, _ in _calls(part)
+    }
     assert "release_alone" in asked
     assert "release_alone" not in rest
-
-
-def _before(function, branch):
-    return [part for part in function.body if part is not branch]
