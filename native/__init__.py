@@ -3,17 +3,17 @@
 `marketdata` holds books, depth messages and what the gates count (references: `trading.market.book`, `.watches`,
 `adapters.binance.codec`, `adapters.okx.market`), `actors` the delivery of messages and virtual time (references:
 `supervision.bases.delivery`, `.timers`, `.loop`, `adapters.clock`), `orders` what every order passes: a lone
-target's round, limits at first sight, admission and release, the last gate, the journal's words and a venue's
-(references: `trading.arbiter.lone`, `trading.risk.governor`, `trading.orders.core`, `actors.gateway`,
-`trading.orders.journal_rows`, `adapters.binance.orders_codec`). Owns the choice, made once a process: the extensions,
-unless they are missing or PROPDESK_NATIVE=0. Owns no behaviour: both ways do the same.
+target's round, limits at first sight, admission and release, the last gate, the journal's words and filter of keys, and
+a venue's words (references: `trading.arbiter.lone`, `trading.risk.governor`, `trading.orders.core`, `actors.gateway`,
+`trading.orders.journal_rows`, `adapters.journal.keys`, `adapters.binance.orders_codec`). Owns the choice, made once a
+process: the extensions, unless they are missing or PROPDESK_NATIVE=0. Owns no behaviour: both ways do the same.
 """
 
 from __future__ import annotations
 
 import os
 
-REVISION = 9
+REVISION = 10
 """What this Python expects of the extensions: one built from other sources is worse than none."""
 
 why_not = ""

@@ -1,6 +1,6 @@
 """The types of the extension; what they must say is said by the Python that each of them names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -98,3 +98,8 @@ class PlainOrder:
 
     def __init__(self, *classes_and_words: object) -> None: ...
     def __call__(self, order: Any, instrument: Any, /) -> bytes | None: ...
+
+class KeyFilter:
+    """`adapters.journal.keys.KeyFilterInPython`."""
+
+    def see(self, sets: Iterable[Iterable[Any]], /) -> list[Any]: ...

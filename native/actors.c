@@ -586,7 +586,7 @@ static PyTypeObject Inbox_Type = {
 
 /* --- Module -------------------------------------------------------------------------------------- */
 
-#define REVISION 9 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 10 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -2,7 +2,7 @@
 
 #include "marketdata.h"
 
-#define REVISION 9 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 10 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -231,7 +231,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define REVISION 9 /* one more whenever Python expects something new; see native/__init__.py */
+#define REVISION 10 /* one more whenever Python expects something new; see native/__init__.py */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
@@ -253,7 +253,8 @@ PyMODINIT_FUNC PyInit__orders(void)
     if (PyModule_AddType(module, &LoneRound_Type) < 0 || PyModule_AddType(module, &PlainLimits_Type) < 0 ||
         PyModule_AddType(module, &PlainGate_Type) < 0 || PyModule_AddType(module, &PlainOrder_Type) < 0 ||
         PyModule_AddType(module, &PlaceWords_Type) < 0 || PyModule_AddType(module, &PlainAdmission_Type) < 0 ||
-        PyModule_AddType(module, &PlainRelease_Type) < 0 || PyType_Ready(&TopRoute_Type) < 0 ||
+        PyModule_AddType(module, &PlainRelease_Type) < 0 || PyModule_AddType(module, &KeyFilter_Type) < 0 ||
+        PyType_Ready(&TopRoute_Type) < 0 ||
         PyModule_AddIntMacro(module, REVISION) < 0) {
         Py_DECREF(module);
         return NULL;

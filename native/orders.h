@@ -72,6 +72,7 @@ extern PyTypeObject PlainGate_Type;
 extern PyTypeObject PlainOrder_Type;
 extern PyTypeObject PlainAdmission_Type;
 extern PyTypeObject PlainRelease_Type;
+extern PyTypeObject KeyFilter_Type;
 
 /* type(*fields), which are borrowed; NULL with an exception set, also where one is missing. */
 PyObject *shape_make(PyObject *type, PyObject *const *fields, size_t count);

@@ -1,7 +1,8 @@
 """How much of the disk's own speed the journal keeps: durable group commits against append+fdatasync of the same bytes.
 
-Interleaved on one disk in one run; medians. `ratio` starts from encoded rows on both sides (`SqliteJournal.commit`:
-uniqueness, insert, sync), `ratio_from_rows` from row structs on both sides. Chain, index and checkpoints happen between
+Interleaved on one disk in one run; medians. `ratio` starts from encoded rows on both sides (`SqliteJournal.commit` of a
+group as the writer gathers it, one batch a row: uniqueness, joining, insert, sync), `ratio_from_rows` from row structs
+on both sides. Chain, index and checkpoints happen between
 timings, as the writer does them when idle; their cost is `tending_us_per_row`. `paced` is the writer thread at
 200 orders a second: from `submit` to the word that the row is durable, with everything else that it does in between.
 """
@@ -47,9 +48,9 @@ def _run(rounds: int, place: Path) -> dict[str, object]:
             samples: dict[str, list[int]] = {"journal": [], "raw": [], "journal_from_rows": [], "raw_from_rows": []}
             for _ in range(rounds):
                 for from_rows in (False, True):
-                    batches = [_rows(seq + i * size, size) for i in range(5)]
+                    together = [_rows(seq + i * size, size) for i in range(5)]
                     seq += 5 * size
-                    row_bytes = _one_round(store, fd, batches, samples, from_rows=from_rows)
+                    row_bytes = _one_round(store, fd, together, samples, from_rows=from_rows)
                     started = time.perf_counter_ns()
                     while store.tend(idle=True):
                         pass
@@ -116,15 +117,15 @@ def _paced(seconds: int, path: Path) -> dict[str, float]:
 
 
 def _one_round(
-    store: SqliteJournal, fd: int, batches: list[list[RowDraft]], samples: dict[str, list[int]], *, from_rows: bool
+    store: SqliteJournal, fd: int, groups: list[list[RowDraft]], samples: dict[str, list[int]], *, from_rows: bool
 ) -> float:
     suffix = "_from_rows" if from_rows else ""
-    for rows in batches:
-        prepared = Prepared(rows)
+    for rows in groups:
+        batches = [Prepared((row,)) for row in rows]
         started = time.perf_counter_ns()
-        store.commit((Prepared(rows) if from_rows else prepared,))
+        store.commit([Prepared((row,)) for row in rows] if from_rows else batches)
         samples["journal" + suffix].append(time.perf_counter_ns() - started)
-    for rows in batches:
+    for rows in groups:
         group = encode_group(rows)
         started = time.perf_counter_ns()
         os.write(fd, encode_group(rows) if from_rows else group)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from adapters.journal.keys import Key, describe
 from adapters.journal.merkle import HourRoot, HourTree
 from trading.orders.journal_rows import (
     JournalKind,
@@ -18,18 +19,15 @@ from trading.orders.journal_rows import (
     RowDraft,
     chain_hash,
     decode_group,
-    encode_group,
+    encode_rows,
     join_group,
-    rows_in,
 )
 
 SCHEMA_VERSION = 2
 KEYS_IN_MEMORY = 20_000
-UNINDEXED_FORCED_ROWS = 50_000
+UNINDEXED_FORCED_ROWS = KEYS_IN_MEMORY // 4
+"""Rows bring two keys at most, and come in groups: what memory forgets is in the index by then."""
 CHECKPOINTS_KEPT = 3
-_FILTER_POWER = 25
-_FILTER_BITS = 1 << _FILTER_POWER
-_FILTER_MASK = _FILTER_BITS - 1
 _NO_KEYS: frozenset[tuple[str, str, bool]] = frozenset()
 
 
@@ -56,10 +54,6 @@ class JournalFailed(Exception):  # noqa: N818 - an event's name: it is handed on
     def __reduce__(self) -> tuple[type[JournalFailed], tuple[JournalFailure, str, tuple[int, ...]]]:
         """Survive pickling with the facts."""
         return (JournalFailed, (self.reason, self.text, self.batch_ids))
-
-
-Key = tuple[str, str, bool]
-"""(venue, cl_ord_id, True) of a placing, (venue, exec_id, False) of a venue event that was applied."""
 
 
 class Head(tuple[int, bytes]):
@@ -123,98 +117,18 @@ class TendedStore(JournalStore, Protocol):
         ...
 
 
-class Keys:
-    """The newest keys of the journal, in two generations of bounded size; older ones are looked up in the index.
-
-    A Bloom filter of everything indexed (4 MB; two bits a key, 1 in 300 wrong at a million keys) says which of them are
-    worth a look: a lookup each would cost a commit of 100 rows more than the disk does.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._indexed = bytearray(_FILTER_BITS // 8)
-        self._young: set[Key] = set()
-        self._old: set[Key] = set()
-        self.complete = True
-
-    def hit(self, fresh: frozenset[Key]) -> Key | None:
-        """One of ``fresh`` that was there before, if any."""
-        if self._young.isdisjoint(fresh) and self._old.isdisjoint(fresh):
-            return None
-        return next(key for key in fresh if key in self._young or key in self._old)
-
-    def add(self, fresh: frozenset[Key]) -> None:
-        """Remember, and forget the oldest generation when the young one is full."""
-        if len(self._young) + len(fresh) > self._limit:
-            self.complete = self.complete and not self._old
-            self._old, self._young = self._young, set()
-        self._young.update(fresh)
-
-    def take(self, fresh: frozenset[Key]) -> Key | None:
-        """Remember them, unless one of them was there before: that one."""
-        young = self._young
-        if not (young.isdisjoint(fresh) and self._old.isdisjoint(fresh)):
-            return self.hit(fresh)
-        if len(young) + len(fresh) > self._limit:
-            self.add(fresh)
-        else:
-            young |= fresh
-        return None
-
-    def take_one(self, key: Key) -> Key | None:
-        """As `take`, of one key."""
-        young = self._young
-        if key in young or key in self._old:
-            return key
-        if len(young) < self._limit:
-            young.add(key)
-        else:
-            self.add(frozenset((key,)))
-        return None
-
-    def suspects(self, fresh: frozenset[Key]) -> list[Key]:
-        """Those of ``fresh`` that memory may have forgotten and the index may hold; it decides."""
-        if self.complete:
-            return []
-        bits = self._indexed
-        found: list[Key] = []
-        for key in fresh:
-            h = hash(key)
-            low, high = h & _FILTER_MASK, (h >> _FILTER_POWER) & _FILTER_MASK
-            if bits[low >> 3] >> (low & 7) & 1 and bits[high >> 3] >> (high & 7) & 1:
-                found.append(key)
-        return found
-
-    def index_line(self, kind: str, venue: str, cl_ord_id: str, exec_id: str | None) -> list[Key]:
-        """Note that the index holds this line; the keys that it brings."""
-        keys: list[Key] = []
-        if kind in {"place", "replace"}:
-            keys.append((venue, cl_ord_id, True))
-        if exec_id is not None:
-            keys.append((venue, exec_id, False))
-        for key in keys:
-            h = hash(key)
-            for bit in (h & _FILTER_MASK, (h >> _FILTER_POWER) & _FILTER_MASK):
-                self._indexed[bit >> 3] |= 1 << (bit & 7)
-        return keys
-
-    def load_line(self, kind: str, venue: str, cl_ord_id: str, exec_id: str | None) -> None:
-        """Remember one line of the index."""
-        self.add(frozenset(self.index_line(kind, venue, cl_ord_id, exec_id)))
-
-
 class Prepared:
     """Rows made ready for a commit by whoever has the time: encoded, their keys taken. The order path then only syncs.
 
     Raises ``JournalFailed`` (DUPLICATE) when the rows repeat each other.
     """
 
-    __slots__ = ("count", "group", "keys")
+    __slots__ = ("count", "keys", "rows")
 
     def __init__(self, rows: Sequence[RowDraft]) -> None:
         self.count = len(rows)
         self.keys = keys_of(rows)
-        self.group = encode_group(rows)
+        self.rows = encode_rows(rows)
 
 
 def keys_of(rows: Sequence[RowDraft]) -> frozenset[Key]:
@@ -239,18 +153,10 @@ def keys_of(rows: Sequence[RowDraft]) -> frozenset[Key]:
     return fresh
 
 
-def describe(key: Key) -> str:
-    """A key that came twice, in words."""
-    venue, name, placed = key
-    return f"{venue} {name} was placed before" if placed else f"{venue} execution {name} was journalled before"
-
-
 def joined(batches: Sequence[Prepared]) -> tuple[int, bytes]:
     """(rows, canonical bytes) of all batches as one group."""
-    if len(batches) == 1:
-        return batches[0].count, batches[0].group
-    count = sum(batch.count for batch in batches)
-    return count, join_group(count, [rows_in(batch.count, batch.group) for batch in batches])
+    count = sum([batch.count for batch in batches])
+    return count, join_group(count, [batch.rows for batch in batches])
 
 
 IndexLine = tuple[int, int, int, str, str, str, str | None, str, int]

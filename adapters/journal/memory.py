@@ -10,10 +10,9 @@ from adapters.journal.base import (
     Head,
     JournalFailed,
     JournalFailure,
-    Keys,
-    describe,
     keys_of,
 )
+from adapters.journal.keys import Keys, describe
 from trading.orders.journal_rows import (
     GENESIS_HASH,
     JournalKind,

@@ -29,13 +29,11 @@ from adapters.journal.base import (
     Head,
     JournalFailed,
     JournalFailure,
-    Key,
-    Keys,
     Prepared,
-    describe,
     joined,
     keys_of,
 )
+from adapters.journal.keys import JournalKeys, Key
 from adapters.journal.merkle import HourTree, OpenHour, decode_open, encode_open
 from adapters.journal.migrate import migrate, version_of
 from adapters.journal.postgres_reader import PostgresReader, engine_of, failure_of
@@ -73,7 +71,7 @@ class PostgresJournal:
         self._indexed_hash = GENESIS_HASH
         self._tree = HourTree()
         self._unvacuumed_rows = 0
-        self._known = Keys(keys_in_memory)
+        self._known = JournalKeys(keys_in_memory, self._in_index)
         self._closed = False
         self._engine = engine_of(url, readonly=False)
         try:
@@ -110,12 +108,10 @@ class PostgresJournal:
 
         Raises for rows that are not durable, or of which nobody can say: the connection, and the store, are gone then.
         """
-        for index, batch in enumerate(batches):
-            duplicate = self.duplicate_in(batch)
-            if duplicate is None:
-                duplicate = next((describe(k) for b in batches[:index] for k in b.keys & batch.keys), None)
-            if duplicate is not None:
-                raise JournalFailed(JournalFailure.DUPLICATE, duplicate)
+        keys = [batch.keys for batch in batches]
+        repeated = self._known.repeated(keys)
+        if repeated is not None:
+            raise JournalFailed(JournalFailure.DUPLICATE, repeated)
         count, group = joined(batches)
         first = self._last_seq + 1
         try:
@@ -126,17 +122,8 @@ class PostgresJournal:
                 raise JournalFailed(JournalFailure.CORRUPT, f"row {first} was written by somebody else") from error
             raise failed from error
         self._last_seq += count
-        for batch in batches:
-            self._known.add(batch.keys)
+        self._known.add(keys)
         return first, self._last_seq
-
-    def duplicate_in(self, batch: Prepared) -> str | None:
-        """Words about a placing or an execution that the journal already holds, if any."""
-        try:
-            key = self._known.hit(batch.keys) or self._older_hit(batch.keys)
-        except SQLAlchemyError as error:
-            raise failure_of(error) from error
-        return None if key is None else describe(key)
 
     def read(self, from_seq: int = 1) -> Iterator[JournalRow]:
         """Rows from ``from_seq`` on, in order."""
@@ -158,7 +145,7 @@ class PostgresJournal:
         behind = self._last_seq - self._indexed_seq
         try:
             if behind > (0 if idle else UNINDEXED_FORCED_ROWS):
-                self._index(limit_rows=500 if idle else 2_000)
+                self._index(limit_rows=500 if idle else 500 + behind - UNINDEXED_FORCED_ROWS)
             elif idle:
                 self._tidy()
         except SQLAlchemyError as error:
@@ -237,7 +224,7 @@ class PostgresJournal:
         for line in self._reader.lines(1):
             self._known.load_line(line[3], line[4], line[5], line[6])
         for _, _, group in self._reader.groups(self._indexed_seq + 1):
-            self._known.add(keys_of(decode_group(group)))
+            self._known.load(keys_of(decode_group(group)))
         self._last_seq = self._reader.last_seq()
         if self._last_seq < self._indexed_seq:
             words = f"ends at row {self._last_seq}, but row {self._indexed_seq} was journalled before"
@@ -263,16 +250,16 @@ class PostgresJournal:
             following.links.clear()
             self._write(following)
 
-    def _older_hit(self, keys: frozenset[Key]) -> Key | None:
-        for key in self._known.suspects(keys):
-            venue, name, placed = key
-            named = order_row.c.cl_ord_id if placed else order_row.c.exec_id
-            query = select(order_row.c.seq).where(order_row.c.venue == venue, named == name).limit(1)
-            if placed:
-                query = query.where(order_row.c.kind.in_(("place", "replace")))
-            if self._db.execute(query).first() is not None:
-                return key
-        return None
+    def _in_index(self, key: Key) -> bool:
+        venue, name, placed = key
+        named = order_row.c.cl_ord_id if placed else order_row.c.exec_id
+        query = select(order_row.c.seq).where(order_row.c.venue == venue, named == name).limit(1)
+        if placed:
+            query = query.where(order_row.c.kind.in_(("place", "replace")))
+        try:
+            return self._db.execute(query).first() is not None
+        except SQLAlchemyError as error:
+            raise failure_of(error) from error
 
     def _index(self, limit_rows: int) -> None:
         following = Following(done=self._indexed_seq, link=self._indexed_hash)
@@ -303,8 +290,6 @@ class PostgresJournal:
             self._tree = HourTree(decode_open(before))
             raise
         self._indexed_seq, self._indexed_hash = following.done, following.link
-        for line in following.lines:
-            self._known.index_line(line[3], line[4], line[5], line[6])
         self._unvacuumed_rows += len(following.lines)
 
     def _write(self, following: Following) -> None:

@@ -33,14 +33,12 @@ from adapters.journal.base import (
     JournalFailed,
     JournalFailure,
     JournalStore,
-    Key,
-    Keys,
     Prepared,
-    describe,
     joined,
     keys_of,
 )
 from adapters.journal.headfile import HeadFile
+from adapters.journal.keys import JournalKeys, Key
 from adapters.journal.memory import MemoryJournal
 from adapters.journal.merkle import HourTree, OpenHour, decode_open, encode_open
 from adapters.journal.sqlite_schema import PAGE_BYTES, schema, stamp, stated_version
@@ -115,7 +113,7 @@ class SqliteJournal:
         self._tree = HourTree()
         self._wal_bytes = 0
         self._unanalyzed_rows = 0
-        self._known = Keys(keys_in_memory)
+        self._known = JournalKeys(keys_in_memory, self._in_index)
         self._closed = False
         try:
             self._db = _connect(path, busy_timeout_ms)
@@ -146,12 +144,10 @@ class SqliteJournal:
 
         Nothing is written when it raises.
         """
-        for index, batch in enumerate(batches):
-            duplicate = self.duplicate_in(batch)
-            if duplicate is None:
-                duplicate = next((describe(k) for b in batches[:index] for k in b.keys & batch.keys), None)
-            if duplicate is not None:
-                raise JournalFailed(JournalFailure.DUPLICATE, duplicate)
+        keys = [batch.keys for batch in batches]
+        repeated = self._known.repeated(keys)
+        if repeated is not None:
+            raise JournalFailed(JournalFailure.DUPLICATE, repeated)
         count, group = joined(batches)
         first = self._last_seq + 1
         try:
@@ -160,14 +156,8 @@ class SqliteJournal:
             raise _failure(error) from error
         self._wal_bytes += len(group) + 2 * PAGE_BYTES
         self._last_seq += count
-        for batch in batches:
-            self._known.add(batch.keys)
+        self._known.add(keys)
         return first, self._last_seq
-
-    def duplicate_in(self, batch: Prepared) -> str | None:
-        """Words about a placing or an execution that the journal already holds, if any."""
-        key = self._known.hit(batch.keys) or self._older_hit(batch.keys)
-        return None if key is None else describe(key)
 
     def read(self, from_seq: int = 1) -> Iterator[JournalRow]:
         """Rows from ``from_seq`` on, in order."""
@@ -195,8 +185,8 @@ class SqliteJournal:
             if self._wal_bytes > (WAL_CHECKPOINT_BYTES if idle else WAL_FORCED_BYTES):
                 self._checkpoint()
             elif behind > (0 if idle else UNINDEXED_FORCED_ROWS):
-                # Not idle it must outrun the largest groups: what memory forgets has to be in the index by then.
-                self._index(limit_rows=500 if idle else 2_000)
+                # Not idle it must outrun the largest groups.
+                self._index(limit_rows=500 if idle else 500 + behind - UNINDEXED_FORCED_ROWS)
             elif idle:
                 self._tidy()
         except sqlite3.Error as error:
@@ -273,13 +263,13 @@ class SqliteJournal:
     def _pages(self) -> int:
         return int(self._db.execute("PRAGMA page_count").fetchone()[0])
 
-    def _older_hit(self, keys: frozenset[Key]) -> Key | None:
-        for key in self._known.suspects(keys):
-            venue, name, placed = key
-            query = _PLACED_BEFORE if placed else _EXECUTED_BEFORE
-            if self._db.execute(query, (venue, name)).fetchone() is not None:
-                return key
-        return None
+    def _in_index(self, key: Key) -> bool:
+        venue, name, placed = key
+        try:
+            found = self._db.execute(_PLACED_BEFORE if placed else _EXECUTED_BEFORE, (venue, name)).fetchone()
+        except sqlite3.Error as error:
+            raise _failure(error) from error
+        return found is not None
 
     def _load(self) -> None:
         link = self._db.execute("SELECT last_seq, hash FROM journal_chain ORDER BY first_seq DESC LIMIT 1").fetchone()
@@ -288,7 +278,7 @@ class SqliteJournal:
         for line in self._db.execute("SELECT kind, venue, cl_ord_id, exec_id FROM order_row ORDER BY seq"):
             self._known.load_line(*line)
         for _, group in _groups(self._db, self._indexed_seq + 1):
-            self._known.add(keys_of(decode_group(group)))
+            self._known.load(keys_of(decode_group(group)))
         last = self._db.execute("SELECT first_seq + row_count - 1 FROM order_journal ORDER BY first_seq DESC LIMIT 1")
         self._last_seq = (last.fetchone() or (0,))[0]
         if self._last_seq < self._indexed_seq:
@@ -346,8 +336,6 @@ class SqliteJournal:
             self._tree = HourTree(decode_open(before))
             raise
         self._indexed_seq, self._indexed_hash = following.done, following.link
-        for line in following.lines:
-            self._known.index_line(line[3], line[4], line[5], line[6])
         self._head_file.write(self._indexed_seq, self._indexed_hash)
         self._unanalyzed_rows += len(following.lines)
         # An upper estimate of the pages a slice touches in the tables and their indexes.

@@ -252,7 +252,7 @@ def event_id(m: OrderFilled | InternalCross | FundingPayment) -> str:
             return f"funding:{m.funding_id}"
 
 
-_ENCODE_GROUP = msgspec.msgpack.Encoder().encode
+_ENCODE = msgspec.msgpack.Encoder().encode
 _BODY: msgspec.msgpack.Decoder[RowBody] = msgspec.msgpack.Decoder(RowBody)
 _GROUP = msgspec.msgpack.Decoder(list[RowDraft])
 
@@ -280,16 +280,18 @@ def decode_body(raw: bytes) -> RowBody:
 
 def encode_group(rows: Sequence[RowDraft]) -> bytes:
     """The canonical bytes of one commit group: a msgpack array of rows."""
-    return _ENCODE_GROUP(rows)
+    return _ENCODE(rows)
 
 
-def rows_in(count: int, group: bytes) -> bytes:
-    """The bytes of a group's ``count`` rows without its header, to be joined by `join_group`."""
-    return group[len(_group_header(count)) :]
+def encode_rows(rows: Sequence[RowDraft]) -> bytes:
+    """The canonical bytes of rows alone, to be joined by `join_group`."""
+    if len(rows) == 1:
+        return _ENCODE(rows[0])
+    return _ENCODE(rows)[len(_group_header(len(rows))) :]
 
 
 def join_group(count: int, parts: Sequence[bytes]) -> bytes:
-    """One group of ``count`` rows from the parts of `rows_in`; the bytes that `encode_group` gives for them all."""
+    """One group of ``count`` rows from the parts of `encode_rows`: the bytes that `encode_group` gives for them all."""
     return b"".join((_group_header(count), *parts))
 
 

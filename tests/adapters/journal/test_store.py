@@ -18,7 +18,7 @@ from adapters.journal.store import (
     rows_of,
 )
 from adapters.journal.verify import verify
-from trading.orders.journal_rows import JournalKind, encode_group, join_group, rows_in
+from trading.orders.journal_rows import JournalKind, encode_group, encode_rows, join_group
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_parts_join_to_the_canonical_bytes(row, count) -> None:
     rows = [row(i) for i in range(3)] * (count // 3 + 1)
     rows = rows[:count]
     halves = (rows[: count // 2], rows[count // 2 :])
-    parts = [rows_in(len(half), encode_group(half)) for half in halves]
+    parts = [encode_rows(half) for half in halves]
     assert join_group(count, parts) == encode_group(rows)
 
 
