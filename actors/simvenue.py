@@ -6,6 +6,7 @@ Owns no market and no protocol: both are the servers'. It is the outside world o
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import msgspec
@@ -19,9 +20,10 @@ __all__ = ["AccountSpec", "SimServerSpec", "SimVenueActor", "SimVenueSetup"]
 
 
 class SimVenueSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """One server a venue."""
+    """One server a venue. ``doors``: sockets that listen already, by venue; the first servers take them."""
 
     servers: tuple[SimServerSpec, ...]
+    doors: dict[str, socket.socket] = {}
     publish_ns: int = 1_000_000_000
     ops: str = "ops"
 
@@ -39,7 +41,7 @@ class SimVenueActor(Shell):
     def start(self, setup: SimVenueSetup) -> None:
         """Bind and serve."""
         self._setup = setup
-        self._servers = [SimServer(spec, self.clock) for spec in setup.servers]
+        self._servers = [SimServer(spec, self.clock, setup.doors.pop(spec.venue, None)) for spec in setup.servers]
         self._serving = asyncio.get_running_loop().create_task(self._serve(), name="simvenue")
         self.wake_after(setup.publish_ns, "publish")
 

@@ -38,7 +38,7 @@ from supervision.bases.loop import LoopBase
 from supervision.liveness import HangWatch, Patience
 from supervision.plan import DRILLS_VARIABLE, CellPlan
 from supervision.status import Status, StatusSetup
-from supervision.wiring import overflow_policy, plan_cell
+from supervision.wiring import open_doors, overflow_policy, plan_cell
 from trading.market.events import BookTop, MarkPrice
 from trading.operators import Published, Topic
 from trading.orders.messages import (
@@ -129,6 +129,7 @@ class CellRuntime:
 
     async def _run(self) -> None:
         plan = self.plan
+        doors = open_doors(plan)
         loop = asyncio.get_running_loop()
         self._stop_event = asyncio.Event()
         board = HeartbeatBoard(plan.paths.heartbeat)
@@ -165,7 +166,7 @@ class CellRuntime:
         drain = base.create_root(Drain, {"propdesk.name": f"drain.{plan.cell}"})
         base.inject(drain, StartActor(name=f"drain.{plan.cell}", supervisor=None, setup=self._set_drained))
         self._tops: list[ActorAddress] = []
-        for name, actor_class, setup in plan_cell(plan):
+        for name, actor_class, setup in plan_cell(plan, doors):
             address = base.create_root(actor_class, {"propdesk.name": name})
             base.inject(address, StartActor(name=name, supervisor=None, setup=setup))
             self._tops.append(address)

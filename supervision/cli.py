@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--for-s", type=_seconds, metavar="SECONDS", help="stop in order after so long, and exit 0")
     run.add_argument("--one-cell", action="store_true", help="everything in one process")
     run.add_argument("--respawn", action="store_true", help="start the desk again when it fails, as a service would")
+    run.add_argument("--flight-fd", type=int, help=argparse.SUPPRESS)
     add("status")
     hold = add("hold")
     hold.add_argument("cause", nargs="*", help="why, for the journal and your colleagues")

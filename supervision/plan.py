@@ -131,9 +131,13 @@ class RootPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flight(msgspec.Struct, frozen=True, kw_only=True):
-    """What `supervision.commands.preflight` found out for the process that starts the tree."""
+    """What `supervision.commands.preflight` found out for the process that starts the tree.
+
+    ``any_ports``: nobody chose the ports of ``plan.sim_ports``; another start may take others.
+    """
 
     plan: RootPlan
+    any_ports: bool = False
     url: str
     profile: str
     market: str

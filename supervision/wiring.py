@@ -7,6 +7,7 @@ from the same functions.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -34,7 +35,7 @@ from actors.strategy import StrategyActor, StrategySetup
 from actors.universe import Universe, UniverseSetup, order_sizes
 from adapters.config import DeskConfig
 from adapters.config_model import SIMVENUE, StrategyConfig
-from adapters.config_values import DEFAULT
+from adapters.config_values import DEFAULT, LOOPBACK
 from adapters.execution_backend import Backend, Resolved, backends_of
 from adapters.journal.store import MemoryJournal
 from adapters.recorder.events import RecorderLimits
@@ -124,6 +125,7 @@ class Wiring:
         anchor_ns: int = 0,
         facts: SessionFacts | None = None,
         sim_ports: Mapping[str, int] | None = None,
+        doors: dict[str, socket.socket] | None = None,
         replay: bool = False,
         hashing: bool = True,
     ) -> None:
@@ -132,6 +134,7 @@ class Wiring:
         self._anchor_ns = anchor_ns
         self._facts = facts or SessionFacts()
         self._sim_ports = dict(sim_ports or {})
+        self._doors = {} if doors is None else doors
         self._replay = replay
         self._memory = MemoryJournal(hashed=hashing) if replay else None
         self.instruments = instruments_of(config)
@@ -299,7 +302,8 @@ class Wiring:
                     account=account(venue),
                 )
                 for venue in self.venues
-            )
+            ),
+            doors=self._doors,
         )
 
     def journal(self) -> JournalSetup:
@@ -544,10 +548,27 @@ def _bind(make: Callable[[str], object], argument: str) -> Callable[[], object]:
     return lambda: make(argument)
 
 
-def plan_cell(plan: CellPlan) -> list[tuple[str, type[Any], object]]:
+def open_doors(plan: CellPlan) -> dict[str, socket.socket]:
+    """The sockets of a cell's loopback servers, by venue, listening before the servers are there to serve them.
+
+    Whoever connects meanwhile waits a moment; refused, it would come again after half a second to two. A port that is
+    taken has no door: the server says so.
+    """
+    doors: dict[str, socket.socket] = {}
+    for venue, port in plan.sim_ports.items() if SIMVENUE in plan.roles else ():
+        try:
+            doors[venue] = socket.create_server((LOOPBACK, port))
+        except OSError:
+            continue
+    return doors
+
+
+def plan_cell(plan: CellPlan, doors: dict[str, socket.socket] | None = None) -> list[tuple[str, type[Any], object]]:
     """The top supervisors of a cell: name, class, setup."""
     config = DeskConfig.model_validate_json(plan.config, strict=False)
-    wiring = Wiring(config, plan.paths, anchor_ns=plan.anchor_ns, facts=plan.facts, sim_ports=plan.sim_ports)
+    wiring = Wiring(
+        config, plan.paths, anchor_ns=plan.anchor_ns, facts=plan.facts, sim_ports=plan.sim_ports, doors=doors
+    )
     tops: list[tuple[str, type[Any], object]] = []
     if SIMVENUE in plan.roles:
         tops.append((f"{SIMVENUE}-top", Supervisor, wiring.simvenue_tree(plan.cell)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -77,10 +78,14 @@ class SimServerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SimServer:
-    """One venue. ``start`` binds; ``port``, ``control_port``, ``base_http`` and ``base_ws`` are known afterwards."""
+    """One venue. ``start`` binds; ``port``, ``control_port``, ``base_http`` and ``base_ws`` are known afterwards.
 
-    def __init__(self, spec: SimServerSpec, clock: Clock) -> None:
+    ``door`` is the socket to serve first, where somebody listens on it already; it is the server's from then on.
+    """
+
+    def __init__(self, spec: SimServerSpec, clock: Clock, door: socket.socket | None = None) -> None:
         self.spec = spec
+        self._door = door
         self.port = spec.port
         self.control_port = 0
         self.faults = Faults(spec.seed, clock.mono_ns)
@@ -151,7 +156,12 @@ class SimServer:
         assert self._runner is not None
         assert self._runner.server is not None
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._runner.server, self.spec.host, self.port, reuse_address=True)
+        serve = self._runner.server
+        door, self._door = self._door, None
+        if door is not None:
+            self._listener = await loop.create_server(serve, sock=door)
+        else:
+            self._listener = await loop.create_server(serve, self.spec.host, self.port, reuse_address=True)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def close(self) -> None:

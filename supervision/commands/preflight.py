@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ import msgspec
 
 from adapters.clock import SystemClock
 from adapters.config import ConfigError, DeskConfig, load_config
-from adapters.config_values import DEFAULT, LOOPBACK
+from adapters.config_values import DEFAULT
 from adapters.execution_backend import backends_of
+from adapters.free_ports import free_ports
 from adapters.wirelog import SessionFacts, inspect_session, open_session
 from supervision.order_accounts import check_books, mark_books, unmet, words_of
 from supervision.paper_journal import foreign_journal
@@ -47,6 +46,7 @@ def main() -> int:
         print(f"propdesk: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     flight = Flight(
+        any_ports=config.from_simvenue and not config.market_data.sim_port,
         plan=root_plan(config, anchor_ns=SystemClock().wall_ns(), facts=facts, sim_ports=sim_ports(config)),
         url=f"http://{config.server.host}:{config.server.port}",
         profile=config.profile,
@@ -81,13 +81,7 @@ def sim_ports(config: DeskConfig) -> dict[str, int]:
     first = config.market_data.sim_port
     if first:
         return {venue: first + i for i, venue in enumerate(config.venues)}
-    with ExitStack() as held:
-        ports: dict[str, int] = {}
-        for venue in config.venues:
-            probe = held.enter_context(socket.socket())
-            probe.bind((LOOPBACK, 0))
-            ports[venue] = probe.getsockname()[1]
-        return ports
+    return free_ports(config.venues)
 
 
 def for_session(config: DeskConfig) -> tuple[DeskConfig, SessionFacts]:

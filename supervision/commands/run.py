@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import IO, Any
 import msgspec
 
 from adapters.clock import SystemClock
+from adapters.free_ports import free_ports
 from adapters.heartbeat_board import HeartbeatBoard
 from supervision.liveness import HangWatch, Patience
 from supervision.outer import start_system
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Run until stopped; see the module."""
     if getattr(args, "respawn", False):
         return _respawning(args)
-    flight = _preflight(args)
+    flight = _preflight(args) if args.flight_fd is None else _again(args.flight_fd)
     if flight is None:
         return EXIT_COULD_NOT_RUN
     Path(flight.plan.paths.data).mkdir(parents=True, exist_ok=True)
@@ -77,6 +79,25 @@ def _preflight(args: argparse.Namespace) -> Flight | None:
         check=False,
     )
     return msgspec.msgpack.decode(done.stdout, type=Flight) if done.returncode == 0 else None
+
+
+def _kept(flight: Flight) -> int:
+    """A file without a name, for as many starts as there will be."""
+    with tempfile.TemporaryFile() as file:
+        file.write(msgspec.msgpack.encode(flight))
+        file.flush()
+        return os.dup(file.fileno())
+
+
+def _again(flight_fd: int) -> Flight:
+    """The flight that was found for an earlier start, for another one now."""
+    with os.fdopen(flight_fd, "rb") as file:
+        file.seek(0)
+        flight = msgspec.msgpack.decode(file.read(), type=Flight)
+    plan = msgspec.structs.replace(flight.plan, anchor_ns=SystemClock().wall_ns())
+    if flight.any_ports:
+        plan = msgspec.structs.replace(plan, sim_ports=free_ports(plan.sim_ports))
+    return msgspec.structs.replace(flight, plan=plan)
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -256,9 +277,12 @@ def _clear_leftovers(plan: RootPlan, clock: SystemClock) -> None:
 
 
 def _respawning(args: argparse.Namespace) -> int:
-    """Start the desk again when it fails, a limited number of times: beyond that it stays down."""
+    """Start the desk again when it fails, a limited number of times: beyond that it stays down.
+
+    With what it was started with: a configuration that is being edited has no part in a recovery, and reading it again
+    would be a second of the time without a desk.
+    """
     clock = SystemClock()
-    command = [sys.executable, "-m", "supervision", *[a for a in sys.argv[1:] if a != "--respawn"]]
     starts: list[int] = []
     stopping = threading.Event()
     child: list[subprocess.Popen[bytes]] = []
@@ -270,13 +294,19 @@ def _respawning(args: argparse.Namespace) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, forward)
+    flight = _preflight(args)
+    if flight is None or stopping.is_set():
+        return EXIT_COULD_NOT_RUN if flight is None else EXIT_DONE
+    fd = _kept(flight)
+    command = [sys.executable, "-m", "supervision", *[a for a in sys.argv[1:] if a != "--respawn"]]
+    command += ["--flight-fd", str(fd)]
     while True:
         now = clock.mono_ns()
         starts = [t for t in starts if now - t < _RESPAWN_PERIOD_NS] + [now]
         if len(starts) > _RESPAWNS:
             print(f"propdesk: failed {_RESPAWNS} times in 2 minutes; staying down", file=sys.stderr)
             return EXIT_DESK_FAILED
-        child[:] = [subprocess.Popen(command, start_new_session=True)]
+        child[:] = [subprocess.Popen(command, start_new_session=True, pass_fds=(fd,))]
         code = child[0].wait()
         if stopping.is_set() or code in (EXIT_DONE, EXIT_COULD_NOT_RUN):
             return code
