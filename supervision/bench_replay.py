@@ -13,8 +13,8 @@ from adapters.config import load_config
 from adapters.wirelog import SessionFacts, inspect_session, open_session
 from native import marketdata
 from supervision.bench_rig import SYMBOL, USDM, SilentDesk, peer_results
+from supervision.desk_plan import INSTRUMENTS, restrict
 from supervision.replay import recorded_lines, replay
-from supervision.wiring import INSTRUMENTS, restrict
 from trading.market.events import BookTicker, DepthSnapshot, DepthUpdate
 
 

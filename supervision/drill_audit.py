@@ -19,8 +19,8 @@ from adapters.orders.okx_read import id_out
 from adapters.paper_store import PaperStore, restore
 from adapters.simserver.trading.account import STATEMENT
 from adapters.simserver.trading.statement import Executed, NotWhole, Taken, read_statement
+from supervision.desk_plan import INSTRUMENTS
 from supervision.plan import Paths
-from supervision.wiring import INSTRUMENTS
 from trading.ledger.portfolio import Portfolio
 from trading.orders.core import OrderCore, OrderCoreConfig
 from trading.orders.journal_rows import PLACING, JournalKind, JournalRow, ReportBody, decode_body

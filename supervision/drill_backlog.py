@@ -16,8 +16,8 @@ from typing import Any
 from actors.messages import Flood, LinkMessage
 from adapters.config import DeskConfig
 from adapters.links import LinkCodec
+from supervision.desk_plan import INSTRUMENTS
 from supervision.drill_desk import MS, DrillDesk, DrillResult, finish, hold, release
-from supervision.wiring import INSTRUMENTS
 from trading.orders.messages import QuoteIntent
 
 BACKLOG = 10_000

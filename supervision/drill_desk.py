@@ -28,10 +28,10 @@ from adapters.heartbeat_board import HeartbeatBoard
 from adapters.links import LinkCodec
 from adapters.permit_board import OperatorBoard, PermitReader
 from adapters.sent_log import read_sent
+from supervision.desk_plan import INSTRUMENTS
 from supervision.drill_audit import audit
 from supervision.plan import paths_of
 from supervision.root import alive
-from supervision.wiring import INSTRUMENTS
 from trading.brakes import Level
 
 MS = 1_000_000

@@ -19,8 +19,8 @@ import msgspec
 
 from actors.messages import LinkMessage
 from adapters.links import LinkCodec
+from supervision.desk_plan import INSTRUMENTS
 from supervision.drill_desk import DrillDesk
-from supervision.wiring import INSTRUMENTS
 from trading.orders.messages import QuoteIntent
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.ccxt_venues.instruments import VENUES as CCXT_VENUES
 from adapters.config import ConfigError, DeskConfig
 from adapters.execution_backend import Backend, Resolved, backends_of, credentials_of, missing, variables_of
 from adapters.orders.entry import EntryMode
-from adapters.orders.link import OrderLinkSpec
 from adapters.orders.wire import Credentials
 from trading.instruments import Instrument
+
+if TYPE_CHECKING:
+    from adapters.orders.link import OrderLinkSpec
 
 PAPER_KEYS = Credentials(api_key="paper-key", secret="paper-secret", passphrase="paper-pass")  # noqa: S106
 """Of the loopback servers' accounts: they open nothing else."""
@@ -30,6 +33,8 @@ def account_link(
 
     `ConfigError` where there is no account: whoever asks has been told before that orders are simulated.
     """
+    from adapters.orders.link import OrderLinkSpec  # noqa: PLC0415 - an HTTP client, which the preflight has no use for
+
     found = {one.venue: one for one in backends_of(config, env)}[venue]
     mine = tuple(instruments)
     if venue in CCXT_VENUES:

@@ -24,9 +24,10 @@ from adapters.wirelog import Session, SessionFacts, WireLine, is_snapshot
 from supervision.bases.loop import LoopBase
 from supervision.bases.scheduler import SeededScheduler
 from supervision.cell import calm_gc
+from supervision.desk_plan import INSTRUMENTS
 from supervision.plan import paths_of
 from supervision.supervisor import Supervisor, SupervisorSetup
-from supervision.wiring import INSTRUMENTS, Wiring
+from supervision.wiring import Wiring
 from trading.market.events import BookState, WireRejected
 from trading.operators import Published, Topic
 

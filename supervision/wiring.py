@@ -40,12 +40,12 @@ from adapters.execution_backend import Backend, Resolved, backends_of
 from adapters.journal.store import MemoryJournal
 from adapters.recorder.events import RecorderLimits
 from adapters.sources import Origin, SourceSpec
-from adapters.venue_codecs import KNOWN
 from adapters.wirelog import SessionFacts
 from supervision.bases.mailbox import MessageClass, OverflowPolicy
 from supervision.decisions import arbiter_config, exit_policy, limits_of, recon_config
+from supervision.desk_plan import VERSION, instruments_of
 from supervision.order_core import amended_in_place, order_core, replacing
-from supervision.plan import DRILLS_VARIABLE, CellPlan, Paths, RootPlan, paths_of
+from supervision.plan import DRILLS_VARIABLE, CellPlan, Paths
 from supervision.policy import Beyond, ChildSpec, Strategy, SupervisorSpec
 from supervision.supervisor import ChildStart, Supervisor, SupervisorSetup
 from trading.instruments import Instrument
@@ -53,10 +53,8 @@ from trading.market.events import BookTop, MarkPrice, Trade
 from trading.market.gates import GateLimits
 from trading.operators import OperatorCommand, Published
 from trading.sim.config import SimConfig
-from trading.strategies.base import build_strategy, hears_trades
+from trading.strategies.base import hears_trades
 
-VERSION = "0.1.0"
-INSTRUMENTS = KNOWN
 OPS_ACTOR = "api.actor.OpsActor"
 """By name: the faces are a ring of their own, and only the cell that serves them pays for an HTTP server."""
 SIMVENUE_ACTOR = "actors.simvenue.SimVenueActor"
@@ -66,29 +64,6 @@ _SILENT_NS = 10_000_000_000
 _REPLAY_RENEW_NS = 8_000_000_000
 _NEVER_NS = 10**18
 """Nobody looks at a virtual run while it runs: its facts are read from the actors at the end."""
-
-
-def root_plan(
-    config: DeskConfig, *, anchor_ns: int, facts: SessionFacts, sim_ports: Mapping[str, int] | None = None
-) -> RootPlan:
-    """The plan of a whole desk started by this process."""
-    supervision = config.supervision
-    return RootPlan(
-        config=config.model_dump_json().encode(),
-        placement={cell: tuple(roles) for cell, roles in config.placement.items()},
-        paths=paths_of(config.data_path),
-        anchor_ns=anchor_ns,
-        facts=facts,
-        sim_ports=dict(sim_ports or {}),
-        starter_pid=os.getpid(),
-        hang_ms=supervision.hang_ms,
-        heartbeat_ms=supervision.heartbeat_ms,
-        orphan_ms=supervision.hang_ms + 2 * supervision.heartbeat_ms,
-        intensity=supervision.intensity,
-        period_ms=supervision.period_s * 1_000,
-        backoff_ms_min=supervision.backoff.initial_ms,
-        backoff_ms_max=supervision.backoff.max_ms,
-    )
 
 
 def overflow_policy() -> OverflowPolicy:
@@ -616,54 +591,3 @@ def _ops_tree(config: DeskConfig, plan: CellPlan) -> SupervisorSetup:
         backoff_ms_max=config.supervision.backoff.max_ms,
     )
     return SupervisorSetup(spec=spec, starts={"ops": ChildStart(OPS_ACTOR, setup)}, cell=plan.cell)
-
-
-def restrict(config: DeskConfig, facts: SessionFacts) -> tuple[DeskConfig, list[str]]:
-    """The configuration without what a recording does not have, and what was left out, in words."""
-    left_out: list[str] = []
-    have = {i for i, x in INSTRUMENTS.items() if (x.venue, x.symbol) in set(facts.symbols)}
-    given = config.model_dump()
-    for venue, venue_config in list(given["venues"].items()):
-        kept = [i for i in venue_config["instruments"] if i in have]
-        left_out.extend(f"instrument {i}" for i in venue_config["instruments"] if i not in have)
-        if kept:
-            venue_config["instruments"] = kept
-        else:
-            del given["venues"][venue]
-    for strategy_id, strategy in list(given["strategies"].items()):
-        if not all(i in have for i in strategy["instruments"]):
-            left_out.append(f"strategy {strategy_id}")
-            del given["strategies"][strategy_id]
-    if not given["venues"]:
-        raise ValueError(f"the session has none of the configured instruments; it has {facts.symbols}")
-    roles = {"desk", "ops", *(f"venue:{v}" for v in given["venues"])}
-    placement = {c: [r for r in rs if r in roles] for c, rs in given["placement"].items()}
-    given["placement"] = {c: rs for c, rs in placement.items() if rs}
-    caps = given["risk"]["notional_caps"]
-    caps["per_symbol"] = {k: v for k, v in caps["per_symbol"].items() if k in have or k == "default"}
-    caps["per_venue"] = {k: v for k, v in caps["per_venue"].items() if k in given["venues"] or k == "default"}
-    return DeskConfig.model_validate(given), left_out
-
-
-def instruments_of(config: DeskConfig) -> dict[str, Instrument]:
-    """The instruments that the configuration trades; ``ValueError`` for one that nobody described."""
-    found: dict[str, Instrument] = {}
-    for venue, venue_config in config.venues.items():
-        for instrument_id in venue_config.instruments:
-            instrument = INSTRUMENTS.get(instrument_id)
-            if instrument is None or instrument.venue != venue:
-                known = sorted(i for i, x in INSTRUMENTS.items() if x.venue == venue)
-                raise ValueError(f"venues.{venue}.instruments: {instrument_id} is not known there; known: {known}")
-            found[instrument_id] = instrument
-    return found
-
-
-def check_strategies(config: DeskConfig) -> None:
-    """Build every strategy once and throw it away; ``ValueError`` names the one that cannot be built and why."""
-    instruments = instruments_of(config)
-    for strategy_id, strategy in config.strategies.items():
-        mine = {i: instruments[i] for i in strategy.instruments}
-        try:
-            build_strategy(strategy.kind, strategy_id, mine, dict(strategy.params), 1)
-        except ValueError as error:
-            raise ValueError(f"strategies.{strategy_id}: {error}") from error

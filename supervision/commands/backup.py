@@ -17,8 +17,8 @@ from adapters.journal.backup import BackupRefused, backup
 from adapters.journal.base import JournalFailed
 from supervision.cli import ANSWER_IS_NO, DONE, failed
 from supervision.commands.journal import place_of
+from supervision.desk_plan import VERSION
 from supervision.operator_commands import find_desk
-from supervision.wiring import VERSION
 
 _OF_THE_MACHINE = {"data_dir", "admin_port", "server", "logging", "journal"}
 """Keys that may differ between the desk that was saved and the one that goes on."""

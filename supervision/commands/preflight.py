@@ -19,10 +19,10 @@ from adapters.config_values import DEFAULT
 from adapters.execution_backend import backends_of
 from adapters.free_ports import free_ports
 from adapters.wirelog import SessionFacts, inspect_session, open_session
+from supervision.desk_plan import check_strategies, restrict, root_plan
 from supervision.order_accounts import check_books, mark_books, unmet, words_of
 from supervision.paper_journal import foreign_journal
 from supervision.plan import Flight
-from supervision.wiring import check_strategies, restrict, root_plan
 
 EXIT_COULD_NOT_RUN = 2
 

@@ -13,8 +13,8 @@ from adapters.clock import SystemClock
 from adapters.journal.reader import JournalReader, open_journal, read_rows
 from supervision.cli import ANSWER_IS_NO, DONE, failed
 from supervision.commands.journal import place_of
+from supervision.desk_plan import INSTRUMENTS
 from supervision.operator_commands import find_desk
-from supervision.wiring import INSTRUMENTS
 from trading.ledger.portfolio import DAY_NS
 from trading.recon.daily import DayStatement, day_of, day_start_ns
 from trading.recon.offline import DayReader

@@ -31,8 +31,8 @@ from adapters.sources import Source, SourceSpec, open_source
 from adapters.streams.feed import Feed, FeedSpec
 from adapters.wirelog import SessionFacts, inspect_session, open_session
 from supervision.cli import ANSWER_IS_NO, DONE, build_parser, failed
+from supervision.desk_plan import VERSION
 from supervision.operator_commands import overrides
-from supervision.wiring import VERSION
 from trading.instruments import Instrument
 
 _RECORDING_SLACK_NS = 1_000_000

@@ -12,9 +12,9 @@ import msgspec
 
 from adapters.config import ConfigError, load_config
 from adapters.wirelog import SessionFacts, inspect_session, open_session
+from supervision.desk_plan import check_strategies, restrict
 from supervision.operator_commands import overrides
 from supervision.replay import Line, explain, recorded_lines, replay, synthetic_lines
-from supervision.wiring import check_strategies, restrict
 from trading.market.events import WireRejected
 
 _DEFAULT_DURATION_S = 300.0

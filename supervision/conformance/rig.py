@@ -40,9 +40,10 @@ from supervision.bases.loop import LoopBase
 from supervision.conformance.eager import EagerQuoter, EagerTaker
 from supervision.conformance.markets import MARKETS, generate
 from supervision.conformance.oracle import Oracle
+from supervision.desk_plan import INSTRUMENTS
 from supervision.plan import paths_of
 from supervision.supervisor import ChildStart, Supervisor
-from supervision.wiring import INSTRUMENTS, Wiring
+from supervision.wiring import Wiring
 from trading.brakes import Brake, Level
 from trading.market.events import BookState
 from trading.orders.messages import NewOrderSingle, OrderCancelReplaceRequest

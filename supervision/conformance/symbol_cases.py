@@ -16,7 +16,7 @@ from supervision.conformance.case import Case
 from supervision.conformance.markets import MARKETS, REST_BOOKS, topics
 from supervision.conformance.rig import Rig
 from supervision.conformance.trial import STALE_MS, UNPROVED, Strike
-from supervision.wiring import INSTRUMENTS
+from supervision.desk_plan import INSTRUMENTS
 
 SEVERAL = tuple(name for name, market in MARKETS.items() if market.beside)
 """Where two symbols are traded on one connection; Binance's other markets speak as USD-M does."""

@@ -11,7 +11,7 @@ from actors.shell import Shell
 from adapters.clock import VirtualClock
 from adapters.permit_board import PermitWriter
 from supervision.bases.loop import LoopBase
-from supervision.wiring import INSTRUMENTS
+from supervision.desk_plan import INSTRUMENTS
 from trading.orders.messages import Leg, OrdType, ProposedOrder, Side, TimeInForce
 
 WALL_NS = 1_723_161_254_000_000_000

@@ -18,8 +18,9 @@ from adapters.sent_log import read_sent
 from adapters.synthetic.generator import MarketGenerator
 from adapters.synthetic.params import GeneratorSpec
 from adapters.wirelog import SessionFacts
+from supervision.desk_plan import INSTRUMENTS
 from supervision.replay import SYNTHETIC_EPOCH_NS, Replay, synthetic_lines
-from supervision.wiring import INSTRUMENTS, Wiring
+from supervision.wiring import Wiring
 from trading.operators import CommandAnswered, CommandKind, OperatorCommand, Published, Topic
 from trading.orders.journal_rows import PLACING, JournalKind, decode_body
 from trading.orders.messages import OrdStatus

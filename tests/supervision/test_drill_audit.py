@@ -8,9 +8,9 @@ import pytest
 
 from adapters.journal.store import SqliteJournal
 from adapters.simserver.trading.statement import STATEMENT_BYTES_MAX, Statement
+from supervision.desk_plan import INSTRUMENTS
 from supervision.drill_audit import audit
 from supervision.plan import paths_of
-from supervision.wiring import INSTRUMENTS
 from tests.adapters.simserver.trading.test_statement import order
 from trading.orders.messages import ExecType, ExecutionReport, OrdStatus, OrdType, Side, TimeInForce
 

@@ -8,9 +8,10 @@ from actors.drop_copy import DropCopy
 from actors.kill_guard import KillGuardActor
 from adapters.config import load_config
 from adapters.wirelog import SessionFacts
+from supervision.desk_plan import root_plan
 from supervision.plan import CellPlan, paths_of, role_of
 from supervision.supervisor import SupervisorSetup
-from supervision.wiring import Wiring, plan_cell, root_plan
+from supervision.wiring import Wiring, plan_cell
 
 VENUES = ("binance", "binanceusdm", "binancecoinm")
 

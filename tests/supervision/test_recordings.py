@@ -11,8 +11,8 @@ import pytest
 
 from adapters.config import load_config
 from adapters.wirelog import inspect_session, open_session
+from supervision.desk_plan import restrict
 from supervision.replay import Replay, recorded_lines
-from supervision.wiring import restrict
 from trading.orders.messages import TargetIntent, Urgency
 
 RECORDINGS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "binance" / "l2_raw"

@@ -15,7 +15,7 @@ from adapters.journal.pour import into_database
 from adapters.journal.reader import open_journal, read_rows
 from adapters.journal.verify import verify
 from adapters.journal.writer import JournalWriter
-from supervision.wiring import INSTRUMENTS
+from supervision.desk_plan import INSTRUMENTS
 from tests.trading.dropcopy.test_core import fill
 from tests.waiting import PATIENCE_S
 from trading.dropcopy.core import Turn

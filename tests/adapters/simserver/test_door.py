@@ -11,8 +11,9 @@ from adapters.clock import SystemClock
 from adapters.config import load_config
 from adapters.simserver.server import SimServer
 from adapters.wirelog import SessionFacts
+from supervision.desk_plan import root_plan
 from supervision.plan import cell_plan
-from supervision.wiring import open_doors, root_plan
+from supervision.wiring import open_doors
 from tests.adapters.simserver.conftest import spec_of
 from tests.waiting import free_port
 

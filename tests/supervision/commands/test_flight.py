@@ -11,8 +11,8 @@ from adapters.clock import SystemClock
 from adapters.config import load_config
 from adapters.wirelog import SessionFacts
 from supervision.commands.run import _again, _kept
+from supervision.desk_plan import root_plan
 from supervision.plan import Flight
-from supervision.wiring import root_plan
 
 PORTS = {"binance": 1, "binanceusdm": 2}
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.journal.reader import open_journal, read_rows
 from adapters.journal.store import SqliteJournal
-from supervision.wiring import INSTRUMENTS
+from supervision.desk_plan import INSTRUMENTS
 from trading.orders.journal_rows import JournalKind, NoteBody, ReconcileBody, RowDraft, encode_body
 from trading.recon.books import Books
 from trading.recon.daily import day_of

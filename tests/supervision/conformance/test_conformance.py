@@ -19,7 +19,7 @@ from supervision.conformance.matrix import CASES, by_id, errands, report, run_er
 from supervision.conformance.oracle import Oracle, Told
 from supervision.conformance.rig import Rig
 from supervision.conformance.trial import unproved
-from supervision.wiring import INSTRUMENTS
+from supervision.desk_plan import INSTRUMENTS
 from trading.market.events import BookState, BookTop, DepthSnapshot, DepthUpdate
 
 QUICK = ("MD-D-01", "MD-D-03", "MD-D-13", "MD-E-01", "MD-E-04", "MD-E-06")

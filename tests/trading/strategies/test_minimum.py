@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervision.wiring import INSTRUMENTS
+from supervision.desk_plan import INSTRUMENTS
 from trading.market.events import BookState, BookTop
 from trading.orders.messages import QuoteIntent, TargetIntent, Urgency
 from trading.strategies.base import LotValue
