@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from typing import Any
 
 from thespian.actors import ActorSystem
 from thespian.system.transport.IPBase import IPActorAddress
 
+from adapters.clock import SystemClock
+
 LOOPBACK = "127.0.0.1"
 BASE = "multiprocTCPBase"
+_PORT_TICK_S = 0.02
 
 
 def loopback() -> None:
@@ -35,12 +39,28 @@ def logging_definitions(level: str) -> dict[str, Any]:
     }
 
 
-def start_system(admin_port: int, level: str = "WARNING") -> ActorSystem:
-    """Start the outer ActorSystem; ``OSError`` when the admin's port is taken by somebody else."""
+def wait_free(port: int, patience_s: float) -> None:
+    """Until nobody has a port of loopback; ``OSError`` when somebody still has after ``patience_s``."""
+    clock = SystemClock()
+    deadline_ns = clock.mono_ns() + int(patience_s * 1e9)
+    pause = threading.Event()
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                if clock.mono_ns() >= deadline_ns:
+                    raise
+            else:
+                return
+        pause.wait(_PORT_TICK_S)
+
+
+def start_system(admin_port: int, level: str = "WARNING", *, patience_s: float = 0.0) -> ActorSystem:
+    """Start the outer ActorSystem; ``OSError`` when the admin's port is taken by somebody else, and stays so."""
     loopback()
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((LOOPBACK, admin_port))
+    wait_free(admin_port, patience_s)
     return ActorSystem(
         BASE,
         capabilities={"Admin Port": admin_port, "Process Startup Method": "fork", "Convention Address.IPv4": None},

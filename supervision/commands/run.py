@@ -34,6 +34,7 @@ _ROOT_SILENT_NS = 1_500_000_000
 _ROOT_BOOT_NS = 10_000_000_000
 _DRAIN_S = 9.0
 _LEFTOVER_NS = 5_000_000_000
+_PORT_FREE_S = 5.0
 _RESPAWNS = 5
 _RESPAWN_PERIOD_NS = 120_000_000_000
 
@@ -145,7 +146,8 @@ def _run(flight: Flight, args: argparse.Namespace) -> int:
     watch = _Watch(plan=plan, stop=threading.Event(), clock=clock, started_ns=clock.mono_ns(), for_ns=for_ns)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        system = start_system(flight.admin_port)
+        # What was killed a moment ago may not have let go of it yet, and a desk that failed has to come back.
+        system = start_system(flight.admin_port, patience_s=0.0 if args.flight_fd is None else _PORT_FREE_S)
     except OSError as error:
         print(f"propdesk: admin_port {flight.admin_port} cannot be used ({error}); choose another", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
