@@ -1,8 +1,8 @@
 """Who is hung and who was only kept from running: silence, less the time in which nobody could have spoken.
 
-Owns the two excuses. A checker that was itself late saw nothing in that time; a process that waited for a processor
-is starved and not hung. A loop that is blocked, stopped or busy with itself has neither. Linux; elsewhere only the
-first counts.
+Owns the three excuses. A checker that was itself late saw nothing in that time; a process that waited for a processor
+is starved and not hung; one that waits for its disk could not even be killed. A loop that is blocked, stopped or busy
+with itself has none. Linux; elsewhere only the first counts.
 """
 
 from __future__ import annotations
@@ -48,11 +48,20 @@ class Patience:
         return now_ns - since_ns - deaf
 
 
+class _Suspect(msgspec.Struct):
+    """A process that has been silent for a while, since ``beat_ns``; how it stood when that was noticed."""
+
+    beat_ns: int
+    delays: dict[int, int]
+    looked_ns: int
+    on_disk_ns: int = 0
+
+
 class HangWatch:
     """Judges processes by their beats: `silent` answers how long one was silent beyond ``hang_ns``, or None.
 
-    From half of ``hang_ns`` on a process is suspect, and the time it waits for a processor from there is excused too,
-    up to five times ``hang_ns``.
+    From a third of ``hang_ns`` on a process is suspect, and the time for which it waits for a processor or is found
+    waiting for a disk from there is excused too, up to five times ``hang_ns``.
     """
 
     __slots__ = ("_hang_ns", "_patience", "_suspects")
@@ -60,21 +69,24 @@ class HangWatch:
     def __init__(self, hang_ns: int, patience: Patience) -> None:
         self._hang_ns = hang_ns
         self._patience = patience
-        self._suspects: dict[int, tuple[int, dict[int, int]]] = {}
+        self._suspects: dict[int, _Suspect] = {}
 
     def silent(self, pid: int, beat_ns: int, now_ns: int) -> int | None:
         """Nanoseconds of silence of a process that hangs; None while it does not."""
         silence_ns = self._patience.silence_ns(beat_ns, now_ns)
-        if silence_ns <= self._hang_ns // 2:
+        if silence_ns <= self._hang_ns // 3:
             self._suspects.pop(pid, None)
             return None
         known = self._suspects.get(pid)
-        if known is None or known[0] != beat_ns:
-            known = self._suspects[pid] = (beat_ns, run_delays(pid))
+        if known is None or known.beat_ns != beat_ns:
+            known = self._suspects[pid] = _Suspect(beat_ns, run_delays(pid), now_ns)
+        if waits_for_disk(pid):
+            known.on_disk_ns += now_ns - known.looked_ns
+        known.looked_ns = now_ns
         if silence_ns <= self._hang_ns:
             return None
-        excused_ns = min(waited_ns(known[1], run_delays(pid)), _STARVED_TIMES * self._hang_ns)
-        if silence_ns - excused_ns <= self._hang_ns:
+        excused_ns = waited_ns(known.delays, run_delays(pid)) + known.on_disk_ns
+        if silence_ns - min(excused_ns, _STARVED_TIMES * self._hang_ns) <= self._hang_ns:
             return None
         del self._suspects[pid]
         return now_ns - beat_ns
@@ -187,6 +199,17 @@ def run_delays(pid: int) -> dict[int, int]:
     except (OSError, IndexError, ValueError):
         pass  # gone, or a kernel that does not say: then nothing is excused
     return found
+
+
+def waits_for_disk(pid: int) -> bool:
+    """Whether one of its threads is in a sleep that no signal ends, as in a sync of a busy disk."""
+    try:
+        return any(
+            (task / "stat").read_bytes().rpartition(b")")[2].split(None, 1)[0] == b"D"
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        )
+    except (OSError, IndexError):
+        return False
 
 
 def waited_ns(before: dict[int, int], after: dict[int, int]) -> int:

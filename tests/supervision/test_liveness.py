@@ -13,7 +13,7 @@ import pytest
 
 from adapters.clock import SystemClock
 from adapters.heartbeat_board import Beat, BeatState
-from supervision.liveness import CellWatch, Exited, HangWatch, Overdue, Patience, run_delays, waited_ns
+from supervision.liveness import CellWatch, Exited, HangWatch, Overdue, Patience, run_delays, waited_ns, waits_for_disk
 from tests.waiting import PATIENCE_S
 
 MS = 1_000_000
@@ -244,6 +244,27 @@ def test_a_stopped_process_has_no_excuse_on_a_busy_machine(crowd):
     at_first = [run_delays(other.pid) for other in others]
     until(lambda: all(waited_ns(b, run_delays(o.pid)) > 100 * MS for b, o in zip(at_first, others, strict=True)))
     assert waited_ns(before, run_delays(victim.pid)) == 0
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this kernel does not tell of threads")
+def test_a_process_that_no_signal_reaches_is_waited_for_and_not_for_ever(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Until its child has become another program a parent sleeps like one that waits for a disk; this one opens a pipe.
+    opens = "[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)]"
+    words = f"import os, sys; os.posix_spawn('/bin/true', ['true'], {{}}, file_actions={opens})"
+    with subprocess.Popen([sys.executable, "-c", words, str(pipe)]) as victim:
+        try:
+            until(lambda: waits_for_disk(victim.pid))
+            watch = HangWatch(100 * MS, Patience(PERIOD))
+            looks = [watch.silent(victim.pid, 0, at * MS) for at in range(50, 1_000, 50)]
+        finally:
+            os.close(os.open(pipe, os.O_WRONLY))
+        assert victim.wait(PATIENCE_S) == 0
+    assert looks[:9] == [None] * 9
+    assert looks[-1] is not None
+    assert not waits_for_disk(os.getpid())
 
 
 def _state(pid):
