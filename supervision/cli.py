@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--admin-port", type=int, help="port of the outer tree's admin")
     run.add_argument("--for-s", type=_seconds, metavar="SECONDS", help="stop in order after so long, and exit 0")
     run.add_argument("--one-cell", action="store_true", help="everything in one process")
-    run.add_argument("--respawn", action="store_true", help="start the desk again when it fails, as a service would")
+    run.add_argument("--respawn", action="store_true", help="start a failed desk again, as it was started")
     run.add_argument("--flight-fd", type=int, help=argparse.SUPPRESS)
     add("status")
     hold = add("hold")
