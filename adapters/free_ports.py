@@ -16,3 +16,8 @@ def free_ports(names: Iterable[str]) -> dict[str, int]:
             probe.bind(("127.0.0.1", 0))
             ports[name] = probe.getsockname()[1]
         return ports
+
+
+def free_port() -> int:
+    """One of them."""
+    return free_ports(("one",))["one"]

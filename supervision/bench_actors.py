@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 from thespian.actors import Actor, ActorAddress, ActorSystem
 
 from adapters.clock import SystemClock
+from adapters.free_ports import free_port
 from supervision.bases.loop import LoopBase
 from supervision.outer import start_system
 
@@ -146,7 +146,7 @@ def multiproc(one_way: int, round_trips: int, repeats: int) -> None:
 
     Every line read measures once and prints one JSON object; the end of stdin shuts the system down.
     """
-    system: ActorSystem = start_system(_free_port(), level="ERROR")
+    system: ActorSystem = start_system(free_port(), level="ERROR")
     try:
         source, sink, echo = (system.createActor(kind) for kind in (Source, Sink, Echo))
         for actor, count in ((echo, 5), (sink, 5)):  # connections are made before anything is measured
@@ -166,12 +166,6 @@ def multiproc(one_way: int, round_trips: int, repeats: int) -> None:
             sys.stdout.flush()
     finally:
         system.shutdown()
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class _MultiprocRun:

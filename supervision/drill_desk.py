@@ -24,6 +24,7 @@ import msgspec
 from actors.messages import LinkMessage
 from adapters.clock import SystemClock
 from adapters.config import DeskConfig, load_config
+from adapters.free_ports import free_port
 from adapters.heartbeat_board import HeartbeatBoard
 from adapters.links import LinkCodec
 from adapters.permit_board import OperatorBoard, PermitReader
@@ -62,13 +63,6 @@ class DrillResult(msgspec.Struct, kw_only=True):
 
 class DrillFailed(RuntimeError):  # noqa: N818 - the drill's outcome, not a fault of ours
     """The desk did not get to where the drill could be done."""
-
-
-def free_port() -> int:
-    """A free port on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class DrillDesk:

@@ -8,9 +8,9 @@ import signal
 import pytest
 
 from actors.messages import DrillFault, VenueDown
+from adapters.free_ports import free_port
 from adapters.permit_board import PermitReader
 from supervision.drill_audit import audit
-from supervision.drill_desk import free_port
 from supervision.root import alive
 from tests.waiting import PATIENCE_S
 from trading.brakes import GLOBAL, Level
